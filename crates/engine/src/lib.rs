@@ -1,0 +1,1 @@
+//! Runs jobs: backs up, checks and exports; tells events.

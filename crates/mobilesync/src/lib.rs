@@ -1,0 +1,1 @@
+//! Reads, checks and builds the MobileSync backup format.

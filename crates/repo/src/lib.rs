@@ -1,0 +1,1 @@
+//! A repository of snapshots in restic's format.
