@@ -1,0 +1,97 @@
+//! The unit of every property-list service: a length as big-endian `u32`, then that many bytes.
+//!
+//! Lockdown, the side services and DeviceLink all speak in such units. Nothing is allocated because a length was
+//! announced: a unit grows with the bytes that arrive, and one longer than the limit is an error at once.
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use thiserror::Error;
+
+/// Limit for one property list message.
+pub const MESSAGE_LIMIT: usize = 8 << 20;
+
+/// A unit that cannot be accepted.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum FrameError {
+    /// More bytes were announced than a unit may have.
+    #[error("unit of {announced} bytes, allowed are {limit}")]
+    TooLong {
+        /// What the length field says.
+        announced: u32,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// Encodes one unit.
+///
+/// # Panics
+/// If `payload` is 4 GiB or longer.
+pub fn encode(payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a unit is shorter than 4 GiB");
+    let mut bytes = Vec::with_capacity(payload.len() + 4);
+    bytes.extend_from_slice(&length.to_be_bytes());
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// Takes one whole unit from the front of `buffer`, or nothing while bytes are missing.
+///
+/// The payload shares the buffer's memory. It is the primitive for readers that keep one buffer through
+/// several kinds of units; [`Decoder`] is the form with a buffer of its own.
+pub fn take(buffer: &mut BytesMut, max: usize) -> Result<Option<Bytes>, FrameError> {
+    let Some(length) = peek(buffer, max)? else {
+        return Ok(None);
+    };
+    if buffer.len() - 4 < length {
+        return Ok(None);
+    }
+    buffer.advance(4);
+    Ok(Some(buffer.split_to(length).freeze()))
+}
+
+/// Returns the announced length of the next unit, when its four bytes are there.
+pub fn peek(buffer: &[u8], max: usize) -> Result<Option<usize>, FrameError> {
+    let Some(length) = buffer.first_chunk::<4>() else {
+        return Ok(None);
+    };
+    let announced = u32::from_be_bytes(*length);
+    match usize::try_from(announced) {
+        Ok(length) if length <= max => Ok(Some(length)),
+        _ => Err(FrameError::TooLong { announced, limit: max }),
+    }
+}
+
+/// Cuts a byte stream into units.
+#[derive(Debug)]
+pub struct Decoder {
+    buffer: BytesMut,
+    max: usize,
+}
+
+impl Decoder {
+    /// Makes a decoder for units of at most `max` bytes.
+    pub fn new(max: usize) -> Self {
+        Self { buffer: BytesMut::new(), max }
+    }
+
+    /// Adds bytes as they arrived.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Returns the next whole unit, or nothing while bytes are missing.
+    #[expect(clippy::should_implement_trait, reason = "fed between calls, so it is no iterator")]
+    pub fn next(&mut self) -> Result<Option<Vec<u8>>, FrameError> {
+        Ok(take(&mut self.buffer, self.max)?.map(Vec::from))
+    }
+
+    /// Returns the bytes that are not part of a unit taken so far, and forgets them.
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        Vec::from(self.buffer.split())
+    }
+
+    /// Says whether a unit has begun and is not complete.
+    pub fn is_partial(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+}

@@ -1,0 +1,358 @@
+//! Property lists from outside: refused when they are bombs, before a tree is built.
+//!
+//! A binary property list is a table of objects that may be shared: thirty arrays that each name the next one twice are a
+//! few hundred bytes and expand to a thousand million values. [`parse`] walks the object table first and adds up what the
+//! expansion would cost; only what stays within [`Limits`] is handed to the parser proper. XML is scanned once for the
+//! number and the depth of its elements.
+
+use std::io::Cursor;
+
+use plist::Value;
+use thiserror::Error;
+
+/// What a property list may cost, counted after expansion of shared objects.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Length of the encoded form in bytes.
+    pub bytes: usize,
+    /// Number of values, keys included.
+    pub objects: u64,
+    /// Bytes in strings and data.
+    pub content: u64,
+    /// Nesting of arrays and dictionaries.
+    pub depth: u32,
+}
+
+impl Limits {
+    /// Limits for one protocol message.
+    pub const MESSAGE: Self =
+        Self { bytes: 8 << 20, objects: 400_000, content: 16 << 20, depth: 48 };
+
+    /// Limits for a property list that is a file of a backup (`Manifest.plist`, `Info.plist`).
+    pub const FILE: Self =
+        Self { bytes: 256 << 20, objects: 2_000_000, content: 512 << 20, depth: 96 };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::MESSAGE
+    }
+}
+
+/// Why a property list was refused.
+#[derive(Debug, Error)]
+pub enum PlistError {
+    /// The encoded form is longer than allowed.
+    #[error("property list of {bytes} bytes, allowed are {limit}")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// It would expand to more values than allowed.
+    #[error("property list expands to more than {limit} objects")]
+    TooManyObjects {
+        /// The limit.
+        limit: u64,
+    },
+    /// Its strings and data would expand to more bytes than allowed.
+    #[error("property list expands to more than {limit} bytes of content")]
+    TooMuchContent {
+        /// The limit.
+        limit: u64,
+    },
+    /// It is nested more deeply than allowed.
+    #[error("property list nested more than {limit} deep")]
+    TooDeep {
+        /// The limit.
+        limit: u32,
+    },
+    /// An object contains itself.
+    #[error("property list contains itself")]
+    Recursive,
+    /// Its frame is damaged.
+    #[error("malformed property list: {0}")]
+    Malformed(&'static str),
+    /// It is neither binary nor XML.
+    #[error("neither a binary nor an XML property list")]
+    UnknownFormat,
+    /// The parser refused it.
+    #[error("property list does not parse")]
+    Parse(#[source] plist::Error),
+}
+
+/// Parses a binary or XML property list that stays within `limits`.
+pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Value, PlistError> {
+    if bytes.len() > limits.bytes {
+        return Err(PlistError::TooLong { bytes: bytes.len(), limit: limits.bytes });
+    }
+    if bytes.starts_with(b"bplist") {
+        Table::read(bytes, limits)?.check(limits)?;
+        return Value::from_reader(Cursor::new(bytes)).map_err(PlistError::Parse);
+    }
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = text.trim_ascii_start();
+    if text.first() != Some(&b'<') {
+        return Err(PlistError::UnknownFormat);
+    }
+    scan_xml(text, limits)?;
+    Value::from_reader_xml(Cursor::new(text)).map_err(PlistError::Parse)
+}
+
+/// Encodes a value as a binary property list.
+pub fn to_binary(value: &Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    value.to_writer_binary(&mut bytes).expect("a value that exists can be written to memory");
+    bytes
+}
+
+/// Encodes a value as an XML property list.
+pub fn to_xml(value: &Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    value.to_writer_xml(&mut bytes).expect("a value that exists can be written to memory");
+    bytes
+}
+
+/// The object table of a binary property list.
+struct Table<'a> {
+    bytes: &'a [u8],
+    offsets: &'a [u8],
+    offset_size: usize,
+    reference_size: usize,
+    count: usize,
+    root: usize,
+}
+
+/// What one object costs when everything it names is expanded.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    objects: u64,
+    content: u64,
+    depth: u32,
+}
+
+/// How far the walk has come with an object.
+#[derive(Clone, Copy)]
+enum Visit {
+    Unseen,
+    Open,
+    Done(Cost),
+}
+
+/// An object on the way from the root to where the walk stands.
+struct Frame<'a> {
+    index: usize,
+    /// The references not yet followed.
+    references: &'a [u8],
+    cost: Cost,
+}
+
+impl Cost {
+    fn add(&mut self, child: Self, limits: &Limits) -> Result<(), PlistError> {
+        self.objects = self.objects.saturating_add(child.objects);
+        self.content = self.content.saturating_add(child.content);
+        self.depth = self.depth.max(child.depth.saturating_add(1));
+        if self.objects > limits.objects {
+            return Err(PlistError::TooManyObjects { limit: limits.objects });
+        }
+        if self.content > limits.content {
+            return Err(PlistError::TooMuchContent { limit: limits.content });
+        }
+        if self.depth > limits.depth {
+            return Err(PlistError::TooDeep { limit: limits.depth });
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Table<'a> {
+    fn read(bytes: &'a [u8], limits: &Limits) -> Result<Self, PlistError> {
+        const SHORT: PlistError = PlistError::Malformed("shorter than its frame");
+        if !bytes.starts_with(b"bplist00") {
+            return Err(PlistError::Malformed("unknown binary version"));
+        }
+        let (body, trailer) = bytes.split_last_chunk::<32>().ok_or(SHORT)?;
+        let (sizes, numbers) = trailer.split_at(8);
+        let (Some([.., offset_size, reference_size]), Some([count, root, start])) =
+            (sizes.first_chunk::<8>(), numbers.as_chunks::<8>().0.first_chunk::<3>())
+        else {
+            return Err(SHORT);
+        };
+        let number =
+            |bytes: &[u8; 8]| usize::try_from(u64::from_be_bytes(*bytes)).map_err(|_| SHORT);
+        let (count, root, start) = (number(count)?, number(root)?, number(start)?);
+        let (offset_size, reference_size) =
+            (usize::from(*offset_size), usize::from(*reference_size));
+        if !(1..=8).contains(&offset_size) || !(1..=8).contains(&reference_size) {
+            return Err(PlistError::Malformed("size of offsets or references"));
+        }
+        let offsets = count
+            .checked_mul(offset_size)
+            .and_then(|length| body.get(start..)?.get(..length))
+            .ok_or(PlistError::Malformed("offset table outside"))?;
+        if root >= count {
+            return Err(PlistError::Malformed("root object outside"));
+        }
+        if u64::try_from(count).unwrap_or(u64::MAX) > limits.objects {
+            return Err(PlistError::TooManyObjects { limit: limits.objects });
+        }
+        Ok(Self { bytes: body, offsets, offset_size, reference_size, count, root })
+    }
+
+    /// Walks what the root names, each object once, and adds up the expansion.
+    fn check(&self, limits: &Limits) -> Result<(), PlistError> {
+        let mut visits = vec![Visit::Unseen; self.count];
+        let mut stack = vec![self.open(self.root)?];
+        let deepest = usize::try_from(limits.depth).unwrap_or(usize::MAX);
+        while let Some(frame) = stack.last_mut() {
+            let Some((reference, rest)) = frame.references.split_at_checked(self.reference_size)
+            else {
+                let (index, cost) = (frame.index, frame.cost);
+                if let Some(visit) = visits.get_mut(index) {
+                    *visit = Visit::Done(cost);
+                }
+                stack.pop();
+                if let Some(parent) = stack.last_mut() {
+                    parent.cost.add(cost, limits)?;
+                }
+                continue;
+            };
+            frame.references = rest;
+            let index = usize::try_from(big_endian(reference)).unwrap_or(usize::MAX);
+            let visit = visits.get_mut(index).ok_or(PlistError::Malformed("reference outside"))?;
+            match *visit {
+                Visit::Done(cost) => frame.cost.add(cost, limits)?,
+                Visit::Open => return Err(PlistError::Recursive),
+                Visit::Unseen => {
+                    *visit = Visit::Open;
+                    if stack.len() > deepest {
+                        return Err(PlistError::TooDeep { limit: limits.depth });
+                    }
+                    stack.push(self.open(index)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the head of one object: what it weighs by itself and what it names.
+    fn open(&self, index: usize) -> Result<Frame<'a>, PlistError> {
+        const OUTSIDE: PlistError = PlistError::Malformed("object outside");
+        let offset = index
+            .checked_mul(self.offset_size)
+            .and_then(|start| self.offsets.get(start..)?.get(..self.offset_size))
+            .ok_or(OUTSIDE)?;
+        let offset = usize::try_from(big_endian(offset)).map_err(|_| OUTSIDE)?;
+        let (&marker, rest) =
+            self.bytes.get(offset..).and_then(<[u8]>::split_first).ok_or(OUTSIDE)?;
+        let mut frame =
+            Frame { index, references: &[], cost: Cost { objects: 1, content: 0, depth: 0 } };
+        let kind = marker >> 4;
+        if !matches!(kind, 0x4..=0x6 | 0xa..=0xd) {
+            return Ok(frame);
+        }
+        let (length, rest) = object_length(marker, rest).ok_or(OUTSIDE)?;
+        let factor = match kind {
+            0x4 | 0x5 => 1,
+            0x6 => 2,
+            0xd => self.reference_size.saturating_mul(2),
+            _ => self.reference_size,
+        };
+        let body =
+            length.checked_mul(factor).and_then(|length| rest.get(..length)).ok_or(OUTSIDE)?;
+        if kind <= 0x6 {
+            frame.cost.content = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        } else {
+            frame.references = body;
+            frame.cost.depth = 1;
+        }
+        Ok(frame)
+    }
+}
+
+/// Returns the count of a marker and what follows it.
+fn object_length(marker: u8, rest: &[u8]) -> Option<(usize, &[u8])> {
+    let short = marker & 0x0f;
+    if short != 0x0f {
+        return Some((usize::from(short), rest));
+    }
+    let (&size, rest) = rest.split_first()?;
+    let (number, rest) = rest.split_at_checked(1 << (size & 0x03))?;
+    Some((usize::try_from(big_endian(number)).ok()?, rest))
+}
+
+/// Reads at most eight bytes as a big-endian number.
+fn big_endian(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte))
+}
+
+/// Counts the elements of an XML property list and their nesting.
+fn scan_xml(text: &[u8], limits: &Limits) -> Result<(), PlistError> {
+    const OPEN_END: PlistError = PlistError::Malformed("unfinished XML markup");
+    let (mut objects, mut depth) = (0_u64, 0_u32);
+    let mut rest = text;
+    while let Some(start) = rest.iter().position(|byte| *byte == b'<') {
+        rest = rest.get(start + 1..).unwrap_or_default();
+        if let Some(comment) = rest.strip_prefix(b"!--") {
+            if comment.starts_with(b">") || comment.starts_with(b"->") {
+                return Err(PlistError::Malformed("ambiguous XML comment"));
+            }
+            rest = after(comment, b"-->").ok_or(OPEN_END)?;
+        } else if let Some(section) = rest.strip_prefix(b"![CDATA[") {
+            rest = after(section, b"]]>").ok_or(OPEN_END)?;
+        } else if rest.starts_with(b"?") {
+            rest = after(rest, b"?>").ok_or(OPEN_END)?;
+        } else if rest.starts_with(b"!") {
+            let end = tag_length(rest).ok_or(OPEN_END)?;
+            if rest.iter().take(end).any(|byte| *byte == b'[') {
+                return Err(PlistError::Malformed("document type with declarations"));
+            }
+            rest = rest.get(end..).unwrap_or_default();
+        } else {
+            let end = tag_length(rest).ok_or(OPEN_END)?;
+            let closing = rest.starts_with(b"/");
+            let empty = end.checked_sub(1).and_then(|last| rest.get(last)) == Some(&b'/');
+            rest = rest.get(end..).unwrap_or_default();
+            if closing {
+                depth = depth.saturating_sub(1);
+                continue;
+            }
+            objects += 1;
+            if objects > limits.objects {
+                return Err(PlistError::TooManyObjects { limit: limits.objects });
+            }
+            if !empty {
+                depth += 1;
+                // The `plist` element and the leaf itself are not nesting.
+                if depth > limits.depth.saturating_add(2) {
+                    return Err(PlistError::TooDeep { limit: limits.depth });
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns what follows the first `needle`.
+fn after<'a>(text: &'a [u8], needle: &[u8]) -> Option<&'a [u8]> {
+    let start = text.windows(needle.len()).position(|window| window == needle)?;
+    text.get(start + needle.len()..)
+}
+
+/// Returns how many bytes lie before the `>` that ends a tag, quoted ones skipped.
+fn tag_length(text: &[u8]) -> Option<usize> {
+    let mut quote = None;
+    text.iter().position(|byte| match (quote, byte) {
+        (None, b'>') => true,
+        (None, b'"' | b'\'') => {
+            quote = Some(*byte);
+            false
+        }
+        (Some(open), byte) if open == *byte => {
+            quote = None;
+            false
+        }
+        _ => false,
+    })
+}
