@@ -1,1 +1,50 @@
-//! A repository of snapshots in restic's format.
+//! A repository of snapshots in restic's format, version 2.
+//!
+//! A [`Repository`] keeps, encrypted and without keeping anything twice, what devices backed up. Whoever has the
+//! password and stock `restic` can list, check and restore it; `FORMAT.md` beside this file says what lies in it.
+//!
+//! Writing is our own: a [`Writer`] takes files in any order while they arrive, cuts them into blobs, and
+//! [`Writer::commit`] publishes a snapshot as one small file, written last. Before it nothing happened, after it
+//! everything did. Keys and the second opinion of [`Repository::check`] are `rustic_core`'s.
+//!
+//! In reading order:
+//!
+//! * [`Location`], [`Repository`]: the way in
+//! * [`Node`], [`Content`], [`Snapshot`], [`RepoError`]: the words
+//! * [`Writer`], [`Incoming`], [`TreeBuilder`], [`Cut`]: the way of a backup into the repository
+//! * [`Entry`], [`Reader`]: the way out; the catalogue in the cache answers without parsing trees again
+//! * `format`: restic's codec, no I/O; `store`: where the files lie
+//!
+//! Not here: what a backup means (`mobilesync`), and when to make one (`engine`).
+
+mod catalogue;
+mod check;
+mod error;
+mod format;
+mod id;
+mod index;
+mod ingest;
+mod keys;
+mod location;
+mod lock;
+mod node;
+mod reader;
+mod repository;
+mod snapshot;
+mod stats;
+pub mod store;
+
+pub use check::{CheckProgress, CheckReport};
+pub use error::{Damage, Fault, Flaw, RepoError};
+pub use id::{BlobId, FileId, InvalidId, PackId, SnapshotId, TreeId};
+pub use ingest::{
+    Cut, Incoming, NameFlaw, TreeBuilder, TreeError, WriteStats, Writer, WriterOptions,
+};
+pub use keys::generate_password;
+pub use location::Location;
+pub use lock::{Clock, Holder};
+pub use node::{Content, Entry, Node, NodeKind, moment};
+pub use reader::Reader;
+pub use repository::Repository;
+pub use snapshot::{NewSnapshot, Snapshot, Summary, Tag};
+pub use stats::Stats;

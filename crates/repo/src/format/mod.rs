@@ -1,0 +1,3 @@
+//! restic's repository format, version 2: what bytes mean. No I/O here.
+
+pub(crate) mod random;

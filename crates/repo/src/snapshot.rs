@@ -1,0 +1,208 @@
+//! Snapshots: what one says, and how people name one.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use crate::{
+    error::RepoError,
+    id::{SnapshotId, TreeId},
+};
+
+/// What a snapshot is; the first of its tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tag {
+    /// A whole backup.
+    Complete,
+    /// What a broken run brought.
+    Partial,
+    /// A sealed one that was opened later.
+    Opened,
+    /// Holds a backup password (host name `lifeboat`).
+    Password,
+    /// Holds a certificate (host name `lifeboat`).
+    Certificate,
+}
+
+impl Tag {
+    /// Returns the word in the snapshot file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Partial => "partial",
+            Self::Opened => "opened",
+            Self::Password => "password",
+            Self::Certificate => "certificate",
+        }
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a run counted, as it stands in the snapshot file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Files in the snapshot.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes the repository grew by.
+    pub bytes_added: u64,
+}
+
+/// One snapshot of a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its name.
+    pub id: SnapshotId,
+    /// When the backup was made.
+    pub time: Timestamp,
+    /// The device it is of: the host name in restic's words.
+    pub udid: String,
+    /// Its tags, words of [`Tag`] and others.
+    pub tags: Vec<String>,
+    /// A name for people: the device's.
+    pub label: Option<String>,
+    /// Free text.
+    pub description: Option<String>,
+    /// The snapshot it was made from.
+    pub parent: Option<SnapshotId>,
+    /// Its root folder.
+    pub tree: TreeId,
+    /// Which program wrote it.
+    pub program: Option<String>,
+    /// What was counted.
+    pub summary: Option<Summary>,
+}
+
+impl Snapshot {
+    /// Whether it carries this tag.
+    pub fn is(&self, tag: Tag) -> bool {
+        self.tags.iter().any(|word| word == tag.as_str())
+    }
+}
+
+/// What the writer of a snapshot says about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSnapshot {
+    /// When the backup was made.
+    pub time: Timestamp,
+    /// The device.
+    pub udid: String,
+    /// What it is.
+    pub tag: Tag,
+    /// A name for people.
+    pub label: Option<String>,
+    /// Free text.
+    pub description: Option<String>,
+    /// The snapshot it was made from.
+    pub parent: Option<SnapshotId>,
+}
+
+/// The shortest prefix of an identifier that is understood.
+const SHORTEST_PREFIX: usize = 4;
+
+/// Finds the snapshot that `wanted` names: `latest` (the newest complete one), the beginning of an identifier, or
+/// `UDID@date` (the newest complete one of a device whose time in UTC begins so). `udid` narrows the choice.
+pub(crate) fn resolve(
+    snapshots: &[Snapshot],
+    wanted: &str,
+    udid: Option<&str>,
+) -> Result<Snapshot, RepoError> {
+    let of_device = |snapshot: &&Snapshot| udid.is_none_or(|udid| snapshot.udid == udid);
+    let none = || RepoError::NoSuchSnapshot(wanted.to_owned());
+    let candidates = snapshots.iter().filter(of_device);
+    if wanted == "latest" {
+        return newest(candidates.filter(|snapshot| snapshot.is(Tag::Complete))).ok_or_else(none);
+    }
+    if let Some((device, date)) = wanted.split_once('@') {
+        let date = date.replace(' ', "T");
+        let fits = |snapshot: &&Snapshot| {
+            snapshot.udid == device
+                && snapshot.is(Tag::Complete)
+                && (date == "latest" || snapshot.time.to_string().starts_with(&date))
+        };
+        return newest(candidates.filter(fits)).ok_or_else(none);
+    }
+    let prefix = wanted.to_ascii_lowercase();
+    if prefix.len() < SHORTEST_PREFIX || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(none());
+    }
+    let mut fitting = candidates.filter(|snapshot| snapshot.id.to_string().starts_with(&prefix));
+    match (fitting.next(), fitting.count()) {
+        (Some(one), 0) => Ok(one.clone()),
+        (None, _) => Err(none()),
+        (Some(_), more) => Err(RepoError::Ambiguous { wanted: wanted.to_owned(), count: more + 1 }),
+    }
+}
+
+fn newest<'a>(snapshots: impl Iterator<Item = &'a Snapshot>) -> Option<Snapshot> {
+    snapshots.max_by_key(|snapshot| (snapshot.time, snapshot.id)).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::BlobId;
+
+    fn snapshot(first: u8, second: u8, udid: &str, time: &str, tag: Tag) -> Snapshot {
+        let mut id = [0; 32];
+        id[0] = first;
+        id[1] = second;
+        Snapshot {
+            id: SnapshotId::new(id),
+            time: time.parse().unwrap(),
+            udid: udid.into(),
+            tags: vec![tag.as_str().into()],
+            label: None,
+            description: None,
+            parent: None,
+            tree: BlobId::new([0; 32]),
+            program: None,
+            summary: None,
+        }
+    }
+
+    fn some() -> Vec<Snapshot> {
+        vec![
+            snapshot(0xab, 1, "A", "2026-11-20T10:00:00Z", Tag::Complete),
+            snapshot(0xab, 2, "A", "2026-11-21T10:00:00Z", Tag::Complete),
+            snapshot(0xcd, 3, "B", "2026-11-21T11:00:00Z", Tag::Complete),
+            snapshot(0xce, 4, "A", "2026-11-21T12:00:00Z", Tag::Partial),
+        ]
+    }
+
+    #[test]
+    fn names_people_use() {
+        let all = some();
+        let second =
+            |wanted: &str, udid| resolve(&all, wanted, udid).map(|found| found.id.as_bytes()[1]);
+        assert_eq!(second("latest", None).unwrap(), 3);
+        assert_eq!(second("latest", Some("A")).unwrap(), 2);
+        assert_eq!(second("ab02", None).unwrap(), 2);
+        assert_eq!(second("AB02", None).unwrap(), 2);
+        assert_eq!(second("ce04", None).unwrap(), 4);
+        assert_eq!(second("A@2026-11-20", None).unwrap(), 1);
+        assert_eq!(second("A@2026-11-21 10", None).unwrap(), 2);
+        assert_eq!(second("B@latest", None).unwrap(), 3);
+        for wanted in ["C@2026", "A@2025", "zz", "ab", "", "ffff", "cd03"] {
+            let found = second(wanted, Some("A"));
+            assert!(matches!(found, Err(RepoError::NoSuchSnapshot(_))), "{wanted}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_of_two_is_ambiguous() {
+        let mut all = some();
+        all[1].id = SnapshotId::new({
+            let mut id = *all[0].id.as_bytes();
+            id[31] = 9;
+            id
+        });
+        assert!(matches!(resolve(&all, "ab01", None), Err(RepoError::Ambiguous { count: 2, .. })));
+    }
+}
