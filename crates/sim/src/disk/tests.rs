@@ -1,0 +1,1 @@
+//! Tests of the disk as a whole.
