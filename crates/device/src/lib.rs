@@ -1,1 +1,30 @@
 //! The client of the device: finds it, pairs with it, backs it up.
+//!
+//! In reading order:
+//!
+//! * [`mux`]: which devices are there, streams to their ports, pairing records;
+//! * [`pairing`]: how a device gets to trust this computer;
+//! * [`link`]: a device that does: its values, its services;
+//! * [`sync`]: the sync lock and the notifications around a job;
+//! * [`mod@info_plist`]: what only the host writes into a backup;
+//! * [`mobilebackup2`]: the DeviceLink engine, the reason for this crate.
+//!
+//! usbmuxd, lockdown, TLS and the small services are the `idevice` crate's: it has met real iPhones. The DeviceLink
+//! engine stands on `lifeboat-wire` alone. Every wait has a limit, and every error says whose fault it is.
+//!
+//! What it is not: it keeps no files (whoever calls gives a [`mobilebackup2::HostFiles`]), draws no progress and knows
+//! nothing of repositories.
+
+mod certificates;
+mod error;
+mod limit;
+
+pub mod info_plist;
+pub mod link;
+pub mod mobilebackup2;
+pub mod mux;
+pub mod pairing;
+pub mod sync;
+
+pub use error::{Fault, LinkError};
+pub use mux::{Device, MuxAddress};

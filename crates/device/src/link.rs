@@ -1,0 +1,134 @@
+//! A link: a device that trusts this computer, its values and its services.
+//!
+//! A lockdown session that idles is closed by the device after some seconds (`docs/protocol.md` 2.1), so a [`Link`]
+//! keeps none: each step opens its own [`Session`].
+
+use idevice::lockdown::LockdownClient;
+use idevice::pairing_file::PairingFile;
+use idevice::{Idevice, IdeviceError, ReadWrite};
+use lifeboat_wire::lockdown::ErrorWord;
+use plist::Value;
+
+use crate::error::LinkError;
+use crate::limit::{ANSWER, within};
+use crate::mux::{Device, Mux};
+use crate::pairing::PairingRecord;
+
+/// The stream of a started service, encrypted where the device wants it so.
+pub type ServiceStream = Box<dyn ReadWrite>;
+
+/// A device that trusts this computer.
+#[derive(Debug, Clone)]
+pub struct Link {
+    mux: Mux,
+    device: Device,
+    record: PairingRecord,
+}
+
+impl Link {
+    /// Opens a link: reads the pairing record from the mux and proves it with one session.
+    ///
+    /// Fails with [`LinkError::NotPaired`] where there is no record and with [`LinkError::NotTrusted`] where the
+    /// device does not honour it any more.
+    pub async fn open(mux: &Mux, device: &Device) -> Result<Self, LinkError> {
+        let bytes = mux.read_record(&device.udid).await?.ok_or(LinkError::NotPaired)?;
+        let record = PairingRecord::parse(&bytes)?;
+        let link = Self { mux: mux.clone(), device: device.clone(), record };
+        link.session().await?.close().await;
+        Ok(link)
+    }
+
+    /// Returns the device.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Returns the mux through which it is reached.
+    pub fn mux(&self) -> &Mux {
+        &self.mux
+    }
+
+    /// Opens a session.
+    pub async fn session(&self) -> Result<Session, LinkError> {
+        let file = self.record.to_pairing_file()?;
+        let stream = self.mux.open(&self.device, LockdownClient::LOCKDOWND_PORT).await?;
+        let mut lockdown = LockdownClient::new(stream);
+        within(ANSWER, "starting a session", async {
+            lockdown.start_session(&file).await.map_err(|error| match error {
+                // The device forgot its half of the record: the handshake just ends (`docs/protocol.md` 2.6).
+                IdeviceError::Socket(_) | IdeviceError::Rustls(_) => LinkError::NotTrusted,
+                other => other.into(),
+            })
+        })
+        .await?;
+        Ok(Session { lockdown })
+    }
+
+    /// Starts a service and returns its stream. The escrow bag goes along where the record has one.
+    pub async fn start_service(&self, name: &str) -> Result<ServiceStream, LinkError> {
+        let stream = self.start(name).await?;
+        stream.get_socket().ok_or_else(|| LinkError::Malformed("the service has no stream".into()))
+    }
+
+    /// Starts a service for one of `idevice`'s clients.
+    pub(crate) async fn start(&self, name: &str) -> Result<Idevice, LinkError> {
+        let mut session = self.session().await?;
+        let escrow = self.record.escrow_bag();
+        let with_escrow = escrow.is_some();
+        let started = within(
+            ANSWER,
+            "starting a service",
+            session.lockdown.start_service_with_escrow(name, escrow),
+        )
+        .await;
+        let (port, encrypted) = started.map_err(|error| match error {
+            LinkError::Refused(ErrorWord::MissingValue) if with_escrow => {
+                LinkError::BeforeFirstUnlock
+            }
+            LinkError::Refused(ErrorWord::InvalidService) => LinkError::NoService(name.to_owned()),
+            other => other,
+        })?;
+        let mut stream = self.mux.open(&self.device, port).await?;
+        if encrypted {
+            let file: PairingFile = self.record.to_pairing_file()?;
+            within(ANSWER, "encrypting a service", stream.start_session(&file, false)).await?;
+        }
+        session.close().await;
+        Ok(stream)
+    }
+}
+
+/// A lockdown session.
+#[derive(Debug)]
+pub struct Session {
+    lockdown: LockdownClient,
+}
+
+impl Session {
+    /// Returns a value; `None` where the device has none or hides it. Without a key: all of the domain.
+    pub async fn value(
+        &mut self,
+        domain: Option<&str>,
+        key: Option<&str>,
+    ) -> Result<Option<Value>, LinkError> {
+        match within(ANSWER, "reading a value", self.lockdown.get_value(key, domain)).await {
+            Ok(value) => Ok(Some(value)),
+            Err(LinkError::Refused(ErrorWord::MissingValue | ErrorWord::GetProhibited)) => Ok(None),
+            // An answer without `Value`: some devices answer an absent value so.
+            Err(LinkError::Malformed(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns a text; `None` where there is none.
+    pub async fn text(&mut self, key: &str) -> Result<Option<String>, LinkError> {
+        Ok(self.value(None, Some(key)).await?.and_then(Value::into_string))
+    }
+
+    /// Ends the session. What the device answers does not matter any more.
+    pub async fn close(mut self) {
+        if within(ANSWER, "ending a session", self.lockdown.stop_session()).await.is_err() {
+            tracing::debug!("the device did not confirm the end of the session");
+        }
+    }
+}
