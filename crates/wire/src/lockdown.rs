@@ -180,3 +180,16 @@ pub mod domain {
     /// Lockdown over Wi-Fi.
     pub const WIRELESS_LOCKDOWN: &str = "com.apple.mobile.wireless_lockdown";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_read_as_it_is_written() {
+        for word in ErrorWord::ALL {
+            assert_eq!(ErrorWord::parse(word.as_str()), Some(*word));
+        }
+        assert_eq!(ErrorWord::parse("NeverHeard"), None);
+    }
+}

@@ -95,3 +95,49 @@ impl Decoder {
         !self.buffer.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_frame_of_four_gibibytes_is_refused_from_its_length_alone() {
+        let mut decoder = Decoder::new(MESSAGE_LIMIT);
+        decoder.push(&[0xff; 4]);
+        assert_eq!(
+            decoder.next(),
+            Err(FrameError::TooLong { announced: u32::MAX, limit: MESSAGE_LIMIT })
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn units_survive_any_fragmentation(
+            units in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..100), 0..5),
+            step in 1_usize..50,
+        ) {
+            let stream: Vec<u8> = units.iter().flat_map(|unit| encode(unit)).collect();
+            let mut decoder = Decoder::new(100);
+            let mut read = Vec::new();
+            for piece in stream.chunks(step) {
+                decoder.push(piece);
+                while let Some(unit) = decoder.next().unwrap() {
+                    read.push(unit);
+                }
+            }
+            prop_assert_eq!(read, units);
+            prop_assert!(!decoder.is_partial());
+        }
+
+        #[test]
+        fn noise_never_panics(bytes in any::<Vec<u8>>()) {
+            let mut decoder = Decoder::new(64);
+            decoder.push(&bytes);
+            while let Ok(Some(unit)) = decoder.next() {
+                prop_assert!(unit.len() <= 64);
+            }
+        }
+    }
+}

@@ -356,3 +356,168 @@ fn tag_length(text: &[u8]) -> Option<usize> {
         _ => false,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use plist::Dictionary;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A binary property list of the objects given, all offsets and references one byte; the first is the root.
+    fn binary(objects: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = b"bplist00".to_vec();
+        let mut offsets = Vec::new();
+        for object in objects {
+            offsets.push(u8::try_from(bytes.len()).unwrap());
+            bytes.extend_from_slice(object);
+        }
+        let table = u64::try_from(bytes.len()).unwrap();
+        bytes.extend_from_slice(&offsets);
+        bytes.extend_from_slice(&[0, 0, 0, 0, 0, 0, 1, 1]);
+        for number in [u64::try_from(objects.len()).unwrap(), 0, table] {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn shared_references_do_not_explode() {
+        // Thirty arrays, each naming the next one four times: 4^30 values.
+        let mut objects: Vec<Vec<u8>> =
+            (1..31_u8).map(|next| vec![0xa4, next, next, next, next]).collect();
+        objects.push(vec![0x09]);
+        let bomb = binary(&objects);
+        assert!(bomb.len() < 300);
+        assert!(matches!(parse(&bomb, &Limits::MESSAGE), Err(PlistError::TooManyObjects { .. })));
+    }
+
+    #[test]
+    fn a_string_named_often_counts_each_time() {
+        let mut text = vec![0x5f, 0x10, 100];
+        text.extend_from_slice(&[b'x'; 100]);
+        let mut list = vec![0xae];
+        list.extend_from_slice(&[1; 14]);
+        let limits = Limits { content: 1000, ..Limits::MESSAGE };
+        assert!(matches!(
+            parse(&binary(&[list, text]), &limits),
+            Err(PlistError::TooMuchContent { .. })
+        ));
+    }
+
+    #[test]
+    fn depth_and_circles_are_refused() {
+        let mut objects: Vec<Vec<u8>> = (1..61_u8).map(|next| vec![0xa1, next]).collect();
+        objects.push(vec![0x09]);
+        assert!(matches!(
+            parse(&binary(&objects), &Limits::MESSAGE),
+            Err(PlistError::TooDeep { .. })
+        ));
+        assert!(matches!(
+            parse(&binary(&[vec![0xa1, 1], vec![0xa1, 0]]), &Limits::MESSAGE),
+            Err(PlistError::Recursive)
+        ));
+    }
+
+    #[test]
+    fn counts_larger_than_the_list_are_refused() {
+        // An array that says it has 2^60 elements, and data of 4 GiB.
+        for object in
+            [vec![0xaf, 0x13, 0x10, 0, 0, 0, 0, 0, 0, 0], vec![0x4f, 0x12, 0xff, 0xff, 0xff, 0xff]]
+        {
+            assert!(matches!(
+                parse(&binary(&[object]), &Limits::MESSAGE),
+                Err(PlistError::Malformed(_))
+            ));
+        }
+        let mut bytes = binary(&[vec![0x09]]);
+        let count = bytes.len() - 24;
+        bytes.splice(count..count + 8, u64::MAX.to_be_bytes());
+        assert!(parse(&bytes, &Limits::MESSAGE).is_err());
+    }
+
+    #[test]
+    fn deep_xml_is_refused_before_it_is_parsed() {
+        let deep = format!(
+            "<plist version=\"1.0\">{}{}</plist>",
+            "<array>".repeat(100_000),
+            "</array>".repeat(100_000)
+        );
+        assert!(matches!(
+            parse(deep.as_bytes(), &Limits::MESSAGE),
+            Err(PlistError::TooDeep { .. })
+        ));
+        let wide = format!("<plist><array>{}</array></plist>", "<true/>".repeat(500_000));
+        assert!(matches!(
+            parse(wide.as_bytes(), &Limits::MESSAGE),
+            Err(PlistError::TooManyObjects { .. })
+        ));
+        let hidden = "<plist><!--><array><array> --></plist>";
+        assert!(parse(hidden.as_bytes(), &Limits::MESSAGE).is_err());
+    }
+
+    #[test]
+    fn other_formats_and_long_input_are_refused() {
+        for bytes in [b"( a, b )".as_slice(), b"", b"bplist15", b"bplist00"] {
+            assert!(parse(bytes, &Limits::MESSAGE).is_err());
+        }
+        let limits = Limits { bytes: 10, ..Limits::MESSAGE };
+        assert!(matches!(
+            parse(&[b'<'; 11], &limits),
+            Err(PlistError::TooLong { bytes: 11, limit: 10 })
+        ));
+    }
+
+    #[test]
+    fn xml_of_people_passes() {
+        let text = "\u{feff}<?xml version='1.0'?>\n<!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"x>y\">\n\
+                    <plist version=\"1.0\"><!-- <array> --><dict><key>a</key><string>&lt;b</string></dict></plist>";
+        let value = parse(text.as_bytes(), &Limits::MESSAGE).unwrap();
+        let a = value.as_dictionary().and_then(|keys| keys.get("a"));
+        assert_eq!(a.and_then(Value::as_string), Some("<b"));
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            (-1e9..1e9).prop_map(Value::Real),
+            "[a-zA-Zäöß€ ]{0,20}".prop_map(Value::String),
+            prop::collection::vec(any::<u8>(), 0..40).prop_map(Value::Data),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),
+                prop::collection::btree_map("[a-z]{1,6}", inner, 0..6)
+                    .prop_map(|map| Value::Dictionary(map.into_iter().collect::<Dictionary>())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_survives(value in any_value()) {
+            prop_assert_eq!(&parse(&to_binary(&value), &Limits::MESSAGE).unwrap(), &value);
+            prop_assert_eq!(&parse(&to_xml(&value), &Limits::MESSAGE).unwrap(), &value);
+        }
+
+        #[test]
+        fn noise_never_panics(
+            value in any_value(),
+            noise in any::<Vec<u8>>(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        ) {
+            drop(parse(&noise, &Limits::MESSAGE));
+            for mut bytes in [to_binary(&value), to_xml(&value)] {
+                for (place, byte) in &changes {
+                    let place = place.index(bytes.len());
+                    if let Some(target) = bytes.get_mut(place) {
+                        *target = *byte;
+                    }
+                }
+                drop(parse(&bytes, &Limits::MESSAGE));
+            }
+        }
+    }
+}

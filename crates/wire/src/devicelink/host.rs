@@ -40,7 +40,7 @@ pub struct StatusResponse {
 impl StatusResponse {
     /// Success.
     pub fn ok() -> Self {
-        Self::with(Status::OK, None, empty_options())
+        Self::with(Status::SUCCESS, None, empty_options())
     }
 
     /// Failure, with a text for the phone's log.
@@ -51,12 +51,12 @@ impl StatusResponse {
     /// Success with a number of bytes.
     pub fn bytes(bytes: u64) -> Self {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        Self::with(Status::OK, None, bytes.into())
+        Self::with(Status::SUCCESS, None, bytes.into())
     }
 
     /// Success with a listing.
     pub fn listing(listing: &Listing) -> Self {
-        Self::with(Status::OK, None, Value::Dictionary(listing.to_dictionary()))
+        Self::with(Status::SUCCESS, None, Value::Dictionary(listing.to_dictionary()))
     }
 
     /// Success, or "Multi status" with what failed.

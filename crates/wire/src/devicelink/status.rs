@@ -10,7 +10,7 @@ pub struct Status(pub i64);
 
 impl Status {
     /// Success.
-    pub const OK: Self = Self(0);
+    pub const SUCCESS: Self = Self(0);
     /// Any error without a number of its own.
     pub const GENERIC: Self = Self(-1);
     /// The message is not known.
@@ -38,7 +38,7 @@ impl Status {
 
     /// Says whether this is success.
     pub fn is_ok(self) -> bool {
-        self == Self::OK
+        self == Self::SUCCESS
     }
 
     /// Reads a status in any of the three encodings in use: a signed integer, 64-bit two's complement, 32-bit two's
