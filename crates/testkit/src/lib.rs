@@ -1,1 +1,19 @@
-//! What tests share: a throw-away home, a simulated phone, running the program.
+//! What tests share: a throw-away home, running the program, a simulated phone, comparing trees.
+//!
+//! In reading order: [`home`] (a home folder of its own for every test), [`run`] (programs with a time limit and an empty
+//! environment), [`sim`] (`lifeboat sim` as a process), [`digest`] (what is in a tree, for comparisons), [`stranger`]
+//! (programs that we did not write).
+//!
+//! Everything here panics when something is wrong: it is for tests only.
+
+#![expect(clippy::panic, reason = "a helper of a test fails as a test does")]
+
+pub mod digest;
+pub mod home;
+pub mod run;
+pub mod sim;
+pub mod stranger;
+
+pub use crate::home::Home;
+pub use crate::run::{Invocation, Run, Running};
+pub use crate::sim::Sim;
