@@ -1,0 +1,232 @@
+//! Faults: what a phone can be told to do wrong, by name.
+//!
+//! The table [`FAULTS`] is the registry; a fault not in it cannot be switched on. The part of the
+//! phone that plays a fault asks [`Faults::fire`] (which counts) or [`Faults::get`] (which does not).
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+
+/// A fault the simulator knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct FaultKind {
+    /// Its name, as given to `sim ctl fault`.
+    pub name: &'static str,
+    /// The keys it understands beside `times`, which all of them do.
+    pub keys: &'static [&'static str],
+    /// What it does, in one line.
+    pub about: &'static str,
+}
+
+const fn fault(
+    name: &'static str,
+    keys: &'static [&'static str],
+    about: &'static str,
+) -> FaultKind {
+    FaultKind { name, keys, about }
+}
+
+/// Every fault there is, sorted by name.
+pub const FAULTS: &[FaultKind] = &[
+    fault("absolute-path", &["path"], "an upload names an absolute path"),
+    fault("before-first-unlock", &[], "the phone behaves as restarted and not yet unlocked"),
+    fault(
+        "clock",
+        &["offset"],
+        "the phone's clock is OFFSET seconds ahead (or behind, when negative)",
+    ),
+    fault("drop", &["after"], "the connection breaks after AFTER messages of a backup"),
+    fault("error", &["code", "at", "text"], "a backup ends with the error CODE at the step AT"),
+    fault("huge-frame", &["length"], "a frame says it is 4 GiB (or LENGTH) long"),
+    fault("invalid-host", &[], "the phone has forgotten every computer"),
+    fault("locked", &[], "the phone behaves as locked"),
+    fault("no-answer", &["service"], "lockdownd (or SERVICE) accepts and never answers"),
+    fault("path-traversal", &["path"], "an upload names a path that climbs out with `..`"),
+    fault("plist-bomb", &[], "a message is a small plist that unfolds to billions of objects"),
+    fault(
+        "purge",
+        &["bytes"],
+        "the phone demands BYTES more free space and asks the host to purge",
+    ),
+    fault("read-error", &["file"], "reading FILE (a part of its name) fails in the middle"),
+    fault("space-demand", &["bytes"], "the phone says the backup needs BYTES"),
+    fault("tls-abort", &["service"], "the phone closes in the middle of the TLS handshake"),
+    fault(
+        "truncated-upload",
+        &["after"],
+        "an upload stops in the middle of file AFTER, without an end",
+    ),
+    fault("trust-denied", &[], "the owner taps Don't Trust"),
+    fault("unknown-message", &["name"], "the phone sends a message nobody has heard of"),
+    fault("vanish", &["file"], "FILE (a part of its name) disappears before it is sent"),
+];
+
+/// A fault that is switched on, with the values of its keys.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Fault {
+    /// The values given, by key.
+    pub values: BTreeMap<String, String>,
+    /// How often it happened so far.
+    pub fired: u64,
+}
+
+impl Fault {
+    /// Returns the text of a key.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.values.get(key).map(String::as_str)
+    }
+
+    /// Returns the number of a key; the values were checked when the fault was set.
+    pub fn number(&self, key: &str) -> Option<i64> {
+        self.text(key)?.parse().ok()
+    }
+
+    /// Whether the text of a key is a part of `name`; true when the key was not given.
+    pub fn concerns(&self, key: &str, name: &str) -> bool {
+        self.text(key).is_none_or(|part| name.contains(part))
+    }
+}
+
+/// Keys whose values are numbers.
+const NUMBERS: &[&str] = &["after", "bytes", "code", "length", "offset", "times"];
+
+/// The faults that are on.
+#[derive(Debug, Default)]
+pub struct Faults {
+    on: Mutex<BTreeMap<&'static str, Fault>>,
+}
+
+impl Faults {
+    /// Switches a fault on, replacing its former values.
+    pub fn set(&self, name: &str, values: BTreeMap<String, String>) -> Result<(), FaultError> {
+        let kind = FAULTS
+            .iter()
+            .find(|kind| kind.name == name)
+            .ok_or_else(|| FaultError::Name { name: name.to_owned() })?;
+        for (key, value) in &values {
+            if key != "times" && !kind.keys.contains(&key.as_str()) {
+                return Err(FaultError::Key { name: kind.name, key: key.clone() });
+            }
+            if NUMBERS.contains(&key.as_str()) && value.parse::<i64>().is_err() {
+                return Err(FaultError::Number { key: key.clone(), value: value.clone() });
+            }
+        }
+        self.lock().insert(kind.name, Fault { values, fired: 0 });
+        Ok(())
+    }
+
+    /// Switches all faults off.
+    pub fn clear(&self) {
+        self.lock().clear();
+    }
+
+    /// Returns a fault that is on, without counting.
+    pub fn get(&self, name: &str) -> Option<Fault> {
+        self.lock().get(name).cloned()
+    }
+
+    /// Whether a fault is on.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.lock().contains_key(name)
+    }
+
+    /// Returns a fault that is on and counts that it happens; after `times` times it is off.
+    pub fn fire(&self, name: &str) -> Option<Fault> {
+        self.fire_if(name, |_| true)
+    }
+
+    /// As [`Faults::fire`], when the fault that is on concerns this case.
+    pub fn fire_if(&self, name: &str, concerns: impl FnOnce(&Fault) -> bool) -> Option<Fault> {
+        let mut on = self.lock();
+        let fault = on.get_mut(name)?;
+        if !concerns(fault) {
+            return None;
+        }
+        fault.fired += 1;
+        let fault = fault.clone();
+        let times = fault.number("times").and_then(|times| u64::try_from(times).ok());
+        if times.is_some_and(|times| fault.fired >= times) {
+            on.remove(name);
+        }
+        Some(fault)
+    }
+
+    /// Returns all faults that are on.
+    pub fn all(&self) -> BTreeMap<&'static str, Fault> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Fault>> {
+        self.on.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A fault that cannot be switched on.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FaultError {
+    /// The registry has no such fault.
+    #[error("there is no fault `{name}`")]
+    Name {
+        /// What was asked for.
+        name: String,
+    },
+    /// The fault has no such key.
+    #[error("the fault `{name}` has no key `{key}`")]
+    Key {
+        /// The fault.
+        name: &'static str,
+        /// The key.
+        key: String,
+    },
+    /// The key wants a number.
+    #[error("`{key}` is a number, not `{value}`")]
+    Number {
+        /// The key.
+        key: String,
+        /// What was given.
+        value: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_registry_is_sorted() {
+        assert!(FAULTS.is_sorted_by(|a, b| a.name < b.name));
+    }
+
+    #[test]
+    fn only_known_faults_and_keys_are_taken() {
+        let faults = Faults::default();
+        assert_eq!(
+            faults.set("earthquake", values(&[])),
+            Err(FaultError::Name { name: "earthquake".to_owned() })
+        );
+        assert!(faults.set("drop", values(&[("before", "1")])).is_err());
+        assert!(faults.set("drop", values(&[("after", "soon")])).is_err());
+        faults.set("drop", values(&[("after", "3")])).unwrap();
+        assert_eq!(faults.get("drop").unwrap().number("after"), Some(3));
+        faults.clear();
+        assert!(!faults.is_on("drop"));
+    }
+
+    #[test]
+    fn a_fault_happens_as_often_as_it_was_told() {
+        let faults = Faults::default();
+        faults.set("read-error", values(&[("file", "sms"), ("times", "2")])).unwrap();
+        let about = |name: &'static str| move |fault: &Fault| fault.concerns("file", name);
+        assert!(faults.fire_if("read-error", about("notes.db")).is_none());
+        assert!(faults.fire_if("read-error", about("Library/SMS/sms.db")).is_none());
+        assert!(faults.fire_if("read-error", about("Library/sms/sms.db")).is_some());
+        assert!(faults.fire_if("read-error", about("sms.db")).is_some());
+        assert!(!faults.is_on("read-error"));
+    }
+}

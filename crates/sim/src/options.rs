@@ -1,0 +1,379 @@
+//! What a simulated phone is: the options of a server and the TOML description of one phone.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use camino::Utf8PathBuf;
+use serde::{Deserialize, Serialize};
+
+use crate::disk::Profile;
+
+/// Tells the time; the host's clock is passed in, so that tests can set it.
+pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
+
+/// Where the simulated usbmuxd listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// A TCP address; port 0 takes any free one.
+    Tcp(SocketAddr),
+    /// The path of a UNIX socket, which is made (and replaced, when nobody serves it any more).
+    Unix(Utf8PathBuf),
+}
+
+impl Listen {
+    /// Any free port of this machine.
+    pub fn loopback() -> Self {
+        Self::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+}
+
+impl FromStr for Listen {
+    type Err = OptionsError;
+
+    /// Reads `HOST:PORT`, `UNIX:path`, `unix://path` or a path.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(path) = text.strip_prefix("unix://").or_else(|| text.strip_prefix("UNIX:")) {
+            return Ok(Self::Unix(path.into()));
+        }
+        if text.contains('/') {
+            return Ok(Self::Unix(text.into()));
+        }
+        text.parse().map(Self::Tcp).map_err(|_| OptionsError::Listen { text: text.to_owned() })
+    }
+}
+
+/// Everything a server of simulated phones needs to know.
+#[derive(Clone)]
+pub struct Options {
+    /// Where the usbmuxd socket is.
+    pub listen: Listen,
+    /// The folder that keeps phones, pair records and the control socket; made with mode 0700.
+    pub state: Utf8PathBuf,
+    /// The phones that are plugged in.
+    pub phones: Vec<PhoneSpec>,
+    /// The clock of the host, which is also the phones' unless the fault `clock` is on.
+    pub clock: Clock,
+    /// Leave the trust dialog and the passcode sheet to `ctl` instead of answering them at once.
+    pub ask: bool,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("listen", &self.listen)
+            .field("state", &self.state)
+            .field("phones", &self.phones)
+            .field("ask", &self.ask)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One phone, as its TOML file describes it. Every field has a default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct PhoneSpec {
+    /// The name its owner gave it.
+    pub name: String,
+    /// Its identifier; made from the seed when absent.
+    pub udid: Option<String>,
+    /// The iOS version it runs.
+    pub ios: Ios,
+    /// How much is on it.
+    pub profile: Profile,
+    /// Everything random about the phone follows from this number.
+    pub seed: u64,
+    /// Days of life after the first content, lived before the phone is first seen.
+    pub days: u32,
+    /// What real phones do differently.
+    pub knobs: Knobs,
+}
+
+impl Default for PhoneSpec {
+    fn default() -> Self {
+        Self {
+            name: "Robin's iPhone".to_owned(),
+            udid: None,
+            ios: Ios::V18,
+            profile: Profile::Tiny,
+            seed: 1,
+            days: 0,
+            knobs: Knobs::default(),
+        }
+    }
+}
+
+impl PhoneSpec {
+    /// Reads a phone from TOML.
+    pub fn from_toml(text: &str) -> Result<Self, OptionsError> {
+        toml::from_str(text).map_err(|source| OptionsError::Toml { source })
+    }
+}
+
+/// What real phones do differently from one another, or from what is known for sure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Knobs {
+    /// The DeviceLink version the phone offers: 300 or 400.
+    pub devicelink: u32,
+    /// Data bytes in one upload frame, 1 to 1 MiB.
+    pub chunk: usize,
+    /// Seed of the order in which the 512 folders are made; absent = ascending.
+    pub directory_order: Option<u64>,
+    /// How the phone makes the next `Manifest.db`.
+    pub manifest: ManifestKnob,
+    /// Whether every backup asks for the passcode; absent = as the iOS version does (from 15.7.1).
+    pub passcode_prompt: Option<bool>,
+    /// Whether the phone has a passcode at all.
+    pub passcode: bool,
+    /// The phone starts with its screen locked.
+    pub locked: bool,
+    /// The phone starts restarted and not yet unlocked.
+    pub before_first_unlock: bool,
+    /// Bytes a second that a connection of the phone can send; absent = as fast as it goes.
+    pub throttle: Option<u64>,
+    /// Largest piece the phone writes at once, which cuts frames in the middle; absent = whole.
+    pub fragment: Option<usize>,
+    /// TLS versions the phone speaks.
+    pub tls: TlsKnob,
+    /// Whether the phone says goodbye in TLS before it closes; real ones often do not.
+    pub close_notify: bool,
+    /// Milliseconds the owner takes to answer the trust dialog or the passcode sheet.
+    pub owner_delay_ms: u64,
+    /// Seconds after which an unanswered passcode sheet goes away.
+    pub passcode_timeout: u64,
+    /// Seconds a started service waits for the host to connect.
+    pub accept_window: u64,
+    /// Seconds without a request after which lockdownd closes a connection.
+    pub lockdown_idle: u64,
+    /// Seconds the phone is silent while it looks through its files.
+    pub scan_silence: u64,
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        Self {
+            devicelink: 300,
+            chunk: 32 * 1024,
+            directory_order: Some(1),
+            manifest: ManifestKnob::InPlace,
+            passcode_prompt: None,
+            passcode: true,
+            locked: false,
+            before_first_unlock: false,
+            throttle: None,
+            fragment: None,
+            tls: TlsKnob::Any,
+            close_notify: false,
+            owner_delay_ms: 0,
+            passcode_timeout: 180,
+            accept_window: 60,
+            lockdown_idle: 60,
+            scan_silence: 0,
+        }
+    }
+}
+
+/// How the phone makes the `Manifest.db` of an incremental backup; nobody knows which one it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ManifestKnob {
+    /// The last one, with rows replaced, added and removed.
+    InPlace,
+    /// A new one, with its rows in random order.
+    Rebuilt,
+}
+
+/// Which TLS versions the phone speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TlsKnob {
+    /// 1.2 and 1.3.
+    #[serde(rename = "any")]
+    Any,
+    /// 1.2 only.
+    #[serde(rename = "1.2")]
+    V12,
+    /// 1.3 only.
+    #[serde(rename = "1.3")]
+    V13,
+}
+
+/// An iOS version the simulator can play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Ios {
+    /// The last one that makes a backup without asking for the passcode.
+    V15_7,
+    /// The first one that asks for the passcode.
+    V16_1,
+    /// The first one with RemoteXPC beside lockdownd.
+    V17,
+    /// The one most phones had in 2025.
+    V18,
+    /// The one that hides the Wi-Fi address.
+    V26_4,
+}
+
+impl Ios {
+    /// All versions, oldest first.
+    pub const ALL: [Self; 5] = [Self::V15_7, Self::V16_1, Self::V17, Self::V18, Self::V26_4];
+
+    /// The version as lockdownd tells it.
+    pub const fn version(self) -> &'static str {
+        match self {
+            Self::V15_7 => "15.7",
+            Self::V16_1 => "16.1",
+            Self::V17 => "17.0",
+            Self::V18 => "18.0",
+            Self::V26_4 => "26.4",
+        }
+    }
+
+    /// The build as lockdownd tells it.
+    pub const fn build(self) -> &'static str {
+        match self {
+            Self::V15_7 => "19H12",
+            Self::V16_1 => "20B82",
+            Self::V17 => "21A329",
+            Self::V18 => "22A3354",
+            Self::V26_4 => "23E246",
+        }
+    }
+
+    /// Whether every backup asks for the passcode (docs/protocol.md, passcode prompt).
+    pub fn asks_passcode(self) -> bool {
+        self >= Self::V16_1
+    }
+}
+
+impl fmt::Display for Ios {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.version())
+    }
+}
+
+impl FromStr for Ios {
+    type Err = OptionsError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|ios| ios.version() == text || ios.version().strip_suffix(".0") == Some(text))
+            .ok_or_else(|| OptionsError::Ios { text: text.to_owned() })
+    }
+}
+
+impl TryFrom<String> for Ios {
+    type Error = OptionsError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Ios> for String {
+    fn from(ios: Ios) -> Self {
+        ios.version().to_owned()
+    }
+}
+
+/// A description that cannot be followed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OptionsError {
+    /// Not an address to listen on.
+    #[error("`{text}` is neither HOST:PORT nor the path of a socket")]
+    Listen {
+        /// What was given.
+        text: String,
+    },
+    /// Not an iOS version the simulator plays.
+    #[error("iOS `{text}` cannot be simulated; there are 15.7, 16.1, 17, 18 and 26.4")]
+    Ios {
+        /// What was given.
+        text: String,
+    },
+    /// Not a phone description.
+    #[error("the description of the phone is not valid")]
+    Toml {
+        /// What the TOML reader says.
+        source: toml::de::Error,
+    },
+    /// A knob outside its range.
+    #[error("the knob `{knob}` cannot be {value}")]
+    Knob {
+        /// Which knob.
+        knob: &'static str,
+        /// The value it was given.
+        value: u64,
+    },
+    /// An identifier that no phone could have, and that would not be a safe name of a folder.
+    #[error("`{udid}` is not the identifier of a phone")]
+    Udid {
+        /// What was given.
+        udid: String,
+    },
+    /// Two phones with the same identifier.
+    #[error("two phones have the identifier {udid}")]
+    SameUdid {
+        /// The identifier.
+        udid: String,
+    },
+}
+
+impl Knobs {
+    /// Refuses values that no phone could have.
+    pub fn check(&self) -> Result<(), OptionsError> {
+        let knob = |knob, value| Err(OptionsError::Knob { knob, value });
+        if ![300, 400].contains(&self.devicelink) {
+            return knob("devicelink", self.devicelink.into());
+        }
+        if !(1..=1 << 20).contains(&self.chunk) {
+            return knob("chunk", self.chunk as u64);
+        }
+        if self.throttle == Some(0) {
+            return knob("throttle", 0);
+        }
+        if self.fragment == Some(0) {
+            return knob("fragment", 0);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phone_is_read_from_toml() {
+        let spec = PhoneSpec::from_toml(
+            "name = \"Kim\"\nios = \"26.4\"\nprofile = \"small\"\nseed = 7\n[knobs]\ndevicelink = 400\nmanifest = \"rebuilt\"\ntls = \"1.2\"\n",
+        )
+        .unwrap();
+        assert_eq!(spec.ios, Ios::V26_4);
+        assert_eq!(spec.knobs.devicelink, 400);
+        assert_eq!(spec.knobs.manifest, ManifestKnob::Rebuilt);
+        assert_eq!(spec.knobs.tls, TlsKnob::V12);
+        spec.knobs.check().unwrap();
+    }
+
+    #[test]
+    fn unknown_fields_and_versions_are_refused() {
+        assert!(PhoneSpec::from_toml("colour = \"red\"").is_err());
+        assert!(PhoneSpec::from_toml("ios = \"9\"").is_err());
+        assert!(PhoneSpec::from_toml("[knobs]\ndevicelink = \"x\"").is_err());
+        assert_eq!("18".parse::<Ios>().unwrap(), Ios::V18);
+        let odd = Knobs { chunk: 0, ..Knobs::default() };
+        assert!(odd.check().is_err());
+    }
+
+    #[test]
+    fn addresses_are_told_apart() {
+        assert_eq!("UNIX:/tmp/x".parse::<Listen>().unwrap(), Listen::Unix("/tmp/x".into()));
+        assert_eq!("/tmp/x".parse::<Listen>().unwrap(), Listen::Unix("/tmp/x".into()));
+        assert_eq!("127.0.0.1:0".parse::<Listen>().unwrap(), Listen::loopback());
+        assert!("nonsense".parse::<Listen>().is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! diagnostics_relay: battery, registry, what the system says of itself (docs/protocol.md,
+//! diagnostics relay).
+
+use plist::{Dictionary, Value};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{keys, text};
+use crate::channel::{ChannelError, PlistChannel};
+use crate::options::Ios;
+use crate::phone::Phone;
+
+/// Answers until the host says Goodbye or closes.
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    phone: &Phone,
+    channel: &mut PlistChannel<S>,
+) -> Result<(), ChannelError> {
+    while let Some(request) = channel.receive().await? {
+        let name = text(&request, "Request").unwrap_or_default();
+        channel.send(answer(phone, name, &request)).await?;
+        if name == "Goodbye" {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn answer(phone: &Phone, name: &str, request: &Dictionary) -> Dictionary {
+    match name {
+        "Goodbye" | "Sleep" => keys([("Status", "Success".into())]),
+        "All" => diagnostics([("GasGauge", gas_gauge()), ("WiFi", wifi())]),
+        "GasGauge" => diagnostics([("GasGauge", gas_gauge())]),
+        "WiFi" => diagnostics([("WiFi", wifi())]),
+        "NAND" => diagnostics([("NAND", Value::Dictionary(keys([("Status", "Success".into())])))]),
+        "IORegistry" => registry(request),
+        "MobileGestalt" => mobile_gestalt(phone, request),
+        _ => keys([("Status", "UnknownRequest".into())]),
+    }
+}
+
+fn diagnostics<const N: usize>(parts: [(&str, Value); N]) -> Dictionary {
+    keys([("Status", "Success".into()), ("Diagnostics", Value::Dictionary(keys(parts)))])
+}
+
+/// From iOS 12.2 the full charge is told as 100 whatever it is.
+fn gas_gauge() -> Value {
+    Value::Dictionary(keys([
+        ("CycleCount", Value::from(212)),
+        ("DesignCapacity", Value::from(100)),
+        ("FullChargeCapacity", Value::from(100)),
+        ("Status", "Success".into()),
+    ]))
+}
+
+fn wifi() -> Value {
+    Value::Dictionary(keys([("Active", Value::Boolean(true)), ("Status", "Success".into())]))
+}
+
+/// The battery by its class or by its name; of the rest there is nothing.
+fn registry(request: &Dictionary) -> Dictionary {
+    const BATTERY: [&str; 3] = ["IOPMPowerSource", "AppleSmartBattery", "AppleARMPMUCharger"];
+    let asked = text(request, "EntryClass").or_else(|| text(request, "EntryName"));
+    let content = match asked {
+        Some(name) if BATTERY.contains(&name) => battery(),
+        _ => Dictionary::new(),
+    };
+    diagnostics([("IORegistry", Value::Dictionary(content))])
+}
+
+fn battery() -> Dictionary {
+    keys([
+        ("AppleRawCurrentCapacity", Value::from(2450)),
+        ("AppleRawMaxCapacity", Value::from(2951)),
+        ("CurrentCapacity", Value::from(83)),
+        ("CycleCount", Value::from(212)),
+        ("DesignCapacity", Value::from(3227)),
+        ("ExternalConnected", Value::Boolean(true)),
+        ("FullyCharged", Value::Boolean(false)),
+        ("InstantAmperage", Value::from(412)),
+        ("IsCharging", Value::Boolean(true)),
+        ("MaxCapacity", Value::from(100)),
+        ("Temperature", Value::from(2790)),
+        ("Voltage", Value::from(4201)),
+        ("built-in", Value::Boolean(true)),
+    ])
+}
+
+/// What a phone answered before iOS 17.4, and its refusal since.
+fn mobile_gestalt(phone: &Phone, request: &Dictionary) -> Dictionary {
+    let answer = if phone.ios() > Ios::V17 {
+        keys([("Status", "MobileGestaltDeprecated".into())])
+    } else {
+        let asked = request.get("MobileGestaltKeys").and_then(Value::as_array);
+        let mut answer = keys([("Status", "Success".into())]);
+        for key in asked.into_iter().flatten().filter_map(Value::as_string) {
+            if let Some(value) = gestalt_value(phone, key) {
+                answer.insert(key.to_owned(), value);
+            }
+        }
+        answer
+    };
+    diagnostics([("MobileGestalt", Value::Dictionary(answer))])
+}
+
+fn gestalt_value(phone: &Phone, key: &str) -> Option<Value> {
+    Some(match key {
+        "PasswordConfigured" => Value::Boolean(phone.spec.knobs.passcode),
+        "PasswordProtected" => Value::Boolean(phone.is_locked()),
+        "ProductType" => phone.identity.model.product_type.into(),
+        "ProductVersion" => phone.ios().version().into(),
+        "BuildVersion" => phone.ios().build().into(),
+        "SerialNumber" => phone.identity.serial.as_str().into(),
+        "UniqueDeviceID" => phone.udid().into(),
+        "UserAssignedDeviceName" => phone.memory().name.into(),
+        _ => return None,
+    })
+}
