@@ -3,7 +3,7 @@ use std::{
     io::{self, ErrorKind, Read},
 };
 
-use lifeboat_wire::devicelink::{EntryKind, Status};
+use lifeboat_wire::devicelink::Status;
 use thiserror::Error;
 
 use super::HostPath;
@@ -50,7 +50,8 @@ pub trait HostFiles: Send {
     /// Tries to free that many bytes and returns how many were freed.
     fn purge(&mut self, bytes: u64) -> Result<u64, FileError>;
 
-    /// Makes everything so far durable. Called before the phone is told that a control file arrived or items moved.
+    /// Makes everything so far durable. Called before a new `Status.plist` is put in its place, so that it is never newer than
+    /// what it describes, and before the phone is told that a control file arrived.
     fn sync(&mut self) -> Result<(), FileError>;
 }
 
@@ -68,13 +69,24 @@ impl fmt::Debug for FileSource {
     }
 }
 
+/// What an entry of a directory is.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum DirectoryEntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// Anything else.
+    Other,
+}
+
 /// One entry of a directory.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DirectoryEntry {
     /// Its name.
     pub name: String,
     /// What it is.
-    pub kind: EntryKind,
+    pub kind: DirectoryEntryKind,
     /// Its length in bytes, 0 for a directory.
     pub size: u64,
     /// Seconds since 1970.

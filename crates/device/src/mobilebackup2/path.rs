@@ -70,8 +70,13 @@ fn is_stamp(text: &str) -> bool {
 pub struct HostPath(String);
 
 impl HostPath {
+    /// Checks a path that must lie in the folder of one device.
+    pub fn parse(text: &str, udid: &str) -> Result<Self, PathError> {
+        Self::parse_in(text, &Roots::new(udid))
+    }
+
     /// Checks a path as the phone sent it.
-    pub fn parse(text: &str, roots: &Roots) -> Result<Self, PathError> {
+    pub fn parse_in(text: &str, roots: &Roots) -> Result<Self, PathError> {
         if text.len() > PATH_LIMIT {
             return Err(PathError::TooLong);
         }
@@ -164,7 +169,7 @@ mod tests {
     const UDID: &str = "00008110-0011223344556677";
 
     fn parse(text: &str) -> Result<HostPath, PathError> {
-        HostPath::parse(text, &Roots::new(UDID))
+        HostPath::parse(text, UDID)
     }
 
     #[test]
