@@ -53,17 +53,9 @@ impl DeviceError {
         let underlying = beneath.map(|beneath| {
             let (text, code) = split_domain(beneath);
             let (text, path) = split_path(text);
-            Underlying {
-                code,
-                text: text.to_owned(),
-                path: path.map(str::to_owned),
-            }
+            Underlying { code, text: text.to_owned(), path: path.map(str::to_owned) }
         });
-        Self {
-            code,
-            text: split_domain(main).0.to_owned(),
-            underlying,
-        }
+        Self { code, text: split_domain(main).0.to_owned(), underlying }
     }
 }
 

@@ -30,7 +30,7 @@ pub enum BackupError {
         failure: HostFailure,
         /// What the phone said then.
         #[source]
-        device: Option<DeviceError>,
+        device: Option<Box<DeviceError>>,
     },
     /// Somebody cancelled.
     #[error("cancelled {0}")]
@@ -151,10 +151,7 @@ pub enum ProtocolError {
 impl ProtocolError {
     /// Makes the error for a refused path.
     pub(super) fn path(path: &str, reason: PathError) -> Self {
-        Self::Path {
-            path: path.chars().take(200).collect(),
-            reason,
-        }
+        Self::Path { path: path.chars().take(200).collect(), reason }
     }
 
     /// Says whether the bytes that follow can still be told apart.

@@ -25,10 +25,7 @@ pub(super) struct Transport<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self {
-            stream,
-            buffer: BytesMut::new(),
-        }
+        Self { stream, buffer: BytesMut::new() }
     }
 
     /// Appends what arrives to the buffer: waits for some, then takes what is already there. Dropping the future loses
@@ -62,10 +59,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
 
     /// Takes one whole unit from the buffer, or nothing while bytes are missing.
     pub(super) fn unit(&mut self) -> Result<Option<Bytes>, ProtocolError> {
-        Ok(plist_frame::take(
-            &mut self.buffer,
-            plist_frame::MESSAGE_LIMIT,
-        )?)
+        Ok(plist_frame::take(&mut self.buffer, plist_frame::MESSAGE_LIMIT)?)
     }
 
     /// Takes one message from the buffer, or nothing while bytes are missing.

@@ -92,19 +92,13 @@ impl Worker {
 
     /// Ends the thread, after it has dropped a file that is not complete.
     pub(super) async fn end(self) {
-        let Self {
-            commands,
-            mut threads,
-        } = self;
+        let Self { commands, mut threads } = self;
         drop(commands);
         while threads.join_next().await.is_some() {}
     }
 
     async fn send(&self, command: Command) -> Result<(), BackupError> {
-        self.commands
-            .send(command)
-            .await
-            .map_err(|_| BackupError::WorkerEnded)
+        self.commands.send(command).await.map_err(|_| BackupError::WorkerEnded)
     }
 }
 
@@ -113,11 +107,7 @@ fn work(
     observer: &dyn Observer,
     mut commands: mpsc::Receiver<Command>,
 ) {
-    let mut receiver = Receiver {
-        observer,
-        file: None,
-        batch: Batch::default(),
-    };
+    let mut receiver = Receiver { observer, file: None, batch: Batch::default() };
     while let Some(command) = commands.blocking_recv() {
         match command {
             Command::Receive(incoming) => {
@@ -156,12 +146,7 @@ impl Receiver<'_> {
             Incoming::Begin { path, device_path } => {
                 self.abandon(files);
                 let result = files.begin(&path);
-                self.file = Some(Open {
-                    path,
-                    device_path,
-                    bytes: 0,
-                    failed: false,
-                });
+                self.file = Some(Open { path, device_path, bytes: 0, failed: false });
                 self.check(files, result);
             }
             Incoming::Data(data) => {
@@ -276,11 +261,7 @@ impl HostFailure {
             FileError::Io(source) => source.to_string(),
             other => other.to_string(),
         };
-        Self {
-            status: error.status(),
-            text,
-            path: path.to_owned(),
-        }
+        Self { status: error.status(), text, path: path.to_owned() }
     }
 }
 

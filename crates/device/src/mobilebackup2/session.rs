@@ -1,0 +1,438 @@
+use std::{sync::Arc, time::Duration};
+
+use lifeboat_wire::{
+    devicelink::{HostMessage, PhoneMessage, Status, StatusResponse, VersionAnswer},
+    files::{self, Decoder},
+    lockdown::service,
+    plist_frame,
+};
+use plist::{Dictionary, Value};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    BackupError, BackupReply, BackupRequest, CancelledBy, DeviceError, HostFailure, HostFiles,
+    Observer, ProtocolError, Roots, TransferEvent, TransferStage,
+    side::{Side, SideEvent},
+    transport::Transport,
+    worker::Worker,
+};
+use crate::{error::LinkError, link::Link, sync::SyncLock};
+
+/// The newest version of DeviceLink we speak, and the oldest.
+const DEVICELINK: i64 = 400;
+const OLDEST_DEVICELINK: i64 = 300;
+/// Versions of MobileBackup2 we speak.
+const MOBILEBACKUP2: [f64; 2] = [2.0, 2.1];
+
+/// Backs a device up into `files`.
+///
+/// Takes the sync lock, starts the service, asks for a backup and serves the phone until it answers. It comes back when the phone
+/// has ended the job, when the link is lost, or shortly after `cancel`: in every case the session is ended in order,
+/// a file that is not complete is dropped, and what arrived before is left as it is.
+pub async fn backup(
+    link: &Link,
+    request: BackupRequest,
+    files: Box<dyn HostFiles>,
+    observer: Arc<dyn Observer>,
+    cancel: CancellationToken,
+) -> Result<BackupReply, BackupError> {
+    observer.tell(TransferEvent::Stage(TransferStage::Starting));
+    let (lock, notices) = tokio::select! {
+        taken = SyncLock::take(link) => taken?,
+        () = cancel.cancelled() => return Err(BackupError::Cancelled(CancelledBy::Host)),
+    };
+    let outcome = async {
+        let stream = tokio::select! {
+            started = link.start_service(service::MOBILEBACKUP2) => started?,
+            () = cancel.cancelled() => return Err(BackupError::Cancelled(CancelledBy::Host)),
+        };
+        let (mux, device) = (link.mux().clone(), link.device().clone());
+        let side = Side {
+            cancel: cancel.clone(),
+            notices: Some(notices),
+            gone: Some(Box::pin(async move { mux.gone(&device).await })),
+        };
+        let job = Job {
+            udid: link.device().udid.clone(),
+            request: Request::Backup(request),
+            patience: Patience::default(),
+        };
+        run(stream, &job, files, observer, side).await
+    }
+    .await;
+    lock.release().await;
+    outcome
+}
+
+/// What is asked of the phone. Everything else of a session is the same for every request.
+#[derive(Clone, Debug)]
+pub(super) enum Request {
+    /// Back up.
+    Backup(BackupRequest),
+}
+
+impl Request {
+    fn to_dictionary(&self, udid: &str) -> Dictionary {
+        let mut keys = Dictionary::new();
+        match self {
+            Self::Backup(request) => {
+                keys.insert("MessageName".into(), "Backup".into());
+                keys.insert("TargetIdentifier".into(), udid.into());
+                keys.insert("SourceIdentifier".into(), udid.into());
+                if request.force_full {
+                    let options = Dictionary::from_iter([("ForceFullBackup", true)]);
+                    keys.insert("Options".into(), Value::Dictionary(options));
+                }
+            }
+        }
+        keys
+    }
+}
+
+/// How long is waited.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For each message until the request is sent.
+    pub(super) opening: Duration,
+    /// For the phone's next sign of life: it may look at its data for an hour. A lost link is noticed otherwise.
+    pub(super) idle: Duration,
+    /// For an orderly end.
+    pub(super) parting: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            opening: Duration::from_mins(1),
+            idle: Duration::from_hours(6),
+            parting: Duration::from_secs(3),
+        }
+    }
+}
+
+/// One request to one phone.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) udid: String,
+    pub(super) request: Request,
+    pub(super) patience: Patience,
+}
+
+/// Runs one job over a stream to the service.
+pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    job: &Job,
+    files: Box<dyn HostFiles>,
+    observer: Arc<dyn Observer>,
+    side: Side,
+) -> Result<BackupReply, BackupError> {
+    let mut session = Session {
+        transport: Transport::new(stream),
+        side,
+        worker: Worker::start(files, Arc::clone(&observer)),
+        observer,
+        roots: Roots::new(job.udid.as_str()),
+        patience: job.patience,
+        limit: job.patience.opening,
+        gone: false,
+        stage: TransferStage::Starting,
+        reply: BackupReply::default(),
+        failure: None,
+        uploading: None,
+        sending: false,
+        owed: false,
+        answered: false,
+        in_step: true,
+    };
+    let outcome = session.drive(job).await;
+    session.part(outcome.as_ref().err()).await;
+    let Session { worker, reply, failure, .. } = session;
+    worker.end().await;
+    match (outcome, failure) {
+        (Ok(()), _) => Ok(reply),
+        (Err(BackupError::Device(error)), Some(failure)) => {
+            Err(BackupError::Host { failure, device: Some(error) })
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// A conversation with one phone.
+pub(super) struct Session<S> {
+    pub(super) transport: Transport<S>,
+    side: Side,
+    pub(super) worker: Worker,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) roots: Roots,
+    pub(super) patience: Patience,
+    /// The limit for the next wait.
+    limit: Duration,
+    /// The mux says that the device is gone.
+    gone: bool,
+    pub(super) stage: TransferStage,
+    pub(super) reply: BackupReply,
+    /// The failure of our own files that says most.
+    failure: Option<HostFailure>,
+    /// Stands inside a batch that the phone sends.
+    pub(super) uploading: Option<Decoder>,
+    /// We stand inside a batch that we send.
+    pub(super) sending: bool,
+    /// The phone waits for an answer.
+    owed: bool,
+    /// The phone has answered the request, or ended the session.
+    answered: bool,
+    /// What we sent so far ends where a message or a file ends.
+    in_step: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    async fn drive(&mut self, job: &Job) -> Result<(), BackupError> {
+        self.shake_hands().await?;
+        self.say_hello().await?;
+        let request = job.request.to_dictionary(&job.udid);
+        self.send(&HostMessage::ProcessMessage(request)).await?;
+        self.limit = self.patience.idle;
+        self.enter(TransferStage::Preparing);
+        loop {
+            let message = self.message().await?;
+            if let PhoneMessage::ProcessMessage(response) = message {
+                self.answered = true;
+                self.enter(TransferStage::Closing);
+                return outcome(&response);
+            }
+            self.owed = true;
+            if let Some(answer) = self.serve(message).await? {
+                self.send(&HostMessage::Status(answer)).await?;
+            }
+            self.owed = false;
+        }
+    }
+
+    async fn shake_hands(&mut self) -> Result<(), BackupError> {
+        let major = match self.message().await? {
+            PhoneMessage::VersionExchange { major, .. } => major,
+            other => return Err(unexpected(&other)),
+        };
+        if major < OLDEST_DEVICELINK {
+            return Err(BackupError::NoCommonVersion {
+                protocol: "DeviceLink",
+                offered: major.to_string(),
+            });
+        }
+        self.reply.devicelink = major.min(DEVICELINK);
+        self.send(&HostMessage::VersionExchange {
+            answer: VersionAnswer::Ok,
+            version: Some(DEVICELINK),
+        })
+        .await?;
+        match self.message().await? {
+            PhoneMessage::DeviceReady => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn say_hello(&mut self) -> Result<(), BackupError> {
+        let versions = MOBILEBACKUP2.map(Value::Real).to_vec();
+        let hello = Dictionary::from_iter([
+            ("MessageName", Value::from("Hello")),
+            ("SupportedProtocolVersions", Value::Array(versions)),
+        ]);
+        self.send(&HostMessage::ProcessMessage(hello)).await?;
+        let response = match self.message().await? {
+            PhoneMessage::ProcessMessage(response) => response,
+            other => return Err(unexpected(&other)),
+        };
+        match outcome(&response) {
+            // Here the number 1 says that no version is common.
+            Err(BackupError::Device(error)) if error.code == 1 => {
+                Err(BackupError::NoCommonVersion { protocol: "MobileBackup2", offered: error.text })
+            }
+            result => result,
+        }
+    }
+
+    /// Reads the next message of the phone.
+    async fn message(&mut self) -> Result<PhoneMessage, BackupError> {
+        loop {
+            if let Some(message) = self.transport.message()? {
+                self.reply.messages += 1;
+                if let PhoneMessage::Disconnect { reason } = message {
+                    self.answered = true;
+                    return Err(BackupError::NoAnswer { reason });
+                }
+                tracing::trace!(message = message.name(), "from the device");
+                return Ok(message);
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Waits for more bytes, or for whatever ends the job.
+    pub(super) async fn fill(&mut self) -> Result<(), BackupError> {
+        loop {
+            let limit = if self.gone { self.patience.parting } else { self.limit };
+            let event = tokio::select! {
+                filled = self.transport.fill(limit) => return self.unless_gone(filled),
+                event = self.side.event() => event,
+            };
+            self.note(event)?;
+        }
+    }
+
+    /// Sends bytes, or stops in the middle when the job ends.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), BackupError> {
+        let mut events = Vec::new();
+        let written = {
+            let mut write = std::pin::pin!(self.transport.write(bytes, self.limit));
+            loop {
+                tokio::select! {
+                    written = &mut write => break written,
+                    event = self.side.event() => {
+                        let ends = !matches!(event, SideEvent::Passcode { .. });
+                        events.push(event);
+                        if ends {
+                            self.in_step = false;
+                            break Err(LinkError::DeviceNotFound.into());
+                        }
+                    }
+                }
+            }
+        };
+        for event in events {
+            self.note(event)?;
+        }
+        self.unless_gone(written)
+    }
+
+    async fn send(&mut self, message: &HostMessage) -> Result<(), BackupError> {
+        self.write(&plist_frame::encode(&message.encode())).await
+    }
+
+    fn note(&mut self, event: SideEvent) -> Result<(), BackupError> {
+        match event {
+            SideEvent::Passcode { shown: true } => self.enter(TransferStage::WaitingForPasscode),
+            SideEvent::Passcode { shown: false } => {
+                if self.stage == TransferStage::WaitingForPasscode {
+                    self.enter(TransferStage::Preparing);
+                }
+            }
+            SideEvent::Gone => self.gone = true,
+            SideEvent::Stop(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Says in place of whatever else failed that the device is gone.
+    fn unless_gone(&self, result: Result<(), BackupError>) -> Result<(), BackupError> {
+        match result {
+            Err(BackupError::Link(_)) if self.gone => {
+                let detached = std::io::Error::new(
+                    std::io::ErrorKind::NotConnected,
+                    "the device was detached",
+                );
+                Err(LinkError::Lost(detached).into())
+            }
+            result => result,
+        }
+    }
+
+    /// Enters a stage and tells of it once.
+    pub(super) fn enter(&mut self, stage: TransferStage) {
+        if self.stage != stage {
+            self.stage = stage;
+            self.observer.tell(TransferEvent::Stage(stage));
+        }
+    }
+
+    /// Keeps the failure that says most: the first, or the first that says that the disk is full.
+    pub(super) fn note_failure(&mut self, failure: HostFailure) {
+        match &self.failure {
+            Some(first) if first.is_full() || !failure.is_full() => {}
+            _ => self.failure = Some(failure),
+        }
+    }
+
+    /// Ends the session as politely as its state allows, in bounded time.
+    async fn part(&mut self, error: Option<&BackupError>) {
+        self.in_step &= match error {
+            Some(BackupError::Link(_)) => return,
+            Some(BackupError::Protocol(error)) => error.in_step(),
+            _ => true,
+        };
+        let limit = self.patience.parting;
+        let refused = tokio::time::timeout(limit, self.refuse()).await;
+        if !matches!(refused, Ok(Ok(()))) {
+            tracing::debug!("the device did not come to an end in time");
+        }
+        let farewell = tokio::time::timeout(limit, self.say_goodbye()).await;
+        if !matches!(farewell, Ok(Ok(()))) {
+            tracing::debug!("the device closed the session first");
+        }
+    }
+
+    /// Answers whatever is outstanding with an error until the phone ends the job.
+    async fn refuse(&mut self) -> Result<(), BackupError> {
+        let limit = self.patience.parting;
+        while !self.answered && self.in_step {
+            self.drain().await?;
+            if self.owed {
+                if self.sending {
+                    self.sending = false;
+                    self.transport.write(&files::TERMINATOR, limit).await?;
+                }
+                let no = StatusResponse::error(Status::GENERIC, "Cancelled by host");
+                self.transport.send(&HostMessage::Status(no), limit).await?;
+                self.owed = false;
+            }
+            match self.transport.message()? {
+                Some(PhoneMessage::ProcessMessage(_) | PhoneMessage::Disconnect { .. }) => {
+                    self.answered = true;
+                }
+                Some(PhoneMessage::Ping) => {}
+                Some(message) => {
+                    self.owed = true;
+                    self.sending = matches!(message, PhoneMessage::DownloadFiles { .. });
+                    if matches!(message, PhoneMessage::UploadFiles { .. }) {
+                        self.uploading = Some(Decoder::upload());
+                    }
+                }
+                None => self.transport.fill(limit).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Says goodbye, hears the phone's, closes.
+    async fn say_goodbye(&mut self) -> Result<(), BackupError> {
+        let limit = self.patience.parting;
+        let goodbye = HostMessage::Disconnect { reason: None };
+        self.transport.send(&goodbye, limit).await?;
+        while self.answered {
+            match self.transport.message()? {
+                Some(PhoneMessage::Disconnect { .. }) => break,
+                Some(_) => {}
+                None => self.transport.fill(limit).await?,
+            }
+        }
+        self.transport.shutdown().await
+    }
+}
+
+fn unexpected(message: &PhoneMessage) -> BackupError {
+    let name = message.name().chars().take(200).collect();
+    ProtocolError::Unexpected(name).into()
+}
+
+/// Reads the answer to a request.
+fn outcome(response: &Dictionary) -> Result<(), BackupError> {
+    let code = response
+        .get("ErrorCode")
+        .and_then(Value::as_signed_integer)
+        .ok_or(ProtocolError::NoErrorCode)?;
+    if code == 0 {
+        return Ok(());
+    }
+    let description = response.get("ErrorDescription").and_then(Value::as_string);
+    Err(BackupError::Device(DeviceError::parse(code, description)))
+}
