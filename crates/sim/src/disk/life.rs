@@ -2,12 +2,29 @@
 
 use jiff::Timestamp;
 
-use super::{Disk, DiskError};
+use super::maker::Maker;
+use super::prng::Rng;
+use super::{Disk, DiskError, apps, content};
 
 impl Disk {
-    /// Lives `days` days that end now: what a person does with a phone, deterministic per seed and state.
+    /// Lives `days` days that end now: messages and photos come, notes and settings change, apps are updated, files
+    /// go. What happens depends on the seed and on what the phone has lived through, never on chance.
     pub fn live(&mut self, days: u32, now: Timestamp) -> Result<(), DiskError> {
-        let _ = (days, now);
+        if days == 0 {
+            return Ok(());
+        }
+        let lived: u64 = match self.index.property("lived")? {
+            Some(text) => text.parse().map_err(|_| DiskError::Property("lived"))?,
+            None => 0,
+        };
+        let mut rng = Rng::new(self.seed, &format!("life {lived}"));
+        let when = (days, now.as_second());
+        let mut maker =
+            Maker::resume(&self.folder, &mut self.index, self.profile, self.seed, self.ios, when)?;
+        content::live(&mut maker, &mut self.apps, u64::from(days), &mut rng)?;
+        maker.finish()?;
+        self.index.set_property("lived", &(lived + 1).to_string())?;
+        apps::save(&self.index, &self.apps)?;
         self.index.save()
     }
 }

@@ -1,13 +1,60 @@
 //! What is on the phone, one module a kind of data.
+//!
+//! Each module has a `create` for a new phone and, where days change it, a `live`. People ([`words::people`]) are the
+//! same in all of them.
 
 use super::DiskError;
 use super::apps::InstalledApp;
 use super::maker::Maker;
+use super::prng::Rng;
 
+mod calendar;
+mod calls;
+mod contacts;
+mod containers;
+mod database;
+mod filler;
+mod health;
+mod messages;
+mod notes;
+mod oddities;
+mod photos;
+mod safari;
+mod system;
 pub(crate) mod words;
 
 /// Makes everything on a new phone and returns its apps.
 pub(crate) fn create(maker: &mut Maker<'_>) -> Result<Vec<InstalledApp>, DiskError> {
-    maker.directory("HomeDomain", "");
-    Ok(Vec::new())
+    messages::create(maker)?;
+    contacts::create(maker)?;
+    calls::create(maker)?;
+    calendar::create(maker)?;
+    notes::create(maker)?;
+    safari::create(maker)?;
+    photos::create(maker)?;
+    health::create(maker)?;
+    let apps = containers::create(maker)?;
+    system::create(maker, &apps)?;
+    oddities::create(maker)?;
+    filler::create(maker, &apps)?;
+    Ok(apps)
+}
+
+/// Lets some days pass.
+pub(crate) fn live(
+    maker: &mut Maker<'_>,
+    apps: &mut [InstalledApp],
+    days: u64,
+    rng: &mut Rng,
+) -> Result<(), DiskError> {
+    messages::live(maker, days, rng)?;
+    contacts::live(maker, rng)?;
+    calls::live(maker, days, rng)?;
+    calendar::live(maker, days, rng)?;
+    notes::live(maker, days, rng)?;
+    safari::live(maker, days, rng)?;
+    photos::live(maker, days, rng)?;
+    health::live(maker, days, rng)?;
+    containers::live(maker, apps, days, rng)?;
+    system::live(maker, days, rng)
 }
