@@ -152,7 +152,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     match (outcome, failure) {
         (Ok(()), _) => Ok(reply),
         (Err(BackupError::Device(error)), Some(failure)) => {
-            Err(BackupError::Host { failure, device: Some(error) })
+            Err(BackupError::Host { failure, device: Some(Box::new(error)) })
         }
         (Err(error), _) => Err(error),
     }
