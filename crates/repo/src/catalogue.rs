@@ -1,1 +1,320 @@
-//! To come.
+//! Folders that were read before, in SQLite in the cache.
+//!
+//! Parsing a tree costs milliseconds, and a device has hundreds; here they stand as rows. A tree never changes, so a row
+//! is never wrong, and snapshots share what they have in common. Everything can be thrown away at any time.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use camino::Utf8PathBuf;
+use fs_err as fs;
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, Statement, params};
+
+use crate::{
+    error::RepoError,
+    format::tree::TreeNode,
+    id::{BlobId, TreeId},
+    node::{Content, Node, NodeKind, moment},
+};
+
+/// Another number throws older catalogues away.
+const VERSION: i32 = 1;
+const NAME: &str = "catalogue.sqlite";
+/// How long another process may hold it.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+const SCHEMA: &str = "
+    CREATE TABLE tree (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE) STRICT;
+    CREATE TABLE node (
+        tree INTEGER NOT NULL, name TEXT NOT NULL, kind INTEGER NOT NULL, mode INTEGER NOT NULL,
+        uid INTEGER NOT NULL, gid INTEGER NOT NULL,
+        modified INTEGER NOT NULL, modified_ns INTEGER NOT NULL,
+        changed INTEGER NOT NULL, changed_ns INTEGER NOT NULL,
+        inode INTEGER NOT NULL, size INTEGER NOT NULL, content BLOB, target TEXT,
+        PRIMARY KEY (tree, name)
+    ) STRICT, WITHOUT ROWID;";
+const COLUMNS: &str = "name, kind, mode, uid, gid, modified, modified_ns, changed, changed_ns, inode, size, content, target";
+const FILE: i64 = 0;
+const DIRECTORY: i64 = 1;
+const SYMLINK: i64 = 2;
+
+/// The catalogue of one repository; opened at first need.
+pub(crate) struct Catalogue {
+    folder: Utf8PathBuf,
+    connection: Mutex<Option<Connection>>,
+}
+
+impl Catalogue {
+    pub(crate) fn new(folder: Utf8PathBuf) -> Self {
+        Self { folder, connection: Mutex::new(None) }
+    }
+
+    /// Returns the nodes of a tree by name; `load` gives them if the catalogue does not have the tree yet.
+    pub(crate) fn rows(
+        &self,
+        tree: TreeId,
+        load: impl FnOnce() -> Result<Vec<TreeNode>, RepoError>,
+    ) -> Result<Vec<TreeNode>, RepoError> {
+        if let Some(number) = self.run(|connection| number(connection, tree))? {
+            return self.run(|connection| {
+                let sql = format!("SELECT {COLUMNS} FROM node WHERE tree = ? ORDER BY name");
+                let mut statement = connection.prepare(&sql)?;
+                statement.query_map([number], read)?.collect()
+            });
+        }
+        let nodes = load()?;
+        self.run(|connection| insert(connection, tree, &nodes))?;
+        Ok(nodes)
+    }
+
+    /// Returns one node of a tree.
+    pub(crate) fn row(
+        &self,
+        tree: TreeId,
+        name: &str,
+        load: impl FnOnce() -> Result<Vec<TreeNode>, RepoError>,
+    ) -> Result<Option<TreeNode>, RepoError> {
+        if let Some(number) = self.run(|connection| number(connection, tree))? {
+            return self.run(|connection| {
+                let sql = format!("SELECT {COLUMNS} FROM node WHERE tree = ? AND name = ?");
+                connection.prepare(&sql)?.query_row(params![number, name], read).optional()
+            });
+        }
+        let nodes = load()?;
+        self.run(|connection| insert(connection, tree, &nodes))?;
+        Ok(nodes.into_iter().find(|node| node.name == name))
+    }
+
+    /// Throws everything away.
+    pub(crate) fn clear(&self) -> Result<(), RepoError> {
+        let mut connection = self.connection();
+        *connection = None;
+        self.remove_files()
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs something on the catalogue; one that is damaged is made anew once.
+    fn run<T>(
+        &self,
+        mut work: impl FnMut(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, RepoError> {
+        let mut slot = self.connection();
+        for last in [false, true] {
+            let connection = match slot.take() {
+                Some(connection) => Ok(connection),
+                None => self.open()?,
+            };
+            match connection.and_then(|mut connection| Ok((work(&mut connection)?, connection))) {
+                Ok((result, connection)) => {
+                    *slot = Some(connection);
+                    return Ok(result);
+                }
+                Err(error) if !last && is_damage(&error) => self.remove_files()?,
+                Err(source) => {
+                    return Err(RepoError::Catalogue { path: self.folder.join(NAME), source });
+                }
+            }
+        }
+        unreachable!("the last round returns")
+    }
+
+    fn open(&self) -> Result<rusqlite::Result<Connection>, RepoError> {
+        make_private(&self.folder)?;
+        Ok(open(&self.folder.join(NAME)))
+    }
+
+    fn remove_files(&self) -> Result<(), RepoError> {
+        for end in ["", "-wal", "-shm"] {
+            let path = self.folder.join(format!("{NAME}{end}"));
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(RepoError::io("remove", path, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn make_private(folder: &camino::Utf8Path) -> Result<(), RepoError> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(folder).map_err(|source| RepoError::io("create", folder.as_str(), source))
+}
+
+fn open(path: &camino::Utf8Path) -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let version: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version != VERSION {
+        transaction.execute_batch("DROP TABLE IF EXISTS tree; DROP TABLE IF EXISTS node;")?;
+        transaction.execute_batch(SCHEMA)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    transaction.commit()?;
+    Ok(connection)
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, _) => {
+            matches!(
+                failure.code,
+                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown
+            )
+        }
+        // A row that does not fit the columns.
+        rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..) => {
+            true
+        }
+        _ => false,
+    }
+}
+
+fn number(connection: &Connection, tree: TreeId) -> rusqlite::Result<Option<i64>> {
+    let mut statement = connection.prepare("SELECT number FROM tree WHERE id = ?")?;
+    statement.query_row([tree.as_bytes()], |row| row.get(0)).optional()
+}
+
+fn insert(connection: &mut Connection, tree: TreeId, nodes: &[TreeNode]) -> rusqlite::Result<()> {
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    // Another process may have been faster.
+    if number(&transaction, tree)?.is_none() {
+        transaction.prepare("INSERT INTO tree (id) VALUES (?)")?.execute([tree.as_bytes()])?;
+        let number = transaction.last_insert_rowid();
+        let sql = format!(
+            "INSERT OR IGNORE INTO node (tree, {COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+        );
+        let mut statement = transaction.prepare(&sql)?;
+        nodes.iter().try_for_each(|node| write(&mut statement, number, node))?;
+    }
+    transaction.commit()
+}
+
+fn write(
+    statement: &mut Statement<'_>,
+    tree: i64,
+    TreeNode { name, node, subtree }: &TreeNode,
+) -> rusqlite::Result<()> {
+    let (kind, content, target) = match &node.kind {
+        NodeKind::File(content) => {
+            let ids: Vec<u8> = content.blobs.iter().flat_map(|id| *id.as_bytes()).collect();
+            (FILE, Some(ids), None)
+        }
+        NodeKind::Directory => (DIRECTORY, subtree.map(|id| id.as_bytes().to_vec()), None),
+        NodeKind::Symlink(target) => (SYMLINK, None, Some(target)),
+    };
+    statement.execute(params![
+        tree,
+        name,
+        kind,
+        node.mode,
+        node.uid,
+        node.gid,
+        node.modified.as_second(),
+        node.modified.subsec_nanosecond(),
+        node.changed.as_second(),
+        node.changed.subsec_nanosecond(),
+        node.inode.cast_signed(),
+        node.size().cast_signed(),
+        content,
+        target
+    ])?;
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<TreeNode> {
+    let mut subtree = None;
+    let kind = match row.get(1)? {
+        FILE => {
+            let ids: Vec<u8> = row.get(11)?;
+            let blobs = ids.as_chunks().0.iter().map(|id| BlobId::new(*id)).collect();
+            NodeKind::File(Content { blobs, size: row.get::<_, i64>(10)?.cast_unsigned() })
+        }
+        DIRECTORY => {
+            subtree = Some(BlobId::new(row.get(11)?));
+            NodeKind::Directory
+        }
+        _ => NodeKind::Symlink(row.get(12)?),
+    };
+    let time = |seconds, nanos| -> rusqlite::Result<_> {
+        let seconds = row.get(seconds)?;
+        let nanos: i32 = row.get(nanos)?;
+        Ok(jiff::Timestamp::new(seconds, nanos).unwrap_or_else(|_| moment(seconds, 0)))
+    };
+    let node = Node {
+        kind,
+        mode: row.get(2)?,
+        uid: row.get(3)?,
+        gid: row.get(4)?,
+        modified: time(5, 6)?,
+        changed: time(7, 8)?,
+        inode: row.get::<_, i64>(9)?.cast_unsigned(),
+    };
+    Ok(TreeNode { name: row.get(0)?, node, subtree })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some() -> Vec<TreeNode> {
+        let time = moment(-7, 5);
+        let id = BlobId::new([5; 32]);
+        let file = Node {
+            inode: u64::MAX,
+            ..Node::file(Content { blobs: vec![id, BlobId::new([6; 32])], size: u64::MAX }, time)
+        };
+        vec![
+            TreeNode { name: "B".into(), node: Node::symlink("x", time), subtree: None },
+            TreeNode { name: "a".into(), node: file, subtree: None },
+            TreeNode { name: "b".into(), node: Node::directory(time), subtree: Some(id) },
+        ]
+    }
+
+    fn never() -> Result<Vec<TreeNode>, RepoError> {
+        panic!("it should be in the catalogue")
+    }
+
+    #[test]
+    fn a_tree_is_loaded_once_and_comes_back_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(folder.path().join("cache")).unwrap();
+        let catalogue = Catalogue::new(path.clone());
+        let tree = BlobId::new([1; 32]);
+        assert_eq!(catalogue.rows(tree, || Ok(some())).unwrap(), some());
+        assert_eq!(catalogue.rows(tree, never).unwrap(), some());
+        let other = Catalogue::new(path);
+        assert_eq!(other.row(tree, "b", never).unwrap(), some().pop());
+        assert_eq!(other.row(tree, "c", never).unwrap(), None);
+    }
+
+    #[test]
+    fn a_damaged_catalogue_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(folder.path().join("cache")).unwrap();
+        let tree = BlobId::new([1; 32]);
+        let catalogue = Catalogue::new(path.clone());
+        catalogue.rows(tree, || Ok(some())).unwrap();
+        drop(catalogue);
+        fs::write(path.join(NAME), vec![7; 9000]).unwrap();
+        let catalogue = Catalogue::new(path);
+        assert_eq!(catalogue.rows(tree, || Ok(some())).unwrap(), some());
+        assert_eq!(catalogue.rows(tree, never).unwrap(), some());
+        catalogue.clear().unwrap();
+        assert_eq!(catalogue.row(tree, "B", || Ok(some())).unwrap(), some().into_iter().next());
+    }
+}

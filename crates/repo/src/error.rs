@@ -61,6 +61,9 @@ pub enum Damage {
         /// Who needs it.
         path: String,
     },
+    /// A blob that is asked for is in no pack.
+    #[error("blob {0} is in no pack")]
+    LostBlob(BlobId),
     /// A pack that no index knows: not used, and taken in by the next backup.
     #[error("pack {0} is in no index")]
     UnindexedPack(PackId),
@@ -188,6 +191,12 @@ pub enum RepoError {
         /// Why not.
         source: io::Error,
     },
+    /// What was to be stored cannot be read.
+    #[error("what was to be stored cannot be read")]
+    Source {
+        /// Why not.
+        source: io::Error,
+    },
     /// A part of `rustic_core` failed in a way we have no name for.
     #[error("the repository engine failed")]
     Engine {
@@ -211,9 +220,11 @@ impl RepoError {
             | Self::Ambiguous { .. }
             | Self::NoSuchPath { .. }
             | Self::LockLost => Fault::Person,
-            Self::NoKey | Self::Damaged(_) | Self::Catalogue { .. } | Self::Io { .. } => {
-                Fault::Storage
-            }
+            Self::NoKey
+            | Self::Damaged(_)
+            | Self::Catalogue { .. }
+            | Self::Io { .. }
+            | Self::Source { .. } => Fault::Storage,
             Self::Stopped(_) | Self::Engine { .. } => Fault::Ours,
         }
     }

@@ -1,8 +1,23 @@
-//! Passwords and keys.
+//! Passwords and keys. Key files are `rustic_core`'s.
 
-use secrecy::SecretString;
+use std::sync::Arc;
 
-use crate::format::random::random;
+use rustic_core::{
+    ConfigOptions, Credentials, KeyOptions, OpenStatus, Repository as Engine, RepositoryBackends,
+    RepositoryOptions, repofile::MasterKey,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::{
+    error::{Flaw, RepoError},
+    format::{
+        config::{self, Config},
+        file,
+        random::random,
+        seal::Key,
+    },
+    store::{CONFIG_ID, FileKind, RusticStore, Store},
+};
 
 /// Letters and digits that cannot be taken for one another.
 const ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
@@ -11,10 +26,120 @@ const GROUPS: usize = 8;
 /// … of this many signs each: 160 bits.
 const GROUP: usize = 4;
 
+/// The format that this program writes.
+const VERSION: u32 = 2;
+
 /// Makes a repository password that can be read aloud: eight groups of four signs, 160 bits.
 pub fn generate_password() -> SecretString {
     let signs = random::<{ GROUPS * GROUP }>()
         .map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()]));
     let groups: Vec<String> = signs.chunks(GROUP).map(|group| group.iter().collect()).collect();
     groups.join("-").into()
+}
+
+/// What opens a repository, and what its configuration says.
+pub(crate) struct Opened {
+    pub(crate) key: Key,
+    pub(crate) master: MasterKey,
+    pub(crate) config: Config,
+}
+
+/// Makes a repository with one key.
+pub(crate) fn init(store: &Arc<dyn Store>, password: &SecretString) -> Result<Opened, RepoError> {
+    if !store.list(FileKind::Config)?.is_empty() {
+        return Err(RepoError::AlreadyExists(store.location()));
+    }
+    // Keys without a configuration are what a broken `init` left: they would open to another master key.
+    if store.list(FileKind::Pack)?.is_empty() && store.list(FileKind::Snapshot)?.is_empty() {
+        for (id, _) in store.list(FileKind::Key)? {
+            store.remove(FileKind::Key, id)?;
+        }
+    }
+    let engine = engine(store)?.init(
+        &credentials(password),
+        &KeyOptions::default(),
+        &ConfigOptions::default(),
+    )?;
+    opened(store, &engine)
+}
+
+/// Opens a repository with a password.
+pub(crate) fn open(store: &Arc<dyn Store>, password: &SecretString) -> Result<Opened, RepoError> {
+    if store.list(FileKind::Config)?.is_empty() {
+        return Err(RepoError::Missing(store.location()));
+    }
+    if store.list(FileKind::Key)?.is_empty() {
+        return Err(RepoError::NoKey);
+    }
+    opened(store, &engine(store)?.open(&credentials(password))?)
+}
+
+/// Opens the part of a repository that is `rustic_core`'s.
+pub(crate) fn open_engine(
+    store: &Arc<dyn Store>,
+    master: &MasterKey,
+) -> Result<Engine<OpenStatus>, RepoError> {
+    Ok(engine(store)?.open(&Credentials::Masterkey(master.clone()))?)
+}
+
+/// Adds a key file that opens with another password.
+pub(crate) fn add(
+    store: &Arc<dyn Store>,
+    master: &MasterKey,
+    password: &SecretString,
+) -> Result<(), RepoError> {
+    open_engine(store, master)?.add_key(password.expose_secret(), &KeyOptions::default())?;
+    Ok(())
+}
+
+fn engine(store: &Arc<dyn Store>) -> Result<Engine<()>, RepoError> {
+    let backends = RepositoryBackends::new(Arc::new(RusticStore(Arc::clone(store))), None);
+    let options = RepositoryOptions::default().no_cache(true);
+    Ok(Engine::new(&options, &backends)?)
+}
+
+fn credentials(password: &SecretString) -> Credentials {
+    Credentials::password(password.expose_secret())
+}
+
+fn opened(store: &Arc<dyn Store>, engine: &Engine<OpenStatus>) -> Result<Opened, RepoError> {
+    with_master(&**store, engine.key())
+}
+
+/// Opens a repository whose master key is known.
+pub(crate) fn with_master(store: &dyn Store, master: MasterKey) -> Result<Opened, RepoError> {
+    let damaged = |why| RepoError::damaged(FileKind::Config, CONFIG_ID, why);
+    let key = key(&master).ok_or_else(|| damaged(Flaw::Syntax))?;
+    let mut sealed = store.read(FileKind::Config, CONFIG_ID)?;
+    let json = file::open(&key, &mut sealed).map_err(damaged)?;
+    let config = config::decode(&json).map_err(damaged)?;
+    if config.version != VERSION {
+        return Err(RepoError::Format { version: config.version });
+    }
+    Ok(Opened { key, master, config })
+}
+
+fn key(master: &MasterKey) -> Option<Key> {
+    let encrypt = master.encrypt.as_slice().try_into().ok()?;
+    Some(Key::new(
+        encrypt,
+        master.mac.k.as_slice().try_into().ok()?,
+        master.mac.r.as_slice().try_into().ok()?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_password_can_be_read_aloud() {
+        let password = generate_password();
+        let text = password.expose_secret();
+        assert_eq!(text.len(), GROUPS * (GROUP + 1) - 1);
+        assert!(text.split('-').all(
+            |group| group.len() == GROUP && group.bytes().all(|sign| ALPHABET.contains(&sign))
+        ));
+        assert_ne!(text, generate_password().expose_secret());
+    }
 }

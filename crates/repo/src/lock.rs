@@ -1,11 +1,37 @@
 //! The lock of a repository, as restic understands it.
+//!
+//! A lock is a sealed file in `locks/`. Writers hold ordinary ones, side by side; whoever removes things holds an
+//! exclusive one, alone. A holder writes its lock anew every five minutes; one that is older than half an hour, or
+//! whose process on this machine is gone, is stale and removed by whoever meets it.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+    time::Duration,
+};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    error::RepoError,
+    format::{
+        file,
+        hash::sha256,
+        lock::{self, LockFile},
+    },
+    id::FileId,
+    repository::Inner,
+    store::{FileKind, StoreError},
+};
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How often a holder says that it is alive.
+const REFRESH: Duration = Duration::from_secs(5 * 60);
+/// How old the lock of a holder that is gone is, at least.
+const STALE: SignedDuration = SignedDuration::from_mins(30);
 
 /// Who holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +40,7 @@ pub struct Holder {
     pub hostname: String,
     /// Process there.
     pub pid: u32,
-    /// Since when, or when it said last that it is alive.
+    /// When it said last that it is alive.
     pub time: Timestamp,
     /// Whether nobody else may use the repository.
     pub exclusive: bool,
@@ -23,5 +49,232 @@ pub struct Holder {
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "process {} on {} since {}", self.pid, self.hostname, self.time)
+    }
+}
+
+/// A lock that is held. Dropping it gives it back.
+pub(crate) struct Lock {
+    shared: Arc<Shared>,
+    refresher: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    repository: Arc<Inner>,
+    clock: Clock,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    id: FileId,
+    ended: bool,
+}
+
+impl Lock {
+    /// Takes an ordinary lock. Returns it and whether somebody else holds one too.
+    pub(crate) fn take(repository: &Arc<Inner>, clock: &Clock) -> Result<(Self, bool), RepoError> {
+        others(repository, clock, None)?;
+        let id = write(repository, clock)?;
+        // Looked at again: of two who write at the same time at least one sees the other.
+        let shared_with =
+            others(repository, clock, Some(id)).inspect_err(|_| give_back(repository, id))?;
+        let state = Mutex::new(State { id, ended: false });
+        let shared = Arc::new(Shared {
+            repository: Arc::clone(repository),
+            clock: Arc::clone(clock),
+            state,
+            changed: Condvar::new(),
+        });
+        let refresher = std::thread::Builder::new().name("repository lock".into()).spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.keep_alive()
+        });
+        let refresher = refresher.map_err(|source| {
+            give_back(repository, id);
+            RepoError::io("start", "a thread", source)
+        })?;
+        Ok((Self { shared, refresher: Some(refresher) }, shared_with > 0))
+    }
+
+    /// Makes sure that the lock still stands: nothing that it protects was removed meanwhile.
+    pub(crate) fn verify(&self) -> Result<(), RepoError> {
+        let state = self.shared.state();
+        match self.shared.repository.store.read(FileKind::Lock, state.id) {
+            Ok(_) => Ok(()),
+            Err(StoreError::NotFound { .. }) => Err(RepoError::LockLost),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.shared.state().ended = true;
+        self.shared.changed.notify_all();
+        if let Some(refresher) = self.refresher.take()
+            && refresher.join().is_err()
+        {
+            tracing::warn!("the thread that kept the lock alive panicked");
+        }
+        give_back(&self.shared.repository, self.shared.state().id);
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep_alive(&self) {
+        let mut state = self.state();
+        while !state.ended {
+            let (next, timeout) =
+                self.changed.wait_timeout(state, REFRESH).unwrap_or_else(PoisonError::into_inner);
+            state = next;
+            if timeout.timed_out() && !state.ended {
+                self.refresh(&mut state);
+            }
+        }
+    }
+
+    /// Writes the lock anew, then removes the old one. One that is gone is not brought back: the loss must be noticed.
+    fn refresh(&self, state: &mut State) {
+        let old = state.id;
+        if matches!(
+            self.repository.store.read(FileKind::Lock, old),
+            Err(StoreError::NotFound { .. })
+        ) {
+            return;
+        }
+        match write(&self.repository, &self.clock) {
+            Ok(new) => {
+                state.id = new;
+                give_back(&self.repository, old);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the lock could not be refreshed; trying again in five minutes")
+            }
+        }
+    }
+}
+
+fn give_back(repository: &Inner, id: FileId) {
+    if let Err(error) = repository.store.remove(FileKind::Lock, id) {
+        tracing::warn!(%error, "the lock could not be removed; it ends by itself after half an hour");
+    }
+}
+
+fn write(repository: &Inner, clock: &Clock) -> Result<FileId, RepoError> {
+    let ids = user();
+    let lock = LockFile {
+        time: clock(),
+        exclusive: false,
+        hostname: hostname(),
+        username: "lifeboat".into(),
+        pid: std::process::id(),
+        uid: ids.map(|(uid, _)| uid),
+        gid: ids.map(|(_, gid)| gid),
+    };
+    let sealed = file::seal(&repository.key, &lock::encode(&lock));
+    let id = FileId::new(sha256(&sealed));
+    repository.store.write(FileKind::Lock, id, &sealed)?;
+    Ok(id)
+}
+
+/// Looks at the locks of others: removes stale ones, refuses to go on beside an exclusive one, counts the rest.
+fn others(repository: &Inner, clock: &Clock, own: Option<FileId>) -> Result<usize, RepoError> {
+    let mut count = 0;
+    for (id, _) in repository.store.list(FileKind::Lock)? {
+        if Some(id) == own {
+            continue;
+        }
+        let mut sealed = match repository.store.read(FileKind::Lock, id) {
+            Ok(sealed) => sealed,
+            // Given back after it was listed.
+            Err(StoreError::NotFound { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let Ok(lock) =
+            file::open(&repository.key, &mut sealed).and_then(|json| lock::decode(&json))
+        else {
+            tracing::warn!(%id, "a lock cannot be read and is passed over");
+            continue;
+        };
+        if is_stale(&lock, clock()) {
+            repository.store.remove(FileKind::Lock, id)?;
+            continue;
+        }
+        if lock.exclusive {
+            let LockFile { time, exclusive, hostname, pid, .. } = lock;
+            return Err(RepoError::Locked { by: Holder { hostname, pid, time, exclusive } });
+        }
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn is_stale(lock: &LockFile, now: Timestamp) -> bool {
+    now.duration_since(lock.time) > STALE || (lock.hostname == hostname() && !is_alive(lock.pid))
+}
+
+#[cfg(unix)]
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    // Not being allowed to signal a process means that it is there.
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+#[cfg(not(unix))]
+fn is_alive(_pid: u32) -> bool {
+    true
+}
+
+#[cfg(unix)]
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(not(unix))]
+fn hostname() -> String {
+    "unknown".into()
+}
+
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere there are none")]
+fn user() -> Option<(u32, u32)> {
+    Some((rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw()))
+}
+
+#[cfg(not(unix))]
+fn user() -> Option<(u32, u32)> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lock(pid: u32, hostname: String, time: &str) -> LockFile {
+        let time = time.parse().unwrap();
+        LockFile {
+            time,
+            exclusive: true,
+            hostname,
+            username: String::new(),
+            pid,
+            uid: None,
+            gid: None,
+        }
+    }
+
+    #[test]
+    fn what_is_stale() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let own = std::process::id();
+        assert!(!is_stale(&lock(own, hostname(), "2026-11-22T11:31:00Z"), now));
+        assert!(is_stale(&lock(own, hostname(), "2026-11-22T11:29:00Z"), now));
+        assert!(!is_stale(&lock(4_000_000, "elsewhere".into(), "2026-11-22T11:59:00Z"), now));
+        #[cfg(unix)]
+        assert!(is_stale(&lock(i32::MAX.unsigned_abs(), hostname(), "2026-11-22T11:59:00Z"), now));
     }
 }

@@ -1,133 +1,379 @@
 //! The way in.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
+use rustic_core::repofile::MasterKey;
 use secrecy::SecretString;
 
 use crate::{
-    check::{CheckProgress, CheckReport},
-    error::RepoError,
-    ingest::{Writer, WriterOptions},
+    catalogue::Catalogue,
+    check::{self, CheckProgress, CheckReport},
+    error::{Damage, RepoError},
+    format::{
+        BlobKind,
+        config::Config,
+        file,
+        hash::sha256,
+        seal::Key,
+        snapshot,
+        tree::{self, TreeNode},
+    },
+    id::{BlobId, PackId, SnapshotId, TreeId},
+    index::{Place, SharedIndex},
+    ingest::{Gear, Writer, WriterOptions},
+    keys::{self, Opened},
     location::Location,
     node::{Content, Entry},
-    reader::Reader,
-    snapshot::Snapshot,
+    reader::{BlobCache, Reader, open_blob},
+    snapshot::{Snapshot, Tag, resolve},
     stats::Stats,
-    store::Store,
+    store::{FileKind, Store},
 };
 
 /// An open repository. Clones share it.
 #[derive(Clone)]
-pub struct Repository;
+pub struct Repository {
+    inner: Arc<Inner>,
+}
+
+/// What all parts of an open repository share.
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) key: Key,
+    pub(crate) master: MasterKey,
+    pub(crate) config: Config,
+    pub(crate) gear: Gear,
+    pub(crate) index: SharedIndex,
+    pub(crate) blobs: BlobCache,
+    catalogue: Catalogue,
+}
 
 impl Repository {
     /// Makes a new repository and opens it.
     pub fn init(
-        _at: &Location,
-        _password: &SecretString,
-        _cache: &Utf8Path,
+        at: &Location,
+        password: &SecretString,
+        cache: &Utf8Path,
     ) -> Result<Self, RepoError> {
-        todo!()
+        Self::init_in(at.store(), password, cache)
     }
 
     /// Opens a repository. `cache` is a folder for what can be made again at any time.
     pub fn open(
-        _at: &Location,
-        _password: &SecretString,
-        _cache: &Utf8Path,
+        at: &Location,
+        password: &SecretString,
+        cache: &Utf8Path,
     ) -> Result<Self, RepoError> {
-        todo!()
+        Self::open_in(at.store(), password, cache)
     }
 
     /// Makes a new repository in a store of the caller's.
     pub fn init_in(
-        _store: Arc<dyn Store>,
-        _password: &SecretString,
-        _cache: &Utf8Path,
+        store: Arc<dyn Store>,
+        password: &SecretString,
+        cache: &Utf8Path,
     ) -> Result<Self, RepoError> {
-        todo!()
+        let opened = keys::init(&store, password)?;
+        Ok(Self::with(store, opened, cache))
     }
 
     /// Opens the repository in a store of the caller's.
     pub fn open_in(
-        _store: Arc<dyn Store>,
-        _password: &SecretString,
-        _cache: &Utf8Path,
+        store: Arc<dyn Store>,
+        password: &SecretString,
+        cache: &Utf8Path,
     ) -> Result<Self, RepoError> {
-        todo!()
+        let opened = keys::open(&store, password)?;
+        Ok(Self::with(store, opened, cache))
+    }
+
+    fn with(
+        store: Arc<dyn Store>,
+        Opened { key, master, config }: Opened,
+        cache: &Utf8Path,
+    ) -> Self {
+        let folder: Utf8PathBuf =
+            cache.join(config.id.chars().filter(char::is_ascii_alphanumeric).collect::<String>());
+        // The secret of the cuts: one that every copy of the repository shares and nobody outside knows.
+        let secret = sha256(config.chunker_polynomial.as_bytes());
+        let seed = secret.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
+        let inner = Inner {
+            store,
+            key,
+            master,
+            config,
+            gear: Gear::new(seed),
+            index: SharedIndex::default(),
+            blobs: BlobCache::default(),
+            catalogue: Catalogue::new(folder),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Returns the identifier in the configuration of the repository.
     pub fn id(&self) -> &str {
-        todo!()
+        &self.inner.config.id
     }
 
     /// Says where it is.
     pub fn location(&self) -> String {
-        todo!()
+        self.inner.store.location()
     }
 
     /// Adds a key that opens with another password.
-    pub fn add_key(&self, _password: &SecretString) -> Result<(), RepoError> {
-        todo!()
+    pub fn add_key(&self, password: &SecretString) -> Result<(), RepoError> {
+        keys::add(&self.inner.store, &self.inner.master, password)
     }
 
-    /// Lists all snapshots, oldest first.
+    /// Lists all snapshots, oldest first. Damaged snapshot files are not in it; see [`Repository::snapshots_and_damage`].
     pub fn snapshots(&self) -> Result<Vec<Snapshot>, RepoError> {
-        todo!()
+        let (snapshots, damage) = self.inner.snapshots()?;
+        for damage in damage {
+            tracing::warn!(%damage, "a snapshot is passed over");
+        }
+        Ok(snapshots)
+    }
+
+    /// Lists all snapshots, oldest first, and what is wrong with the others.
+    pub fn snapshots_and_damage(&self) -> Result<(Vec<Snapshot>, Vec<Damage>), RepoError> {
+        self.inner.snapshots()
     }
 
     /// Finds a snapshot: `latest`, the beginning of its identifier, or `UDID@date`; of this device only, where given.
-    pub fn resolve(&self, _wanted: &str, _udid: Option<&str>) -> Result<Snapshot, RepoError> {
-        todo!()
+    ///
+    /// `latest` is refused while a snapshot file is damaged: it might be the one.
+    pub fn resolve(&self, wanted: &str, udid: Option<&str>) -> Result<Snapshot, RepoError> {
+        let (snapshots, damage) = self.inner.snapshots()?;
+        if let Some(damage) =
+            damage.into_iter().next().filter(|_| wanted == "latest" || wanted.ends_with("@latest"))
+        {
+            return Err(damage.into());
+        }
+        resolve(&snapshots, wanted, udid)
+    }
+
+    /// Returns the newest complete snapshot of a device, if it has one.
+    pub fn latest(&self, udid: &str) -> Result<Option<Snapshot>, RepoError> {
+        let mut snapshots = self.snapshots()?.into_iter();
+        Ok(snapshots.rfind(|snapshot| snapshot.udid == udid && snapshot.is(Tag::Complete)))
     }
 
     /// Locks the repository for writing beside other writers.
-    pub fn writer(&self, _options: &WriterOptions) -> Result<Writer, RepoError> {
-        todo!()
+    pub fn writer(&self, options: &WriterOptions) -> Result<Writer, RepoError> {
+        Writer::new(&self.inner, options)
     }
 
     /// Lists what is in a folder of a snapshot, by name; the root is the empty path.
-    pub fn entries(&self, _snapshot: &Snapshot, _path: &str) -> Result<Vec<Entry>, RepoError> {
-        todo!()
+    pub fn entries(&self, snapshot: &Snapshot, path: &str) -> Result<Vec<Entry>, RepoError> {
+        let missing =
+            || RepoError::NoSuchPath { snapshot: snapshot.id.short(), path: path.to_owned() };
+        let tree = self.tree_at(snapshot, path)?.ok_or_else(missing)?;
+        let rows = self.inner.rows(tree)?;
+        Ok(rows.into_iter().map(|row| entry(path, row)).collect())
     }
 
-    /// Returns what is at a path of a snapshot.
-    pub fn entry(&self, _snapshot: &Snapshot, _path: &str) -> Result<Option<Entry>, RepoError> {
-        todo!()
+    /// Returns what is at a path of a snapshot; nothing for the root, which has no node.
+    pub fn entry(&self, snapshot: &Snapshot, path: &str) -> Result<Option<Entry>, RepoError> {
+        let path = path.trim_matches('/');
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let Some(tree) = self.tree_at(snapshot, parent)? else { return Ok(None) };
+        Ok(self.inner.row(tree, name)?.map(|row| entry(parent, row)))
+    }
+
+    /// Returns the tree of the folder at a path, if there is one.
+    fn tree_at(&self, snapshot: &Snapshot, path: &str) -> Result<Option<TreeId>, RepoError> {
+        let mut tree = snapshot.tree;
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            match self.inner.row(tree, part)?.and_then(|row| row.subtree) {
+                Some(subtree) => tree = subtree,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(tree))
     }
 
     /// Shows every node of a snapshot, a folder before what is in it; stops at the first error of `visit`.
     pub fn walk<E: From<RepoError>>(
         &self,
-        _snapshot: &Snapshot,
-        _visit: impl FnMut(&Entry) -> Result<(), E>,
+        snapshot: &Snapshot,
+        mut visit: impl FnMut(&Entry) -> Result<(), E>,
     ) -> Result<(), E> {
-        todo!()
+        let mut open = vec![(String::new(), self.inner.rows(snapshot.tree)?.into_iter())];
+        while let Some((path, rows)) = open.last_mut() {
+            let Some(row) = rows.next() else {
+                open.pop();
+                continue;
+            };
+            let entry = entry(path, row);
+            visit(&entry)?;
+            if let Some(tree) = entry.tree {
+                open.push((entry.path, self.inner.rows(tree)?.into_iter()));
+            }
+        }
+        Ok(())
     }
 
     /// Opens the content of a file.
-    pub fn reader(&self, _content: &Content) -> Result<Reader, RepoError> {
-        todo!()
+    pub fn reader(&self, content: &Content) -> Result<Reader, RepoError> {
+        Reader::new(&self.inner, content)
     }
 
     /// Reads the whole content of a small file.
-    pub fn read(&self, _content: &Content) -> Result<Vec<u8>, RepoError> {
-        todo!()
+    pub fn read(&self, content: &Content) -> Result<Vec<u8>, RepoError> {
+        let mut data = Vec::with_capacity(usize::try_from(content.size).unwrap_or(0).min(1 << 24));
+        for blob in &content.blobs {
+            data.extend_from_slice(&self.inner.blob(BlobKind::Data, blob)?);
+        }
+        Ok(data)
     }
 
     /// Checks structure and, with `read_data`, every byte of every pack.
     pub fn check(
         &self,
-        _read_data: bool,
-        _progress: &mut dyn FnMut(CheckProgress),
+        read_data: bool,
+        progress: &mut dyn FnMut(CheckProgress),
     ) -> Result<CheckReport, RepoError> {
-        todo!()
+        check::run(&self.inner, read_data, progress)
     }
 
     /// Counts what the repository holds.
     pub fn stats(&self) -> Result<Stats, RepoError> {
-        todo!()
+        let inner = &self.inner;
+        let mut stats = Stats::default();
+        for kind in FileKind::FOLDERS.into_iter().chain([FileKind::Config]) {
+            let files = inner.store.list(kind)?;
+            stats.bytes += files.iter().map(|(_, size)| size).sum::<u64>();
+            match kind {
+                FileKind::Snapshot => stats.snapshots = files.len() as u64,
+                FileKind::Pack => stats.packs = files.len() as u64,
+                _ => {}
+            }
+        }
+        let index = inner.index.refresh(&*inner.store, &inner.key)?;
+        stats.blobs = index.blobs();
+        stats.raw_bytes = index.raw_bytes();
+        Ok(stats)
+    }
+
+    /// Throws the catalogue away; it is made again as it is needed.
+    pub fn forget_catalogue(&self) -> Result<(), RepoError> {
+        self.inner.catalogue.clear()
+    }
+}
+
+fn entry(folder: &str, row: TreeNode) -> Entry {
+    let folder = folder.trim_matches('/');
+    let path = if folder.is_empty() { row.name } else { format!("{folder}/{}", row.name) };
+    Entry { path, node: row.node, tree: row.subtree }
+}
+
+impl Inner {
+    /// Reads all snapshot files, oldest first.
+    pub(crate) fn snapshots(&self) -> Result<(Vec<Snapshot>, Vec<Damage>), RepoError> {
+        let mut snapshots = Vec::new();
+        let mut damage = Vec::new();
+        for (id, _) in self.store.list(FileKind::Snapshot)? {
+            match self.snapshot(id.into()) {
+                Ok(snapshot) => snapshots.push(snapshot),
+                Err(RepoError::Damaged(found)) => damage.push(found),
+                Err(error) => return Err(error),
+            }
+        }
+        snapshots.sort_by_key(|snapshot| (snapshot.time, snapshot.id));
+        Ok((snapshots, damage))
+    }
+
+    fn snapshot(&self, id: SnapshotId) -> Result<Snapshot, RepoError> {
+        let mut sealed = self.store.read(FileKind::Snapshot, id.into())?;
+        let damaged = |why| RepoError::damaged(FileKind::Snapshot, id.into(), why);
+        let json = file::open(&self.key, &mut sealed).map_err(damaged)?;
+        Ok(snapshot::decode(&json).map_err(damaged)?.into_snapshot(id))
+    }
+
+    /// Returns a blob, out of the cache or its pack.
+    pub(crate) fn blob(&self, kind: BlobKind, id: &BlobId) -> Result<Arc<Vec<u8>>, RepoError> {
+        if let Some(data) = self.blobs.get(kind, id) {
+            return Ok(data);
+        }
+        let mut failure = None;
+        for place in self.places(kind, id)? {
+            match self.blob_at(&place) {
+                Ok(data) => {
+                    let data = Arc::new(data);
+                    self.blobs.put(kind, *id, &data);
+                    return Ok(data);
+                }
+                // Another pack may hold it too.
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        Err(failure.unwrap_or_else(|| Damage::LostBlob(*id).into()))
+    }
+
+    /// Returns where a blob lies, reading the index again if it is not known.
+    fn places(&self, kind: BlobKind, id: &BlobId) -> Result<Vec<Place>, RepoError> {
+        let index = self.index.get(&*self.store, &self.key)?;
+        let mut places: Vec<Place> =
+            self.index.recent(kind, id).into_iter().chain(index.find(kind, id)).collect();
+        if places.is_empty() {
+            let index = self.index.refresh(&*self.store, &self.key)?;
+            places.extend(index.find(kind, id));
+            if let Some(damage) = index.damage.first().filter(|_| places.is_empty()) {
+                return Err(damage.clone().into());
+            }
+        }
+        Ok(places)
+    }
+
+    /// Returns how long a piece of a file is, without reading it.
+    pub(crate) fn raw_length(&self, id: &BlobId) -> Result<u32, RepoError> {
+        let places = self.places(BlobKind::Data, id)?;
+        places
+            .first()
+            .map(|place| place.blob.raw_length())
+            .ok_or_else(|| Damage::LostBlob(*id).into())
+    }
+
+    fn blob_at(&self, place: &Place) -> Result<Vec<u8>, RepoError> {
+        let Place { pack, blob } = place;
+        let offset = u64::from(blob.offset);
+        let mut sealed =
+            self.store.read_range(FileKind::Pack, (*pack).into(), offset, blob.length as usize)?;
+        open_blob(&self.key, blob, &mut sealed)
+            .map_err(|why| Damage::Blob { pack: *pack, blob: blob.id, why }.into())
+    }
+
+    /// Reads a tree out of its pack.
+    pub(crate) fn tree(&self, id: TreeId) -> Result<Vec<TreeNode>, RepoError> {
+        let json = self.blob(BlobKind::Tree, &id)?;
+        tree::decode(&json).map_err(|why| {
+            let place =
+                self.places(BlobKind::Tree, &id).ok().and_then(|places| places.into_iter().next());
+            match place {
+                Some(place) => Damage::Blob { pack: place.pack, blob: id, why }.into(),
+                None => Damage::LostBlob(id).into(),
+            }
+        })
+    }
+
+    /// Returns the lines of a folder, out of the catalogue.
+    fn rows(&self, tree: TreeId) -> Result<Vec<TreeNode>, RepoError> {
+        self.catalogue.rows(tree, || self.tree(tree))
+    }
+
+    /// Returns one line of a folder, out of the catalogue.
+    fn row(&self, tree: TreeId, name: &str) -> Result<Option<TreeNode>, RepoError> {
+        self.catalogue.row(tree, name, || self.tree(tree))
+    }
+
+    /// Returns which of the packs on disk are in no index.
+    pub(crate) fn unindexed(
+        &self,
+        known: &HashSet<PackId>,
+    ) -> Result<Vec<(PackId, u64)>, RepoError> {
+        let packs = self.store.list(FileKind::Pack)?;
+        let packs = packs.into_iter().map(|(id, size)| (PackId::from(id), size));
+        Ok(packs.filter(|(pack, _)| !known.contains(pack)).collect())
     }
 }

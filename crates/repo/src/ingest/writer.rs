@@ -1,0 +1,390 @@
+//! The writer: threads, queue, flush and commit.
+
+use std::{
+    collections::HashSet,
+    io::Read,
+    mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread::JoinHandle,
+};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use super::{
+    Cut, Incoming, TreeBuilder, WriteStats, WriterOptions,
+    open_pack::FullPack,
+    queue::{Batch, Flow, Item},
+    recover,
+    worker::{self, Job, Publish, Shelf},
+};
+use crate::{
+    error::RepoError,
+    format::{
+        BlobKind, file,
+        hash::sha256,
+        index::{self, IndexFile, IndexPack},
+        snapshot::{self, SnapshotFile, SummaryFile},
+    },
+    id::{BlobId, FileId, SnapshotId, TreeId},
+    index::Index,
+    lock::Lock,
+    node::Content,
+    repository::Inner,
+    snapshot::NewSnapshot,
+    store::FileKind,
+};
+
+/// Small blobs travel together until they are this many bytes …
+const BATCH_BYTES: usize = 256 << 10;
+/// … or this many blobs; a larger one travels alone.
+const BATCH_BLOBS: usize = 256;
+const ALONE: usize = 128 << 10;
+/// Packs that wait to be made durable.
+const FULL_PACKS: usize = 2;
+/// An index file is written for this many packs, so that a broken run loses little.
+const INDEX_EVERY: usize = 32;
+/// What [`Writer::store`] reads at a time.
+const READ: usize = 256 << 10;
+
+/// Takes files into a repository. Share it by reference or in an `Arc`; files may come from several threads.
+///
+/// It holds a lock of the repository that restic honours. Dropping it without [`Writer::commit`] keeps what arrived:
+/// the next writer finds it and does not store it again.
+pub struct Writer {
+    core: Arc<Core>,
+    workers: Vec<JoinHandle<()>>,
+    publisher: Option<JoinHandle<()>>,
+    publish: Sender<Publish>,
+    lock: Lock,
+}
+
+/// What a writer shares with its threads and files.
+pub(super) struct Core {
+    pub(super) repository: Arc<Inner>,
+    pub(super) flow: Flow,
+    pub(super) shelf: Shelf,
+    index: Arc<Index>,
+    /// What this run stores or is about to store.
+    claimed: Mutex<HashSet<(BlobKind, BlobId)>>,
+    batch: Mutex<Batch>,
+    jobs: Sender<Job>,
+    /// Durable packs that no index file has.
+    unindexed: Mutex<Vec<IndexPack>>,
+    counters: Counters,
+}
+
+#[derive(Default)]
+struct Counters {
+    blobs_new: AtomicU64,
+    blobs_known: AtomicU64,
+    trees_new: AtomicU64,
+    bytes_new: AtomicU64,
+    bytes_added: AtomicU64,
+    packs: AtomicU64,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Writer {
+    pub(crate) fn new(repository: &Arc<Inner>, options: &WriterOptions) -> Result<Self, RepoError> {
+        let leftovers = repository.store.unfinished()?;
+        let (lock, is_shared) = Lock::take(repository, &options.clock)?;
+        if !is_shared {
+            // They were there before the lock, and whoever has unfinished files holds one: they are nobody's.
+            repository.store.remove_unfinished(&leftovers)?;
+        }
+        let index = recover::run(repository)?;
+        let (jobs, queue) = unbounded();
+        let (publish, full) = bounded(FULL_PACKS);
+        let core = Arc::new(Core {
+            repository: Arc::clone(repository),
+            flow: Flow::default(),
+            shelf: Shelf::default(),
+            index,
+            claimed: Mutex::default(),
+            batch: Mutex::default(),
+            jobs,
+            unindexed: Mutex::default(),
+            counters: Counters::default(),
+        });
+        let mut writer = Self { core, workers: Vec::new(), publisher: None, publish, lock };
+        writer.start(options.workers.get(), &queue, full)?;
+        Ok(writer)
+    }
+
+    fn start(
+        &mut self,
+        workers: usize,
+        queue: &Receiver<Job>,
+        full: Receiver<Publish>,
+    ) -> Result<(), RepoError> {
+        let failed = |source| RepoError::io("start", "a thread", source);
+        let core = Arc::clone(&self.core);
+        let publisher = std::thread::Builder::new().name("pack publisher".into());
+        self.publisher =
+            Some(publisher.spawn(move || worker::publish(&core, &full)).map_err(failed)?);
+        for number in 0..workers {
+            let (core, queue, publish) =
+                (Arc::clone(&self.core), queue.clone(), self.publish.clone());
+            let thread = std::thread::Builder::new().name(format!("pack worker {number}"));
+            self.workers
+                .push(thread.spawn(move || worker::work(&core, &queue, &publish)).map_err(failed)?);
+        }
+        Ok(())
+    }
+
+    /// Starts a file that arrives in pieces.
+    pub fn begin(&self, cut: Cut) -> Incoming {
+        Incoming::new(&self.core, cut)
+    }
+
+    /// Stores all that a reader gives; the cut is chosen by the first bytes when none is given.
+    pub fn store(&self, mut reader: impl Read, cut: Option<Cut>) -> Result<Content, RepoError> {
+        let mut scratch = self.core.flow.buffer();
+        scratch.resize(READ, 0);
+        let mut filled = fill(&mut reader, &mut scratch)?;
+        let cut = cut.unwrap_or_else(|| Cut::sniff(&scratch[..filled]));
+        let mut incoming = self.begin(cut);
+        while filled > 0 {
+            incoming.write(&scratch[..filled])?;
+            filled = if filled == scratch.len() { fill(&mut reader, &mut scratch)? } else { 0 };
+        }
+        self.core.flow.take_back(scratch);
+        incoming.finish()
+    }
+
+    /// Makes all that was stored so far durable and findable, without a snapshot.
+    pub fn flush(&self) -> Result<(), RepoError> {
+        self.core.flush()
+    }
+
+    /// Publishes a snapshot. All its blobs are durable before; the writer can go on afterwards.
+    pub fn commit(
+        &self,
+        tree: TreeBuilder,
+        new: &NewSnapshot,
+    ) -> Result<(SnapshotId, WriteStats), RepoError> {
+        let core = &self.core;
+        core.flow.check()?;
+        let (root, totals) = tree.store(core)?;
+        core.flush()?;
+        self.lock.verify()?;
+        let counted = core.stats();
+        let file = SnapshotFile {
+            time: new.time,
+            parent: new.parent,
+            tree: root,
+            paths: vec!["/".into()],
+            hostname: new.udid.clone(),
+            username: "lifeboat".into(),
+            tags: Some(vec![new.tag.as_str().into()]),
+            label: new.label.clone(),
+            description: new.description.clone(),
+            program_version: Some(concat!("lifeboat ", env!("CARGO_PKG_VERSION")).into()),
+            summary: Some(SummaryFile {
+                backup_start: Some(new.time),
+                backup_end: Some(new.time),
+                data_blobs: counted.blobs_new,
+                tree_blobs: counted.trees_new,
+                data_added: counted.bytes_new,
+                data_added_packed: counted.bytes_added,
+                total_files_processed: totals.files,
+                total_bytes_processed: totals.bytes,
+            }),
+        };
+        let id = core.write_file(FileKind::Snapshot, &snapshot::encode(&file))?;
+        let WriteStats { files, directories, bytes, .. } = totals;
+        Ok((id.into(), WriteStats { files, directories, bytes, ..core.stats() }))
+    }
+
+    /// Returns what was counted so far.
+    pub fn stats(&self) -> WriteStats {
+        self.core.stats()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !self.core.flow.has_failed()
+            && let Err(error) = self.core.flush()
+        {
+            tracing::warn!(%error, "what arrived could not be kept");
+        }
+        for _ in &self.workers {
+            // The queue has no bound and its reader lives until this very word.
+            drop(self.core.jobs.send(Job::Stop));
+        }
+        for worker in self.workers.drain(..) {
+            if worker.join().is_err() {
+                tracing::warn!("a pack worker panicked");
+            }
+        }
+        drop(self.publish.send(Publish::Stop));
+        if self.publisher.take().is_some_and(|publisher| publisher.join().is_err()) {
+            tracing::warn!("the pack publisher panicked");
+        }
+        // Unfinished packs go before the lock does: whoever takes it next finds nothing of ours.
+        drop(self.core.shelf.take_all());
+    }
+}
+
+/// Reads until the buffer is full or nothing comes.
+fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> Result<usize, RepoError> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(length) => filled += length,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(RepoError::Source { source }),
+        }
+    }
+    Ok(filled)
+}
+
+impl Core {
+    /// Whether a blob is stored or on its way.
+    pub(super) fn has(&self, kind: BlobKind, id: &BlobId) -> bool {
+        self.index.contains(kind, id) || locked(&self.claimed).contains(&(kind, *id))
+    }
+
+    /// Names a blob and says whether somebody has to store it: then this caller, and nobody else.
+    fn claim(&self, kind: BlobKind, data: &[u8]) -> (BlobId, bool) {
+        let id = BlobId::new(sha256(data));
+        let is_new = !self.index.contains(kind, &id) && locked(&self.claimed).insert((kind, id));
+        let counter = match (kind, is_new) {
+            (BlobKind::Data, true) => &self.counters.blobs_new,
+            (BlobKind::Data, false) => &self.counters.blobs_known,
+            (BlobKind::Tree, true) => &self.counters.trees_new,
+            (BlobKind::Tree, false) => return (id, false),
+        };
+        counter.fetch_add(1, Relaxed);
+        if is_new {
+            self.counters.bytes_new.fetch_add(data.len() as u64, Relaxed);
+        }
+        (id, is_new)
+    }
+
+    /// Stores a blob if it is new. `data` comes back empty; its memory may be another's.
+    pub(super) fn put(&self, kind: BlobKind, data: &mut Vec<u8>) -> Result<BlobId, RepoError> {
+        self.flow.check()?;
+        let (id, is_new) = self.claim(kind, data);
+        if !is_new {
+            data.clear();
+        } else if data.len() >= ALONE {
+            let data = mem::replace(data, self.flow.buffer());
+            let items = vec![Item { kind, id, range: 0..data.len() }];
+            self.send(Batch { data, items })?;
+        } else {
+            let full = {
+                let mut batch = locked(&self.batch);
+                let start = batch.data.len();
+                batch.data.append(data);
+                let range = start..batch.data.len();
+                batch.items.push(Item { kind, id, range });
+                let is_full = batch.data.len() >= BATCH_BYTES || batch.items.len() >= BATCH_BLOBS;
+                is_full.then(|| self.next_batch(&mut batch))
+            };
+            if let Some(full) = full {
+                self.send(full)?;
+            }
+        }
+        Ok(id)
+    }
+
+    fn next_batch(&self, batch: &mut Batch) -> Batch {
+        mem::replace(batch, Batch { data: self.flow.buffer(), items: Vec::new() })
+    }
+
+    /// Stores a folder if it is new.
+    pub(super) fn put_tree(&self, mut json: Vec<u8>) -> Result<TreeId, RepoError> {
+        self.put(BlobKind::Tree, &mut json)
+    }
+
+    fn send(&self, batch: Batch) -> Result<(), RepoError> {
+        let bytes = batch.data.len();
+        self.flow.enter(bytes);
+        self.jobs.send(Job::Blobs(batch)).map_err(|_| {
+            self.flow.leave(bytes);
+            RepoError::Stopped("the writer has ended".into())
+        })
+    }
+
+    /// Makes everything durable that was put so far, and writes the index of it.
+    fn flush(&self) -> Result<(), RepoError> {
+        let rest = self.next_batch(&mut locked(&self.batch));
+        if !rest.items.is_empty() {
+            self.send(rest)?;
+        }
+        self.flow.drain();
+        self.flow.check()?;
+        let result = self.close_packs();
+        if let Err(error) = result {
+            // A pack that could not be closed is lost: what it held must not be taken for stored.
+            self.flow.fail(error);
+        }
+        self.flow.check()
+    }
+
+    fn close_packs(&self) -> Result<(), RepoError> {
+        for pack in self.shelf.take_all() {
+            let (full, buffer) = pack.close(&self.repository.key)?;
+            self.shelf.put_buffer(buffer);
+            self.publish(full)?;
+        }
+        self.write_index()
+    }
+
+    /// Makes a full pack durable.
+    pub(super) fn publish(
+        &self,
+        FullPack { id, sink, blobs, size }: FullPack,
+    ) -> Result<(), RepoError> {
+        sink.finish(id.into())?;
+        self.counters.packs.fetch_add(1, Relaxed);
+        self.counters.bytes_added.fetch_add(size, Relaxed);
+        self.repository.index.add(id, &blobs);
+        let pack = IndexPack { id, blobs: blobs.iter().map(Into::into).collect() };
+        let enough = {
+            let mut unindexed = locked(&self.unindexed);
+            unindexed.push(pack);
+            unindexed.len() >= INDEX_EVERY
+        };
+        if enough { self.write_index() } else { Ok(()) }
+    }
+
+    fn write_index(&self) -> Result<(), RepoError> {
+        let packs = mem::take(&mut *locked(&self.unindexed));
+        if packs.is_empty() {
+            return Ok(());
+        }
+        let file = IndexFile { packs, ..IndexFile::default() };
+        self.write_file(FileKind::Index, &index::encode(&file)).map(|_| ())
+    }
+
+    fn write_file(&self, kind: FileKind, json: &[u8]) -> Result<FileId, RepoError> {
+        let sealed = file::seal(&self.repository.key, json);
+        let id = FileId::new(sha256(&sealed));
+        self.repository.store.write(kind, id, &sealed)?;
+        self.counters.bytes_added.fetch_add(sealed.len() as u64, Relaxed);
+        Ok(id)
+    }
+
+    fn stats(&self) -> WriteStats {
+        let counters = &self.counters;
+        WriteStats {
+            blobs_new: counters.blobs_new.load(Relaxed),
+            blobs_known: counters.blobs_known.load(Relaxed),
+            trees_new: counters.trees_new.load(Relaxed),
+            bytes_new: counters.bytes_new.load(Relaxed),
+            bytes_added: counters.bytes_added.load(Relaxed),
+            packs: counters.packs.load(Relaxed),
+            ..WriteStats::default()
+        }
+    }
+}
