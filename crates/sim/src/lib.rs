@@ -16,6 +16,7 @@
 //! Everything stands on the codecs of `lifeboat-wire` and on `docs/protocol.md`; nothing is taken
 //! from the client side. All state lies in one folder and survives a restart.
 
+pub mod backupd;
 mod bus;
 pub mod cable;
 mod channel;
