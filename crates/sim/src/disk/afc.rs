@@ -6,7 +6,7 @@
 //! slash.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ const LIMIT: u64 = 16 << 20;
 /// Size of the phone's disk.
 const TOTAL: u64 = 128_000_000_000;
 
-/// Why an operation on the view failed; B maps them to the status words of AFC.
+/// Why an operation on the view failed; the service maps it to a status of AFC.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AfcError {
@@ -140,15 +140,17 @@ impl Overlay {
             overlay.nodes.insert(path.to_owned(), directory);
         }
         for (path, length) in [
-            ("Books/iBooksData2.plist", 420),
-            ("iTunes_Control/iTunes/IC-Info.sidv", 236),
-            ("iTunes_Control/iTunes/PhotosFolderPrefs", 64),
-            ("iTunes_Control/iTunes/VoiceMemos.plist", 310),
-            ("iTunes_Control/iTunes/iTunesPrefs", 496),
-            ("iTunes_Control/iTunes/iTunesPrefs.plist", 512),
+            ("Books/iBooksData2.plist", None),
+            ("iTunes_Control/iTunes/IC-Info.sidv", Some(236)),
+            ("iTunes_Control/iTunes/PhotosFolderPrefs", Some(64)),
+            ("iTunes_Control/iTunes/VoiceMemos.plist", None),
+            ("iTunes_Control/iTunes/iTunesPrefs", Some(496)),
+            ("iTunes_Control/iTunes/iTunesPrefs.plist", None),
         ] {
-            let body =
-                if path.ends_with(".plist") { preferences(&mut rng) } else { rng.bytes(length) };
+            let body = match length {
+                Some(length) => rng.bytes(length),
+                None => preferences(&mut rng),
+            };
             let file = File { body: Some(body), target: None, modified: time, birth: time };
             overlay.nodes.insert(path.to_owned(), file);
         }

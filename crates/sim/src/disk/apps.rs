@@ -1,4 +1,4 @@
-//! The apps on the phone: what installation_proxy and springboardservices tell, and where their containers lie.
+//! The apps on the phone: what `installation_proxy` and `springboardservices` tell, and where their containers lie.
 
 use std::io::Write as _;
 
@@ -149,7 +149,7 @@ pub(crate) fn container_path(seed: u64, domain: &str) -> String {
     format!("{folder}/{}", Rng::new(seed, domain).uuid())
 }
 
-/// Returns a `sinf` box of the shape FairPlay uses, with random contents.
+/// Returns a `sinf` box of the shape the store uses, with random contents.
 fn sinf(rng: &mut Rng, item_id: u64) -> Vec<u8> {
     let mut rights = Vec::new();
     for (name, value) in

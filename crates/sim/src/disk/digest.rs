@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 use super::entry::{Entry, Kind};
 use super::frozen::Frozen;

@@ -53,7 +53,7 @@ impl Content {
     }
 }
 
-/// One row of what the phone holds, with the metadata a manifest wants (docs/format.md, "MBFile").
+/// One row of what the phone holds, with the metadata a manifest wants (docs/format.md, "`file` blob").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The backup domain.

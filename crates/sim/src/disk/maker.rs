@@ -4,7 +4,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::domains;
 use super::entry::{Content, Entry, Kind};
 use super::index::Index;
 use super::media::{Generated, Shape};
@@ -95,15 +94,6 @@ impl<'a> Maker<'a> {
         self.index.set_property("next-id", &self.next_id.to_string())
     }
 
-    /// Returns a random moment of the period.
-    pub(crate) fn moment(&self, rng: &mut Rng) -> i64 {
-        rng.between(self.start, self.end)
-    }
-
-    pub(crate) fn get(&self, domain: &str, path: &str) -> Option<&Entry> {
-        self.index.get(domain, path)
-    }
-
     /// Returns the files of a domain whose path begins with `prefix`.
     pub(crate) fn paths(&self, domain: &str, prefix: &str) -> Vec<String> {
         self.index
@@ -140,7 +130,7 @@ impl<'a> Maker<'a> {
     pub(crate) fn file(&mut self, domain: &str, path: &str, content: Content) -> &mut Entry {
         self.parents(domain, path);
         let mut entry = Entry::new(domain, path, Kind::File, content);
-        entry.size = self.length(&entry.content);
+        entry.size = length(&entry.content);
         self.place(entry)
     }
 
@@ -182,7 +172,7 @@ impl<'a> Maker<'a> {
 
     /// Gives an existing file new content; it keeps its inode and birth, and its time moves on.
     pub(crate) fn rewrite(&mut self, domain: &str, path: &str, content: Content) {
-        let size = self.length(&content);
+        let size = length(&content);
         let end = self.end;
         if let Some(entry) = self.index.change(domain, path) {
             entry.size = size;
@@ -218,14 +208,6 @@ impl<'a> Maker<'a> {
             (entry.modified, entry.changed) = (modified, modified);
         }
         self.index.put(entry)
-    }
-
-    fn length(&self, content: &Content) -> u64 {
-        match content {
-            Content::Bytes(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-            Content::Generated(file) => file.length,
-            Content::File(_) | Content::None | Content::Link => 0,
-        }
     }
 
     /// Makes a database: `fill` runs in one transaction without a journal, then the file is put into write-ahead mode.
@@ -280,6 +262,15 @@ fn touch(entry: &mut Entry, end: i64) {
     (entry.modified, entry.changed) = (time, time);
 }
 
+/// Returns the length of what is not a database; a database says its own.
+fn length(content: &Content) -> u64 {
+    match content {
+        Content::Bytes(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+        Content::Generated(file) => file.length,
+        Content::File(_) | Content::None | Content::Link => 0,
+    }
+}
+
 fn parent(path: &str) -> Option<&str> {
     if path.is_empty() {
         return None;
@@ -327,10 +318,4 @@ fn size(connection: &Connection) -> rusqlite::Result<u64> {
     let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
     let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
     Ok((pages * page).unsigned_abs())
-}
-
-/// Returns the default owner of a domain, for entries that differ from it by one number.
-pub(crate) fn owner_of(domain: &str) -> (i32, i32) {
-    let owner = domains::owner(domain);
-    (owner.uid, owner.gid)
 }

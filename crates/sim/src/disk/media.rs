@@ -20,7 +20,7 @@ pub enum Shape {
     Jpeg,
     /// A HEIC photo: `ftyp heic`, then one media box.
     Heic,
-    /// A QuickTime movie: `ftyp qt`, then one media box.
+    /// A `QuickTime` movie: `ftyp qt`, then one media box.
     Movie,
     /// MPEG-4 sound: `ftyp M4A`, then one media box.
     Audio,

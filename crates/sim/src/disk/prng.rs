@@ -6,7 +6,7 @@
 /// One step of the golden-ratio counter (2^64 / phi).
 pub(crate) const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// Mixes 64 bits so that neighbouring inputs have unrelated outputs (the finaliser of SplitMix64).
+/// Mixes 64 bits so that neighbouring inputs have unrelated outputs (the finaliser of the `SplitMix64` generator).
 #[inline]
 pub(crate) const fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

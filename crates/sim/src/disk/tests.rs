@@ -115,17 +115,18 @@ fn profiles_are_about_as_large_as_they_say() {
 #[test]
 fn every_entry_has_its_parents_and_a_plausible_head() {
     for ios in ["15.7", "26.4"] {
-        let frozen = phone(Profile::Tiny, 5, ios).disk.freeze().unwrap();
+        let mut phone = phone(Profile::Tiny, 5, ios);
+        let frozen = phone.disk.freeze().unwrap();
         let mut directories = BTreeSet::new();
         let mut inodes: BTreeMap<u64, Vec<&Entry>> = BTreeMap::new();
         for entry in &frozen.entries {
             let name = format!("{}/{}", entry.domain, entry.relative_path);
             match entry.relative_path.rsplit_once('/') {
                 _ if entry.relative_path.is_empty() => {
-                    assert_eq!(entry.kind, Kind::Directory, "{name}")
+                    assert_eq!(entry.kind, Kind::Directory, "{name}");
                 }
                 Some((parent, _)) => {
-                    assert!(directories.contains(&(&*entry.domain, parent)), "{name}")
+                    assert!(directories.contains(&(&*entry.domain, parent)), "{name}");
                 }
                 None => assert!(directories.contains(&(&*entry.domain, "")), "{name}"),
             }
@@ -298,7 +299,8 @@ fn content_is_coherent() {
 
 #[test]
 fn only_encrypted_backups_take_health() {
-    let frozen = phone(Profile::Tiny, 31, "16.1").disk.freeze().unwrap();
+    let mut phone = phone(Profile::Tiny, 31, "16.1");
+    let frozen = phone.disk.freeze().unwrap();
     let (plain, encrypted) = (digest_of(&frozen, false), digest_of(&frozen, true));
     assert!(encrypted.contains("  HealthDomain/Health/healthdb_secure.sqlite\n"));
     assert!(
@@ -316,7 +318,7 @@ fn only_encrypted_backups_take_health() {
             && plain.contains("Documents/Names/back\\\\slash.txt\n")
     );
     let names: Vec<&str> = encrypted.lines().filter_map(|line| line.get(66..)).collect();
-    assert!(names.len() > 100);
+    assert!(names.len() > 100 && encrypted.len() > plain.len());
 }
 
 #[test]
@@ -400,4 +402,40 @@ fn afc_shows_media_and_takes_small_files() {
             .iter()
             .all(|entry| !entry.relative_path.contains("lock_sync"))
     );
+}
+
+#[test]
+#[ignore = "prints what each profile costs; run it in a release build"]
+fn costs() {
+    for profile in
+        [Profile::Tiny, Profile::Small, Profile::Ordinary, Profile::Media, Profile::Large]
+    {
+        let start = std::time::Instant::now();
+        let mut phone = phone(profile, 1, "17.5");
+        let created = start.elapsed();
+        let start = std::time::Instant::now();
+        let frozen = phone.disk.freeze().unwrap();
+        let frozen_after = start.elapsed();
+        let rows = frozen.entries.len();
+        let (files, bytes) = frozen.totals(true);
+        let sms = find(&frozen, "HomeDomain", "Library/SMS/sms.db").size;
+        let start = std::time::Instant::now();
+        phone.disk.live(1, later(24)).unwrap();
+        let lived = start.elapsed();
+        let databases: u64 = frozen
+            .entries
+            .iter()
+            .filter(|entry| matches!(entry.content, Content::File(_)))
+            .map(|entry| entry.size)
+            .sum();
+        println!(
+            "{profile}: {files} files, {rows} rows, {bytes} bytes, sms.db {sms}, databases {databases}; create {created:?}, freeze {frozen_after:?}, live {lived:?}"
+        );
+    }
+    let file = Generated { seed: 1, id: 1, length: 2_000_000_000, shape: Shape::Movie };
+    let mut buffer = vec![0; 1 << 17];
+    let start = std::time::Instant::now();
+    let mut reader = file.reader();
+    while reader.read(&mut buffer).unwrap() > 0 {}
+    println!("media: {:.2} GB/s", 2.0 / start.elapsed().as_secs_f64());
 }

@@ -58,7 +58,7 @@ pub(crate) fn create(maker: &mut Maker<'_>) -> Result<(), DiskError> {
     maker.file(
         "HomeDomain",
         "Library/CallHistoryDB/com.apple.callhistory.databaseInfo.plist",
-        binary_file(about),
+        binary_file(&about),
     );
     voicemail(maker, &people, &mut rng)
 }
@@ -160,7 +160,7 @@ fn voicemail(maker: &mut Maker<'_>, people: &[Person], rng: &mut Rng) -> Result<
         ("transcriptionString", sentence(rng, 12).into()),
         ("confidence", plist::Value::Real(0.8)),
     ]);
-    maker.file("HomeDomain", "Library/Voicemail/1.transcript", binary_file(transcript));
+    maker.file("HomeDomain", "Library/Voicemail/1.transcript", binary_file(&transcript));
     maker.generated("HomeDomain", "Library/Voicemail/Greeting.amr", Shape::Noise, 4_000);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Apps and their containers, with one typical messenger (docs/format.md, "Apps list and app data", "WhatsApp").
+//! Apps and their containers, with one typical messenger (docs/format.md, "Apps list and app data" and what follows it).
 
 use rusqlite::{Connection, params};
 
@@ -123,7 +123,7 @@ fn preferences_path(app: &InstalledApp) -> String {
 }
 
 fn preferences(app: &InstalledApp, now: i64) -> crate::disk::entry::Content {
-    binary_file(dictionary([("lastVersion", app.version().into()), ("lastLaunch", date(now))]))
+    binary_file(&dictionary([("lastVersion", app.version().into()), ("lastLaunch", date(now))]))
 }
 
 fn place(maker: &mut Maker<'_>, app: &InstalledApp, rng: &mut Rng) {
@@ -194,7 +194,11 @@ fn daemons(maker: &mut Maker<'_>, rng: &mut Rng) -> Result<(), DiskError> {
     }
     let domain = "SysSharedContainerDomain-systemgroup.com.apple.configurationprofiles";
     let profile = dictionary([("ProfileListHash", plist::Value::Data(rng.bytes(20)))]);
-    maker.file(domain, "Library/ConfigurationProfiles/PayloadManifest.plist", binary_file(profile));
+    maker.file(
+        domain,
+        "Library/ConfigurationProfiles/PayloadManifest.plist",
+        binary_file(&profile),
+    );
     let domain = "SysSharedContainerDomain-systemgroup.com.apple.bluetooth";
     maker.database(domain, "Library/Database/com.apple.MobileBluetooth.ledevices.paired.db", |connection| {
         connection.execute_batch(

@@ -39,7 +39,7 @@ pub(crate) fn core_data(
     for (number, (name, parent)) in (1_i64..).zip(entities) {
         insert.execute(params![number, name, parent])?;
     }
-    let about = binary(dictionary([
+    let about = binary(&dictionary([
         ("NSStoreModelVersionHashesVersion", 3.into()),
         ("NSStoreType", "SQLite".into()),
         ("_NSAutoVacuumLevel", "2".into()),
@@ -89,14 +89,14 @@ pub(crate) fn dictionary<const N: usize>(pairs: [(&str, Value); N]) -> Value {
 }
 
 /// Returns a binary property list.
-pub(crate) fn binary(value: Value) -> Vec<u8> {
+pub(crate) fn binary(value: &Value) -> Vec<u8> {
     let mut bytes = Vec::new();
     value.to_writer_binary(&mut bytes).expect("writing to memory does not fail");
     bytes
 }
 
 /// Returns a binary property list as the content of a file.
-pub(crate) fn binary_file(value: Value) -> Content {
+pub(crate) fn binary_file(value: &Value) -> Content {
     Content::bytes(binary(value))
 }
 

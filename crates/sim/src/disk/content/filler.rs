@@ -1,6 +1,5 @@
 //! Documents of apps, as many and as large as are missing to the size of the profile.
 
-use crate::disk::DiskError;
 use crate::disk::apps::{AppKind, InstalledApp};
 use crate::disk::maker::Maker;
 use crate::disk::media::Shape;
@@ -21,7 +20,7 @@ const SIZES: [(u64, u64, u64); 7] = [
 /// Large downloads take what remains, in files of at most this.
 const LARGE: u64 = 40_000_000;
 
-pub(crate) fn create(maker: &mut Maker<'_>, apps: &[InstalledApp]) -> Result<(), DiskError> {
+pub(crate) fn create(maker: &mut Maker<'_>, apps: &[InstalledApp]) {
     let mut rng = Rng::new(maker.seed, "filler");
     let (files, bytes) = maker.totals();
     let mut files = maker.amounts.files.saturating_sub(files);
@@ -57,7 +56,6 @@ pub(crate) fn create(maker: &mut Maker<'_>, apps: &[InstalledApp]) -> Result<(),
         bytes = bytes.saturating_sub(length);
         number += 1;
     }
-    Ok(())
 }
 
 fn size(rng: &mut Rng) -> u64 {

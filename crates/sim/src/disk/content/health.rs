@@ -1,4 +1,4 @@
-//! What only encrypted backups hold: Health, HomeKit, interactions, Wi-Fi networks (docs/format.md, "Health" and
+//! What only encrypted backups hold: health, the home, interactions, Wi-Fi networks (docs/format.md, "Health" and
 //! "Encrypted-only list").
 
 use plist::Value;
@@ -224,5 +224,5 @@ fn known_networks(seed: u64, now: i64, rng: &mut Rng) -> Content {
         ]);
         networks.insert(format!("wifi.network.ssid.{name}"), network);
     }
-    binary_file(Value::Dictionary(networks))
+    binary_file(&Value::Dictionary(networks))
 }

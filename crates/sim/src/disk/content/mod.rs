@@ -35,8 +35,8 @@ pub(crate) fn create(maker: &mut Maker<'_>) -> Result<Vec<InstalledApp>, DiskErr
     health::create(maker)?;
     let apps = containers::create(maker)?;
     system::create(maker, &apps)?;
-    oddities::create(maker)?;
-    filler::create(maker, &apps)?;
+    oddities::create(maker);
+    filler::create(maker, &apps);
     Ok(apps)
 }
 

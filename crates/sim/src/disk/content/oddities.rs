@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::disk::DiskError;
 use crate::disk::entry::Content;
 use crate::disk::maker::Maker;
 use crate::disk::media::Shape;
@@ -28,7 +27,7 @@ const NAMES: [&str; 12] = [
 /// The longest name that other file systems take, in bytes.
 const LONGEST: usize = 255;
 
-pub(crate) fn create(maker: &mut Maker<'_>) -> Result<(), DiskError> {
+pub(crate) fn create(maker: &mut Maker<'_>) {
     for (number, name) in NAMES.iter().enumerate() {
         let text = format!("File {number}, named to be awkward.\n");
         maker.file(DOMAIN, &format!("Documents/Names/{name}"), Content::bytes(text.into_bytes()));
@@ -58,5 +57,4 @@ pub(crate) fn create(maker: &mut Maker<'_>) -> Result<(), DiskError> {
         maker.generated(DOMAIN, &format!("Documents/Sizes/{length}"), Shape::Noise, length);
     }
     maker.generated(DOMAIN, "Documents/Sizes/old", Shape::Noise, 1).dated(1);
-    Ok(())
 }

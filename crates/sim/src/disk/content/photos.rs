@@ -109,7 +109,7 @@ pub(crate) fn create(maker: &mut Maker<'_>) -> Result<(), DiskError> {
     maker.file(
         DOMAIN,
         "Media/PhotoData/MISC/PreviewWellImage.plist",
-        Content::bytes(binary(library)),
+        Content::bytes(binary(&library)),
     );
     for empty in ["Metadata/DCIM", "AlbumsMetadata", "Journals", "CPLAssets", "Mutations/DCIM"] {
         maker.directory(DOMAIN, &format!("Media/PhotoData/{empty}"));
@@ -240,26 +240,26 @@ impl Join {
     }
 }
 
+const INSERT_ASSET: &str = "INSERT INTO ZASSET (Z_PK, Z_ENT, Z_OPT, ZCLOUDISMYASSET, ZCOMPLETE, ZFAVORITE, ZHASADJUSTMENTS, ZHEIGHT,
+            ZHIDDEN, ZISDETECTEDSCREENSHOT, ZKIND, ZKINDSUBTYPE, ZORIENTATION, ZPLAYBACKSTYLE, ZSAVEDASSETTYPE,
+            ZTRASHEDSTATE, ZWIDTH, ZADDITIONALATTRIBUTES, ZEXTENDEDATTRIBUTES, ZADDEDDATE, ZDATECREATED, ZDURATION,
+            ZLATITUDE, ZLONGITUDE, ZMODIFICATIONDATE, ZSORTTOKEN, ZDIRECTORY, ZFILENAME, ZUNIFORMTYPEIDENTIFIER, ZUUID)
+         VALUES (?1, ?2, 1, 0, 1, ?3, 0, 3024, 0, ?4, ?5, ?6, 1, ?7, 3, 0, 4032, ?1, ?1, ?8, ?8, ?9, ?10, ?11, ?8, ?8,
+                 ?12, ?13, ?14, ?15)";
+
+const INSERT_MORE: &str = "INSERT INTO ZADDITIONALASSETATTRIBUTES (Z_PK, Z_ENT, Z_OPT, ZORIGINALFILESIZE, ZORIGINALHEIGHT,
+            ZORIGINALWIDTH, ZORIGINALORIENTATION, ZTIMEZONEOFFSET, ZASSET, ZEXIFTIMESTAMPSTRING, ZORIGINALFILENAME,
+            ZTIMEZONENAME, ZTITLE, ZCREATORBUNDLEID)
+         VALUES (?1, ?2, 1, ?3, 3024, 4032, 1, 3600, ?1, ?4, ?5, 'GMT+0100', ?6, 'com.apple.camera')";
+
 fn write(
     connection: &Connection,
     assets: &[Asset],
     rng: &mut Rng,
     join: &Join,
 ) -> rusqlite::Result<()> {
-    let mut insert = connection.prepare(
-        "INSERT INTO ZASSET (Z_PK, Z_ENT, Z_OPT, ZCLOUDISMYASSET, ZCOMPLETE, ZFAVORITE, ZHASADJUSTMENTS, ZHEIGHT,
-            ZHIDDEN, ZISDETECTEDSCREENSHOT, ZKIND, ZKINDSUBTYPE, ZORIENTATION, ZPLAYBACKSTYLE, ZSAVEDASSETTYPE,
-            ZTRASHEDSTATE, ZWIDTH, ZADDITIONALATTRIBUTES, ZEXTENDEDATTRIBUTES, ZADDEDDATE, ZDATECREATED, ZDURATION,
-            ZLATITUDE, ZLONGITUDE, ZMODIFICATIONDATE, ZSORTTOKEN, ZDIRECTORY, ZFILENAME, ZUNIFORMTYPEIDENTIFIER, ZUUID)
-         VALUES (?1, ?2, 1, 0, 1, ?3, 0, 3024, 0, ?4, ?5, ?6, 1, ?7, 3, 0, 4032, ?1, ?1, ?8, ?8, ?9, ?10, ?11, ?8, ?8,
-                 ?12, ?13, ?14, ?15)",
-    )?;
-    let mut more = connection.prepare(
-        "INSERT INTO ZADDITIONALASSETATTRIBUTES (Z_PK, Z_ENT, Z_OPT, ZORIGINALFILESIZE, ZORIGINALHEIGHT,
-            ZORIGINALWIDTH, ZORIGINALORIENTATION, ZTIMEZONEOFFSET, ZASSET, ZEXIFTIMESTAMPSTRING, ZORIGINALFILENAME,
-            ZTIMEZONENAME, ZTITLE, ZCREATORBUNDLEID)
-         VALUES (?1, ?2, 1, ?3, 3024, 4032, 1, 3600, ?1, ?4, ?5, 'GMT+0100', ?6, 'com.apple.camera')",
-    )?;
+    let mut insert = connection.prepare(INSERT_ASSET)?;
+    let mut more = connection.prepare(INSERT_MORE)?;
     let mut camera = connection.prepare(
         "INSERT INTO ZEXTENDEDATTRIBUTES (Z_PK, Z_ENT, Z_OPT, ZISO, ZASSET, ZAPERTURE, ZFOCALLENGTH, ZSHUTTERSPEED,
             ZCAMERAMAKE, ZCAMERAMODEL) VALUES (?1, ?2, 1, ?3, ?1, 1.8, 4.25, 0.01, 'Apple', 'iPhone')",

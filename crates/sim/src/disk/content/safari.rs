@@ -196,7 +196,7 @@ fn leaf(
     let reading = parent == 3;
     let extra = reading.then(|| {
         let list = [("DateAdded", date(time)), ("PreviewText", sentence(rng, 12).into())];
-        binary(dictionary([("com.apple.ReadingList", dictionary(list))]))
+        binary(&dictionary([("com.apple.ReadingList", dictionary(list))]))
     });
     connection.execute(
         "INSERT INTO bookmarks (id, parent, type, title, url, order_index, external_uuid, read, last_modified,

@@ -128,7 +128,7 @@ fn accounts(maker: &mut Maker<'_>, rng: &mut Rng) -> Result<(), DiskError> {
                 "INSERT INTO ZACCOUNT VALUES (?1, 1, 1, 1, 1, 1, ?1, NULL, ?2, ?3, ?4, 'owner@example.com')",
                 params![row, cocoa_real(start), name, rng.uuid()],
             )?;
-            let value = super::database::binary("value".into());
+            let value = super::database::binary(&Value::from("value"));
             connection.execute(
                 "INSERT INTO ZACCOUNTPROPERTY VALUES (?1, 2, 1, ?1, 'ClassToken', ?2)",
                 params![row, value],
@@ -259,7 +259,7 @@ fn keychain(maker: &mut Maker<'_>, rng: &mut Rng) {
         keychain.insert("keybag-uuid".to_owned(), Value::Data(rng.bytes(16)));
     }
     maker
-        .file("KeychainDomain", "keychain-backup.plist", binary_file(keychain))
+        .file("KeychainDomain", "keychain-backup.plist", binary_file(&keychain))
         .permissions(0o400)
         .owner(0, 0)
         .class(1);
@@ -277,7 +277,11 @@ fn settings(maker: &mut Maker<'_>, rng: &mut Rng) {
         ("AKLastLocale", "en_DE".into()),
     ]);
     maker
-        .file("HomeDomain", &format!("{PREFERENCES}/.GlobalPreferences.plist"), binary_file(global))
+        .file(
+            "HomeDomain",
+            &format!("{PREFERENCES}/.GlobalPreferences.plist"),
+            binary_file(&global),
+        )
         .permissions(0o600);
     let invented = WORDS
         .iter()
@@ -295,7 +299,7 @@ fn settings(maker: &mut Maker<'_>, rng: &mut Rng) {
 /// Returns settings of no meaning; a few have keys that readers look for.
 fn setting(path: &str, now: i64, rng: &mut Rng) -> Content {
     let mut settings = plist::Dictionary::new();
-    for _ in 0..1 + rng.below(9) {
+    for _ in 0..=rng.below(9) {
         let key = format!("{}{}", rng.pick(&WORDS), rng.below(100));
         let value = match rng.below(4) {
             0 => Value::Boolean(rng.chance(50)),
@@ -311,7 +315,7 @@ fn setting(path: &str, now: i64, rng: &mut Rng) -> Content {
         settings.insert("LastiTunesBackupHostname".to_owned(), "harbour".into());
     }
     if rng.chance(70) {
-        binary_file(Value::Dictionary(settings))
+        binary_file(&Value::Dictionary(settings))
     } else {
         xml_file(&Value::Dictionary(settings))
     }
@@ -343,7 +347,10 @@ fn icon_state(apps: &[InstalledApp]) -> Content {
         page.push(name);
     }
     pages.push(Value::Array(page));
-    binary_file(dictionary([("buttonBar", Value::Array(dock)), ("iconLists", Value::Array(pages))]))
+    binary_file(&dictionary([
+        ("buttonBar", Value::Array(dock)),
+        ("iconLists", Value::Array(pages)),
+    ]))
 }
 
 fn wallpaper(maker: &mut Maker<'_>, rng: &mut Rng) {
@@ -410,11 +417,11 @@ fn other_domains(maker: &mut Maker<'_>, rng: &mut Rng) -> Result<(), DiskError> 
     maker.file(
         "InstallDomain",
         "Library/MobileInstallation/BackedUpState/SystemAppInstallState.plist",
-        binary_file(state),
+        binary_file(&state),
     );
     let location = dictionary([("LocationServicesEnabled", true.into())]);
     maker
-        .file("RootDomain", "Library/Preferences/com.apple.locationd.plist", binary_file(location))
+        .file("RootDomain", "Library/Preferences/com.apple.locationd.plist", binary_file(&location))
         .permissions(0o600);
     maker.generated(
         "RootDomain",
