@@ -1,1 +1,26 @@
 //! Runs jobs: backs up, checks and exports; tells events.
+//!
+//! Modules in reading order: [`job`] (what every job gets), [`stage`] and [`event`] (what it tells), [`error`] (why it did not
+//! work), [`jobs`] (what each does).
+//!
+//! The engine never prints and never knows the simulated iPhone. Everything that blocks runs beside the async tasks.
+
+pub mod error;
+pub mod event;
+pub mod job;
+pub mod jobs;
+pub(crate) mod layout;
+pub(crate) mod meter;
+pub mod mux;
+pub mod stage;
+pub(crate) mod store;
+pub(crate) mod verify;
+pub(crate) mod view;
+pub(crate) mod working_tree;
+
+pub use crate::error::{Cause, ExitClass, Fault, JobError};
+pub use crate::event::{Event, EventSink, Finding, Note, Progress, Wait};
+pub use crate::job::{Context, Outcome, Places};
+pub use crate::mux::Mux;
+pub use crate::stage::Stage;
+pub use secrecy::SecretString;

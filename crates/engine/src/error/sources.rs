@@ -1,0 +1,90 @@
+//! The errors of the crates below become causes here and nowhere else.
+
+use lifeboat_device::LinkError;
+use lifeboat_device::pairing::PairingError;
+use lifeboat_host::SecretError;
+use lifeboat_repo::RepoError;
+
+use super::{Cause, JobError, chain};
+
+impl From<RepoError> for JobError {
+    fn from(error: RepoError) -> Self {
+        let cause = match &error {
+            RepoError::Missing(_) => Cause::RepositoryMissing,
+            RepoError::AlreadyExists(_)
+            | RepoError::UnsupportedLocation(_)
+            | RepoError::Ambiguous { .. } => Cause::WrongUsage,
+            RepoError::Locked { .. } | RepoError::LockLost => Cause::RepositoryLocked,
+            RepoError::WrongPassword => Cause::WrongPassword,
+            RepoError::NoKey | RepoError::Damaged(_) => Cause::RepositoryDamaged,
+            RepoError::NoSpace { .. } => Cause::RepositoryFull,
+            RepoError::Format { .. } => Cause::RepositoryTooNew,
+            RepoError::NoSuchSnapshot(_) => Cause::NoSuchSnapshot,
+            RepoError::NoSuchPath { .. } => Cause::NoSuchPath,
+            RepoError::Catalogue { .. } | RepoError::Io { .. } => Cause::Disk,
+            _ => Cause::Internal,
+        };
+        Self::new(cause, chain(&error))
+    }
+}
+
+impl From<LinkError> for JobError {
+    fn from(error: LinkError) -> Self {
+        let cause = match &error {
+            LinkError::MuxAbsent { .. } => Cause::MuxUnreachable,
+            LinkError::MuxRefused(_) | LinkError::Lost(_) => Cause::ConnectionLost,
+            LinkError::DeviceNotFound => Cause::DeviceAbsent,
+            LinkError::NotPaired => Cause::NotTrusted,
+            LinkError::RecordDamaged(_) | LinkError::NotTrusted => Cause::PairingStale,
+            LinkError::Locked => Cause::DeviceLocked,
+            LinkError::BeforeFirstUnlock => Cause::NotUnlockedSinceStart,
+            LinkError::Timeout { .. } => Cause::DeviceSilent,
+            LinkError::Tls(_) => Cause::TlsFailed,
+            LinkError::NoService(_) | LinkError::Refused(_) | LinkError::RefusedUnknown(_) => {
+                Cause::DeviceRefuses
+            }
+            LinkError::Malformed(_) => Cause::HostileData,
+        };
+        Self::new(cause, chain(&error))
+    }
+}
+
+impl From<PairingError> for JobError {
+    fn from(error: PairingError) -> Self {
+        let cause = match error {
+            PairingError::Link(error) => return error.into(),
+            PairingError::Denied => Cause::TrustDenied,
+            PairingError::NotAnswered(_) => Cause::TrustNotAnswered,
+            PairingError::Supervised => Cause::DeviceRefuses,
+            PairingError::NeedsCable => Cause::NeedsCable,
+            PairingError::Cancelled => Cause::Interrupted,
+            PairingError::Keys => Cause::Internal,
+        };
+        Self::new(cause, chain(&error))
+    }
+}
+
+impl From<SecretError> for JobError {
+    fn from(error: SecretError) -> Self {
+        Self::new(Cause::NoPassword, chain(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ExitClass;
+
+    #[test]
+    fn errors_keep_their_exit_class() {
+        let exit = |error: JobError| error.exit();
+        assert_eq!(exit(RepoError::Missing("x".into()).into()), ExitClass::RepositoryMissing);
+        assert_eq!(exit(RepoError::WrongPassword.into()), ExitClass::WrongPassword);
+        assert_eq!(exit(RepoError::NoSpace { place: "x".into() }.into()), ExitClass::NoSpace);
+        assert_eq!(exit(LinkError::NotPaired.into()), ExitClass::DeviceNotTrusted);
+        assert_eq!(exit(LinkError::Locked.into()), ExitClass::Postponed);
+        assert_eq!(exit(PairingError::Denied.into()), ExitClass::DeviceNotTrusted);
+        let lost = LinkError::Lost(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+        assert_eq!(exit(lost.into()), ExitClass::ConnectionLost);
+    }
+}

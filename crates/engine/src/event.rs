@@ -1,0 +1,166 @@
+//! What a job tells while it runs. The engine never prints: a terminal, a log and `--json` are readers of these.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::jobs::backup::BackupSummary;
+use crate::stage::Stage;
+
+/// One thing a job tells; as JSON an object with the field `event`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A stage begins.
+    Stage {
+        /// The stage.
+        stage: Stage,
+    },
+    /// The job waits for somebody or something.
+    Waiting {
+        /// What it waits for.
+        #[serde(rename = "for")]
+        wait: Wait,
+        /// What to do, in one sentence.
+        message: String,
+    },
+    /// How far the job is; at most ten a second.
+    Progress(Progress),
+    /// A file that the device could not send or that did not come out whole; the job goes on.
+    FileError {
+        /// The file, as the device names it or as `<Domain>/<relative path>`.
+        path: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Something found that a person must know about (a check's damage).
+    Finding(Finding),
+    /// Worth knowing, changes nothing.
+    Note(Note),
+    /// The end of a backup, good or bad.
+    Summary(Box<BackupSummary>),
+}
+
+/// What a job waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Wait {
+    /// The device is not there yet (`--wait`).
+    Device,
+    /// “Trust This Computer?” is on the screen of the device.
+    TrustDialog,
+    /// The device asks its owner for the passcode.
+    Passcode,
+    /// The device is locked.
+    Unlock,
+    /// Another program holds the device's sync lock.
+    SyncLock,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Progress {
+    /// The stage.
+    pub stage: Stage,
+    /// Bytes so far.
+    pub bytes: u64,
+    /// Files so far.
+    pub files: u64,
+    /// All bytes, where known.
+    pub bytes_total: Option<u64>,
+    /// All files, where known.
+    pub files_total: Option<u64>,
+    /// Bytes a second, over the last seconds.
+    pub rate: u64,
+    /// Seconds left, where they can be told.
+    pub seconds_left: Option<u64>,
+    /// The percentage that the device itself reports.
+    pub percent: Option<f64>,
+}
+
+/// Something that a person must know about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Kebab-case word for programs.
+    pub cause: String,
+    /// What is wrong.
+    pub message: String,
+    /// Which object: a snapshot, a pack, a file.
+    pub object: Option<String>,
+}
+
+/// Worth knowing, changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// Kebab-case word for programs.
+    pub id: String,
+    /// The note, one sentence.
+    pub message: String,
+}
+
+impl Note {
+    /// Makes a note.
+    pub fn new(id: &str, message: impl Into<String>) -> Self {
+        Self { id: id.to_owned(), message: message.into() }
+    }
+}
+
+/// Where events go.
+#[derive(Clone)]
+pub struct EventSink(Arc<dyn Fn(Event) + Send + Sync>);
+
+impl EventSink {
+    /// Makes a sink of a function; it is called from several threads and must not wait.
+    pub fn new(tell: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    /// Makes a sink that hears nothing.
+    pub fn silent() -> Self {
+        Self::new(|_| {})
+    }
+
+    /// Tells one event.
+    pub fn tell(&self, event: Event) {
+        (self.0)(event);
+    }
+
+    /// Tells that a stage begins.
+    pub fn stage(&self, stage: Stage) {
+        self.tell(Event::Stage { stage });
+    }
+}
+
+impl std::fmt::Debug for EventSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EventSink")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_tagged_objects() {
+        let json = |event: Event| serde_json::to_string(&event).unwrap();
+        assert_eq!(
+            json(Event::Stage { stage: Stage::Transfer }),
+            r#"{"event":"stage","stage":"transfer"}"#
+        );
+        assert_eq!(
+            json(Event::Waiting { wait: Wait::Passcode, message: "type it".into() }),
+            r#"{"event":"waiting","for":"passcode","message":"type it"}"#
+        );
+        assert_eq!(
+            json(Event::FileError { path: "a/b".into(), message: "input/output error".into() }),
+            r#"{"event":"file-error","path":"a/b","message":"input/output error"}"#
+        );
+        assert_eq!(
+            json(Event::Note(Note::new("x", "y"))),
+            r#"{"event":"note","id":"x","message":"y"}"#
+        );
+    }
+}

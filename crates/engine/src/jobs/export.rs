@@ -1,0 +1,188 @@
+//! Gives a snapshot back: as Apple's own folder, or as plain files.
+
+mod files;
+mod finder;
+
+use std::io::{self, Read as _, Write as _};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use lifeboat_repo::{Content, Repository, Snapshot};
+use serde::Serialize;
+
+use crate::error::{At as _, Cause, JobError};
+use crate::job::{Context, Outcome, Places, blocking, seconds_since};
+use crate::meter::Meter;
+use crate::stage::Stage;
+use crate::view::{self, SnapshotView};
+
+/// The two forms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// `DIR/<UDID>/…`, byte for byte what the device sent.
+    Finder,
+    /// `DIR/<Domain>/<relative path>`.
+    Files,
+}
+
+/// What to export.
+#[derive(Debug, Clone)]
+pub struct ExportPlan {
+    /// Where things lie.
+    pub places: Places,
+    /// Which snapshot.
+    pub snapshot: String,
+    /// Which device, where the snapshot is named `latest`.
+    pub udid: Option<String>,
+    /// Absent or empty.
+    pub target: Utf8PathBuf,
+    /// The form.
+    pub form: Form,
+}
+
+/// What an export wrote.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExportSummary {
+    /// `done`, or `incomplete` when something could not be written.
+    pub outcome: Outcome,
+    /// The snapshot.
+    pub snapshot: String,
+    /// The folder that holds the backup (`finder`: with the UDID).
+    pub folder: Utf8PathBuf,
+    /// The form.
+    #[serde(rename = "as")]
+    pub form: Form,
+    /// Files written.
+    pub files: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Files written under another name, for theirs cannot be a name here.
+    pub renamed: Vec<Renamed>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// A file that got another name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Renamed {
+    /// `<Domain>/<relative path>`.
+    pub from: String,
+    /// Where it is, below the target.
+    pub to: String,
+}
+
+/// Exports.
+pub async fn run(ctx: &Context, plan: ExportPlan) -> Result<ExportSummary, JobError> {
+    let ctx = ctx.clone();
+    blocking(move || export(&ctx, plan).at(Stage::Read)).await
+}
+
+fn export(ctx: &Context, plan: ExportPlan) -> Result<ExportSummary, JobError> {
+    let started = ctx.host.now();
+    ctx.events.stage(Stage::Read);
+    let SnapshotView { repository, snapshot } =
+        view::open_snapshot(&plan.places, &plan.snapshot, plan.udid.as_deref())?;
+    let about = view::about(&repository, &snapshot)?;
+    let total = about.as_ref().map(|about| (about.files, about.bytes));
+    if plan.form == Form::Files && about.is_some_and(|about| about.encrypted) {
+        return Err(JobError::new(
+            Cause::BackupEncrypted,
+            "the backup is encrypted and lies sealed in the snapshot",
+        ));
+    }
+    take_target(&plan.target)?;
+    let folder = match plan.form {
+        Form::Finder => plan.target.join(&snapshot.udid),
+        Form::Files => plan.target.clone(),
+    };
+    let meter = Meter::new(ctx, Stage::Read, total);
+    let mut export =
+        Export { repository: &repository, snapshot: &snapshot, target: &folder, ctx, meter };
+    let renamed = match plan.form {
+        Form::Finder => finder::write(&mut export)?,
+        Form::Files => files::write(&mut export)?,
+    };
+    export.meter.finish();
+    Ok(ExportSummary {
+        outcome: Outcome::Done,
+        snapshot: snapshot.id.to_string(),
+        form: plan.form,
+        files: export.meter.files(),
+        bytes: export.meter.bytes(),
+        folder: folder.clone(),
+        renamed,
+        seconds: seconds_since(ctx, started),
+    })
+}
+
+/// Makes the target, or finds it empty: nothing that is there is ever written over.
+fn take_target(target: &Utf8Path) -> Result<(), JobError> {
+    match target.read_dir_utf8() {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(JobError::new(Cause::TargetNotEmpty, format!("{target} is not empty"))),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs_err::create_dir_all(target).map_err(|error| cannot_write(&error))
+        }
+        Err(error) => {
+            Err(JobError::of(Cause::TargetNotEmpty, &format!("{target} cannot be used"), &error))
+        }
+    }
+}
+
+fn cannot_write(error: &io::Error) -> JobError {
+    let cause = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Cause::TargetFull,
+        _ => Cause::Disk,
+    };
+    JobError::of(cause, "cannot write", error)
+}
+
+/// What the two forms share.
+struct Export<'a> {
+    repository: &'a Repository,
+    snapshot: &'a Snapshot,
+    target: &'a Utf8Path,
+    ctx: &'a Context,
+    meter: Meter,
+}
+
+impl Export<'_> {
+    /// Writes a content to a new file below the target; the path was confined by the caller.
+    fn file(&mut self, path: &str, content: &Content) -> Result<fs_err::File, JobError> {
+        let target = self.target.join(path);
+        let mut file = fs_err::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(target)
+            .map_err(|error| cannot_write(&error))?;
+        let mut reader = self.repository.reader(content)?;
+        let mut buffer = vec![0; 1 << 17];
+        loop {
+            if self.ctx.cancel.is_cancelled() {
+                return Err(JobError::new(Cause::Interrupted, "interrupted"));
+            }
+            let count = match reader.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) => {
+                    return Err(JobError::of(
+                        Cause::RepositoryDamaged,
+                        &format!("`{path}`"),
+                        &error,
+                    ));
+                }
+            };
+            let Some(bytes) = buffer.get(..count) else { break };
+            file.write_all(bytes).map_err(|error| cannot_write(&error))?;
+            self.meter.bytes_more(count as u64);
+        }
+        self.meter.files_more(1);
+        Ok(file)
+    }
+
+    fn folder(&self, path: &str) -> Result<(), JobError> {
+        fs_err::create_dir_all(self.target.join(path)).map_err(|error| cannot_write(&error))
+    }
+}

@@ -1,0 +1,220 @@
+//! Plain files: `<Domain>/<relative path>`, with times and modes.
+//!
+//! Links are made last and nothing is written through one: a backup that holds a link to `/etc` and a file “below” it
+//! writes nothing there.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use lifeboat_mobilesync::{FileId, ManifestDb};
+use lifeboat_repo::{Content, NodeKind};
+
+use super::{Export, Renamed, cannot_write};
+use crate::error::{Cause, JobError};
+use crate::layout::{FILES, SEALED, is_plain, name};
+
+/// What is done after all files are written.
+#[derive(Default)]
+struct Later {
+    links: Vec<(String, String)>,
+    folders: Vec<(String, u32, Timestamp)>,
+    sealed: HashMap<FileId, Content>,
+}
+
+/// Writes them.
+pub(super) fn write(export: &mut Export<'_>) -> Result<Vec<Renamed>, JobError> {
+    let mut later = Later::default();
+    let (repository, snapshot) = (export.repository.clone(), export.snapshot);
+    repository.walk(snapshot, |entry| {
+        let (top, rest) = entry.path.split_once('/').unwrap_or((&entry.path, ""));
+        match (top, &entry.node.kind) {
+            (SEALED, NodeKind::File(content)) => {
+                if let Ok(id) = entry.name().parse() {
+                    later.sealed.insert(id, content.clone());
+                }
+            }
+            (FILES, kind) if !rest.is_empty() => {
+                let (domain, path) = rest.split_once('/').unwrap_or((rest, ""));
+                if !is_plain(domain, path) {
+                    return Err(JobError::new(
+                        Cause::RepositoryDamaged,
+                        "a name in the snapshot leaves its folder",
+                    ));
+                }
+                match kind {
+                    NodeKind::Directory => {
+                        export.folder(rest)?;
+                        later.folders.push((rest.to_owned(), entry.node.mode, entry.node.modified));
+                    }
+                    NodeKind::File(content) => {
+                        let file = export.file(rest, content)?;
+                        finish(&file, entry.node.mode, entry.node.modified)?;
+                    }
+                    NodeKind::Symlink(target) => {
+                        later.links.push((rest.to_owned(), target.clone()))
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    })?;
+    let renamed = if later.sealed.is_empty() { Vec::new() } else { sealed(export, &later.sealed)? };
+    for (path, target) in &later.links {
+        link(target, &export.target.join(path)).map_err(|error| cannot_write(&error))?;
+    }
+    // A folder's time is set when nothing in it changes any more.
+    for (path, mode, modified) in later.folders.iter().rev() {
+        finish_folder(&export.target.join(path), *mode, *modified)?;
+    }
+    Ok(renamed)
+}
+
+/// Writes what could not lie under its name, under a name made from it.
+fn sealed(
+    export: &mut Export<'_>,
+    sealed: &HashMap<FileId, Content>,
+) -> Result<Vec<Renamed>, JobError> {
+    let manifest = export
+        .repository
+        .entry(export.snapshot, "backup/Manifest.db")?
+        .and_then(|entry| entry.node.content().cloned())
+        .ok_or_else(|| {
+            JobError::new(Cause::RepositoryDamaged, "the snapshot has no Manifest.db")
+        })?;
+    // The target is ours and empty but for what was written: a name that no backup has.
+    let scratch = export.target.join(".lifeboat-manifest.db");
+    let failed = |error: std::io::Error| cannot_write(&error);
+    {
+        let mut file = fs_err::File::create(&scratch).map_err(failed)?;
+        std::io::copy(&mut export.repository.reader(&manifest)?, &mut file).map_err(failed)?;
+    }
+    let mut rows = Vec::new();
+    let read = ManifestDb::open(&scratch).and_then(|db| {
+        db.for_each(|row| {
+            if sealed.contains_key(&row.file_id) {
+                rows.push((row.file_id, row.domain, row.relative_path, row.file));
+            }
+        })
+    });
+    fs_err::remove_file(&scratch).map_err(failed)?;
+    read.map_err(|error| {
+        JobError::of(Cause::RepositoryDamaged, "Manifest.db cannot be read", &error)
+    })?;
+    let mut renamed = Vec::new();
+    for (id, domain, path, record) in rows {
+        let Some(content) = sealed.get(&id) else { continue };
+        let to = escaped(&domain, &path, &id);
+        if let Some((parent, _)) = to.rsplit_once('/') {
+            export.folder(parent)?;
+        }
+        let file = export.file(&to, content)?;
+        if let Some(record) = record {
+            finish(&file, record.mode, lifeboat_repo::moment(record.modified, 0))?;
+        }
+        renamed.push(Renamed { from: name(&domain, &path), to });
+    }
+    Ok(renamed)
+}
+
+/// Makes a name that can be one and that no other file has: signs that cannot stay are written as `%XX`, long parts are cut,
+/// folders on the way and the file itself get the beginning of the file's ID.
+fn escaped(domain: &str, path: &str, id: &FileId) -> String {
+    let id = id.to_string();
+    let short = id.get(..8).unwrap_or(&id);
+    let mut parts: Vec<String> =
+        std::iter::once(domain).chain(path.split('/')).map(|part| escape(part)).collect();
+    let last = parts.len() - 1;
+    for (index, part) in parts.iter_mut().enumerate() {
+        if index > 0 || !is_plain(domain, "") {
+            if index == last {
+                part.push_str(&format!("~{short}"));
+            } else {
+                part.push('~');
+            }
+        }
+    }
+    parts.join("/")
+}
+
+fn escape(part: &str) -> String {
+    let mut text = String::new();
+    for sign in part.chars() {
+        if sign.is_control() || matches!(sign, '\\' | '%' | '/') {
+            let mut bytes = [0; 4];
+            for byte in sign.encode_utf8(&mut bytes).bytes() {
+                text.push_str(&format!("%{byte:02X}"));
+            }
+        } else {
+            text.push(sign);
+        }
+        if text.len() > 200 {
+            break;
+        }
+    }
+    if text.chars().all(|sign| sign == '.') { text.replace('.', "%2E") } else { text }
+}
+
+fn finish(file: &fs_err::File, mode: u32, modified: Timestamp) -> Result<(), JobError> {
+    set_mode(file, (mode & 0o777) | 0o600)?;
+    file.file().set_modified(modified.into()).map_err(|error| cannot_write(&error))
+}
+
+fn finish_folder(path: &camino::Utf8Path, mode: u32, modified: Timestamp) -> Result<(), JobError> {
+    let file = fs_err::File::open(path).map_err(|error| cannot_write(&error))?;
+    set_mode(&file, (mode & 0o777) | 0o700)?;
+    file.file().set_modified(modified.into()).map_err(|error| cannot_write(&error))
+}
+
+#[cfg(unix)]
+fn set_mode(file: &fs_err::File, mode: u32) -> Result<(), JobError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.set_permissions(std::fs::Permissions::from_mode(mode))
+        .map_err(|error| cannot_write(&error))
+}
+
+#[cfg(not(unix))]
+fn set_mode(_file: &fs_err::File, _mode: u32) -> Result<(), JobError> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn link(target: &str, path: &camino::Utf8Path) -> std::io::Result<()> {
+    fs_err::os::unix::fs::symlink(target, path)
+}
+
+/// Elsewhere a link may need rights that a person does not have: its target is written into a file.
+#[cfg(not(unix))]
+fn link(target: &str, path: &camino::Utf8Path) -> std::io::Result<()> {
+    fs_err::write(path, target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_made_name_is_plain_and_says_what_it_was() {
+        let id = FileId::of("D", "x");
+        let long = "x".repeat(400);
+        for (domain, path) in [
+            ("D", "a"),
+            ("D", ".."),
+            ("D", "../a"),
+            ("D", "/etc/x"),
+            ("..", "a"),
+            ("D/E", "b"),
+            ("D", "a\0b\\c"),
+            ("D", &long),
+            ("D", ""),
+        ] {
+            let made = escaped(domain, path, &id);
+            let (first, rest) = made.split_once('/').unwrap();
+            assert!(is_plain(first, rest), "{domain:?} {path:?} → {made:?}");
+        }
+        assert_eq!(
+            escaped("HomeDomain", "a/B", &id),
+            format!("HomeDomain/a~/B~{}", &id.to_string()[..8])
+        );
+    }
+}

@@ -1,0 +1,272 @@
+//! Looks into snapshots, and into folders of Finder, iTunes and other tools.
+
+mod diff;
+mod pattern;
+
+use std::io::Write;
+
+use camino::Utf8PathBuf;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use lifeboat_repo::{Repository, Snapshot, Tag};
+
+use self::pattern::Pattern;
+use crate::error::{Cause, JobError};
+use crate::job::{Context, Places, blocking};
+use crate::view::{self, BackupView as _, SnapshotView};
+
+/// What to look into.
+#[derive(Debug, Clone)]
+pub enum Look {
+    /// A snapshot of the repository: id, prefix, `latest` or `UDID@date`.
+    Snapshot {
+        /// Where things lie.
+        places: Places,
+        /// Which snapshot.
+        snapshot: String,
+        /// Which device, where the snapshot is named `latest`.
+        udid: Option<String>,
+    },
+    /// A folder as Finder, iTunes and idevicebackup2 make it.
+    Folder(Utf8PathBuf),
+}
+
+/// One snapshot, in a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SnapshotInfo {
+    /// Its id, 64 hexadecimal digits; empty for a folder.
+    pub id: String,
+    /// When.
+    pub time: Timestamp,
+    /// Which device.
+    pub udid: String,
+    /// The device's name.
+    pub device_name: Option<String>,
+    /// The device's iOS.
+    pub ios: Option<String>,
+    /// The device's model.
+    pub product_type: Option<String>,
+    /// `complete`, `partial`, `opened`; `folder` for a folder.
+    pub tag: String,
+    /// Files of the device.
+    pub files: Option<u64>,
+    /// Bytes of them.
+    pub bytes: Option<u64>,
+    /// Bytes that the repository grew by.
+    pub bytes_added: Option<u64>,
+}
+
+/// One snapshot in full.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SnapshotDetails {
+    /// The line.
+    #[serde(flatten)]
+    pub info: SnapshotInfo,
+    /// Whether the device encrypted it.
+    pub encrypted: bool,
+    /// Files under `sealed/`.
+    pub sealed: u64,
+    /// The domains, by name.
+    pub domains: Vec<DomainSummary>,
+    /// The apps that the device had, by bundle id.
+    pub apps: Vec<String>,
+}
+
+/// One domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DomainSummary {
+    /// Its name.
+    pub domain: String,
+    /// Its files.
+    pub files: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+/// One line of a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// `<Domain>/<relative path>`.
+    pub path: String,
+    /// `file`, `directory` or `symlink`.
+    pub kind: FileKind,
+    /// Bytes.
+    pub size: u64,
+    /// The mode bits.
+    pub mode: u32,
+    /// When it was changed.
+    pub modified: Option<Timestamp>,
+    /// Where a symbolic link points.
+    pub target: Option<String>,
+}
+
+/// What a path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileKind {
+    /// A file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+}
+
+/// A file found in a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Found {
+    /// The snapshot.
+    pub snapshot: String,
+    /// The snapshot's time.
+    pub time: Timestamp,
+    /// The file.
+    #[serde(flatten)]
+    pub entry: Listed,
+}
+
+/// What differs between two snapshots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The older one.
+    pub from: String,
+    /// The newer one.
+    pub to: String,
+    /// Only in the newer one.
+    pub added: Vec<Changed>,
+    /// Only in the older one.
+    pub removed: Vec<Changed>,
+    /// In both, with other content.
+    pub changed: Vec<Changed>,
+}
+
+/// One file of a difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Changed {
+    /// `<Domain>/<relative path>`.
+    pub path: String,
+    /// Bytes before, where it was there.
+    pub size_before: Option<u64>,
+    /// Bytes after, where it is there.
+    pub size_after: Option<u64>,
+}
+
+/// Lists the snapshots, oldest first.
+pub async fn list(
+    _ctx: &Context,
+    places: Places,
+    udid: Option<&str>,
+) -> Result<Vec<SnapshotInfo>, JobError> {
+    let udid = udid.map(ToOwned::to_owned);
+    blocking(move || {
+        let repository = places.open()?;
+        let snapshots = device_snapshots(&repository, udid.as_deref())?;
+        snapshots.iter().map(|snapshot| view::info(&repository, snapshot)).collect()
+    })
+    .await
+}
+
+/// Returns the snapshots of devices, oldest first; those that hold passwords and certificates are none.
+pub(crate) fn device_snapshots(
+    repository: &Repository,
+    udid: Option<&str>,
+) -> Result<Vec<Snapshot>, JobError> {
+    let mut snapshots = repository.snapshots()?;
+    snapshots.retain(|snapshot| {
+        udid.is_none_or(|udid| snapshot.udid == udid)
+            && !snapshot.is(Tag::Password)
+            && !snapshot.is(Tag::Certificate)
+    });
+    Ok(snapshots)
+}
+
+/// Shows one in full.
+pub async fn show(_ctx: &Context, look: Look) -> Result<SnapshotDetails, JobError> {
+    blocking(move || view::open(look)?.details()).await
+}
+
+/// Lists a folder (`""` for the domains); with `recursive` all below it.
+pub async fn ls(
+    _ctx: &Context,
+    look: Look,
+    path: &str,
+    recursive: bool,
+) -> Result<Vec<Listed>, JobError> {
+    let path = path.to_owned();
+    blocking(move || {
+        let mut all = Vec::new();
+        view::open(look)?.list(&path, recursive, &mut |listed| all.push(listed))?;
+        Ok(all)
+    })
+    .await
+}
+
+/// Writes a file's bytes to `out`; returns how many.
+pub async fn cat(
+    _ctx: &Context,
+    look: Look,
+    path: &str,
+    mut out: Box<dyn Write + Send>,
+) -> Result<u64, JobError> {
+    let path = path.to_owned();
+    blocking(move || {
+        let mut reader = view::open(look)?.open(&path)?;
+        let failed =
+            |error| JobError::of(Cause::Disk, &format!("cannot read `{path}` to its end"), &error);
+        let count = std::io::copy(&mut reader, &mut out).map_err(failed)?;
+        out.flush().map_err(failed)?;
+        Ok(count)
+    })
+    .await
+}
+
+/// Finds files by a part of their path, or by a pattern with `*` and `?`; in one snapshot, or in all.
+pub async fn find(
+    ctx: &Context,
+    places: Places,
+    udid: Option<&str>,
+    snapshot: Option<&str>,
+    pattern: &str,
+) -> Result<Vec<Found>, JobError> {
+    let (udid, snapshot) = (udid.map(ToOwned::to_owned), snapshot.map(ToOwned::to_owned));
+    let (pattern, cancel) = (Pattern::new(pattern), ctx.cancel.clone());
+    blocking(move || {
+        let repository = places.open()?;
+        let snapshots = match snapshot {
+            Some(snapshot) => vec![repository.resolve(&snapshot, udid.as_deref())?],
+            None => device_snapshots(&repository, udid.as_deref())?,
+        };
+        let mut found = Vec::new();
+        for snapshot in snapshots {
+            if cancel.is_cancelled() {
+                return Err(JobError::new(Cause::Interrupted, "interrupted"));
+            }
+            let (id, time) = (snapshot.id.to_string(), snapshot.time);
+            SnapshotView::new(repository.clone(), snapshot).list("", true, &mut |entry| {
+                if pattern.fits(&entry.path) {
+                    found.push(Found { snapshot: id.clone(), time, entry });
+                }
+            })?;
+        }
+        Ok(found)
+    })
+    .await
+}
+
+/// Compares two snapshots.
+pub async fn diff(
+    _ctx: &Context,
+    places: Places,
+    udid: Option<&str>,
+    a: &str,
+    b: &str,
+) -> Result<Difference, JobError> {
+    let (udid, a, b) = (udid.map(ToOwned::to_owned), a.to_owned(), b.to_owned());
+    blocking(move || {
+        let repository = places.open()?;
+        let a = repository.resolve(&a, udid.as_deref())?;
+        let b = repository.resolve(&b, udid.as_deref())?;
+        diff::compare(&repository, &a, &b)
+    })
+    .await
+}

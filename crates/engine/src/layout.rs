@@ -1,0 +1,221 @@
+//! What lies where in a snapshot, and which names of a device can be plain paths there.
+//!
+//! ```text
+//! lifeboat/about.json                device, iOS, kind of backup, how each part is stored, format version
+//! lifeboat/ids.json                  file IDs that are not the SHA-1 of their domain and path (rare; absent when there are none)
+//! backup/Info.plist  Manifest.plist  Status.plist  Manifest.db
+//! files/<Domain>/<relative path>     plaintext, real names, modes, times, links
+//! sealed/<hh>/<fileID>               what cannot lie under its name: as the device sent it
+//! ```
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+
+use lifeboat_mobilesync::{EntryKind, FileId};
+use serde::{Deserialize, Serialize};
+
+/// The folder of what the program says about the snapshot.
+pub(crate) const ABOUT: &str = "lifeboat/about.json";
+/// The exceptions from the rule that makes a file's ID from its domain and path.
+pub(crate) const IDS: &str = "lifeboat/ids.json";
+/// The folder of the backup's own files.
+pub(crate) const BACKUP: &str = "backup";
+/// The folder of the files under their names.
+pub(crate) const FILES: &str = "files";
+/// The folder of the files under their IDs.
+pub(crate) const SEALED: &str = "sealed";
+/// The backup's own files: not payloads, presented at the top of the device's folder.
+pub(crate) const CONTROL: [&str; 4] =
+    ["Info.plist", "Manifest.plist", "Status.plist", "Manifest.db"];
+/// The version of this layout.
+pub(crate) const FORMAT: u32 = 1;
+
+/// What `lifeboat/about.json` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct About {
+    /// The version of the layout.
+    pub(crate) format: u32,
+    /// The program and its version.
+    pub(crate) program: String,
+    /// The device.
+    pub(crate) udid: String,
+    /// The device's name.
+    pub(crate) device_name: Option<String>,
+    /// The device's model.
+    pub(crate) product_type: Option<String>,
+    /// The device's iOS.
+    pub(crate) ios: Option<String>,
+    /// `full` or `incremental`: how the device sent it.
+    pub(crate) kind: String,
+    /// Whether the device encrypted it.
+    pub(crate) encrypted: bool,
+    /// `opened` (real names, plaintext) or `sealed`.
+    pub(crate) stored: String,
+    /// Files of the device.
+    pub(crate) files: u64,
+    /// Bytes of them.
+    pub(crate) bytes: u64,
+    /// Files under `sealed/`.
+    pub(crate) sealed: u64,
+    /// Files that the device could not send.
+    pub(crate) file_errors: u64,
+    /// IDs of files that the manifest names and that did not come, or not whole: known, and no damage of the repository.
+    #[serde(default)]
+    pub(crate) known_damage: Vec<String>,
+}
+
+/// Exceptions: file ID to `<Domain>/<relative path>`.
+pub(crate) type Ids = std::collections::BTreeMap<String, String>;
+
+/// Returns the path of a sealed payload.
+pub(crate) fn sealed_path(id: &FileId) -> String {
+    format!("{SEALED}/{}/{id}", id.prefix())
+}
+
+/// Returns `<Domain>/<relative path>`; the root of a domain has no slash.
+pub(crate) fn name(domain: &str, relative_path: &str) -> String {
+    if relative_path.is_empty() { domain.to_owned() } else { format!("{domain}/{relative_path}") }
+}
+
+/// Which names can be plain paths: filled with every row of a manifest first, then asked for each.
+///
+/// Two names that are equal after case folding would be one on many disks, and a file cannot also be a folder. Only hashes
+/// are kept: a collision of two makes a file sealed that need not be, which loses nothing.
+pub(crate) struct Names {
+    hasher: RandomState,
+    /// For each folded name: how many files and links have it, and whether it is a folder (by a row, or above a row).
+    seen: HashMap<u64, Seen>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Seen {
+    leaves: u8,
+    folder: bool,
+}
+
+impl Names {
+    /// Makes an empty table.
+    pub(crate) fn new() -> Self {
+        Self { hasher: RandomState::new(), seen: HashMap::new() }
+    }
+
+    fn hash(&self, name: &str) -> u64 {
+        self.hasher.hash_one(name.to_lowercase())
+    }
+
+    /// Adds a row of the manifest.
+    pub(crate) fn add(&mut self, domain: &str, relative_path: &str, kind: EntryKind) {
+        if !is_plain(domain, relative_path) {
+            return;
+        }
+        let name = name(domain, relative_path);
+        for (at, _) in name.match_indices('/') {
+            if let Some(parent) = name.get(..at) {
+                let key = self.hash(parent);
+                self.seen.entry(key).or_default().folder = true;
+            }
+        }
+        let key = self.hash(&name);
+        let seen = self.seen.entry(key).or_default();
+        match kind {
+            EntryKind::Directory => seen.folder = true,
+            EntryKind::File | EntryKind::Symlink => seen.leaves = seen.leaves.saturating_add(1),
+        }
+    }
+
+    /// Returns the plain path of a row below `files/`, if it can have one.
+    pub(crate) fn place(
+        &self,
+        domain: &str,
+        relative_path: &str,
+        kind: EntryKind,
+    ) -> Option<String> {
+        if !is_plain(domain, relative_path) {
+            return None;
+        }
+        let name = name(domain, relative_path);
+        let seen = self.seen.get(&self.hash(&name)).copied().unwrap_or_default();
+        let fits = match kind {
+            EntryKind::Directory => seen.leaves == 0,
+            EntryKind::File | EntryKind::Symlink => seen.leaves <= 1 && !seen.folder,
+        };
+        let below_leaf = name.match_indices('/').any(|(at, _)| {
+            name.get(..at).is_some_and(|parent| {
+                self.seen.get(&self.hash(parent)).is_some_and(|seen| seen.leaves > 0)
+            })
+        });
+        (fits && !below_leaf).then(|| format!("{FILES}/{name}"))
+    }
+}
+
+/// Whether a name can be a path on any disk: no part empty, `.`, `..`, over 255 bytes, or with NUL or a slash where none belongs.
+pub(crate) fn is_plain(domain: &str, relative_path: &str) -> bool {
+    let part_fits = |part: &str| {
+        !part.is_empty()
+            && part != "."
+            && part != ".."
+            && part.len() <= 255
+            && !part.contains(['\0', '\\'])
+    };
+    part_fits(domain)
+        && !domain.contains('/')
+        && (relative_path.is_empty() || relative_path.split('/').all(part_fits))
+        && relative_path.len() <= 4000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(rows: &[(&str, EntryKind)]) -> Vec<Option<String>> {
+        let mut names = Names::new();
+        for (path, kind) in rows {
+            names.add("D", path, *kind);
+        }
+        rows.iter().map(|(path, kind)| names.place("D", path, *kind)).collect()
+    }
+
+    fn is_placed(rows: &[(&str, EntryKind)]) -> Vec<bool> {
+        places(rows).iter().map(Option::is_some).collect()
+    }
+
+    use EntryKind::{Directory, File, Symlink};
+
+    #[test]
+    fn ordinary_names_lie_under_their_domain() {
+        assert_eq!(
+            places(&[("", Directory), ("a", Directory), ("a/b.txt", File)]),
+            [Some("files/D".into()), Some("files/D/a".into()), Some("files/D/a/b.txt".into())]
+        );
+    }
+
+    #[test]
+    fn names_that_fall_together_do_not_lie_plain() {
+        assert_eq!(is_placed(&[("a", File), ("A", File), ("b", File)]), [false, false, true]);
+        assert_eq!(is_placed(&[("Straße", File), ("STRAßE", File)]), [false, false]);
+        assert_eq!(is_placed(&[("a", File), ("a", File)]), [false, false]);
+    }
+
+    #[test]
+    fn what_is_a_file_and_a_folder_does_not_lie_plain_nor_what_is_below_it() {
+        assert_eq!(is_placed(&[("a", File), ("a/b", File)]), [false, false]);
+        assert_eq!(is_placed(&[("a", Symlink), ("a/b", File)]), [false, false]);
+        assert_eq!(is_placed(&[("a", Symlink), ("A", Directory)]), [false, false]);
+        assert_eq!(
+            is_placed(&[("a", Directory), ("A", Directory), ("A/x", File)]),
+            [true, true, true]
+        );
+    }
+
+    #[test]
+    fn names_that_leave_their_folder_do_not_lie_plain() {
+        for path in ["..", "../x", "/x", "a//b", "a/./b", "a/../b", "a\0b", "a\\b", "a/"] {
+            assert_eq!(is_placed(&[(path, File)]), [false], "{path:?}");
+        }
+        assert_eq!(is_placed(&[(&"x".repeat(256), File)]), [false]);
+        assert_eq!(is_placed(&[(&"x".repeat(255), File)]), [true]);
+        assert!(!is_plain("a/b", "c"));
+        assert!(!is_plain("..", "c"));
+        assert!(!is_plain("", "c"));
+    }
+}

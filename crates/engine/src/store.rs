@@ -1,0 +1,301 @@
+//! Writes the snapshot of a verified backup: unchanged files by reference, new ones from the packs they went into already.
+
+use std::io;
+
+use jiff::Timestamp;
+use lifeboat_mobilesync::verify::Weight;
+use lifeboat_mobilesync::{EntryKind, FileId, InfoPlist, ManifestDb, Row};
+use lifeboat_repo::{
+    Content, NewSnapshot, Node, NodeKind, SnapshotId, Tag, TreeBuilder, WriteStats, Writer, moment,
+};
+
+use crate::error::{Cause, JobError};
+use crate::layout::{ABOUT, About, BACKUP, CONTROL, FILES, FORMAT, IDS, Ids, name, sealed_path};
+use crate::verify::{Verified, for_each_payload};
+use crate::working_tree::overlay::{Overlay, Trouble};
+use crate::working_tree::tree::Origin;
+
+/// What the job knows about the run.
+pub(crate) struct Run<'a> {
+    /// The device.
+    pub(crate) udid: &'a str,
+    /// `full` or `incremental`.
+    pub(crate) kind: &'a str,
+    /// Files that the device could not send.
+    pub(crate) file_errors: u64,
+    /// When.
+    pub(crate) now: Timestamp,
+}
+
+/// What was written.
+pub(crate) struct Stored {
+    /// The snapshot.
+    pub(crate) snapshot: SnapshotId,
+    /// What the repository counted.
+    pub(crate) stats: WriteStats,
+    /// What the snapshot says about itself.
+    pub(crate) about: About,
+}
+
+struct Storing<'a> {
+    overlay: &'a Overlay,
+    writer: &'a Writer,
+    run: &'a Run<'a>,
+    tree: TreeBuilder,
+    ids: Ids,
+    files: u64,
+    bytes: u64,
+    sealed: u64,
+}
+
+/// Writes the snapshot.
+pub(crate) fn store(
+    overlay: &Overlay,
+    writer: &Writer,
+    verified: &Verified,
+    run: &Run<'_>,
+) -> Result<Stored, JobError> {
+    let mut storing = Storing {
+        overlay,
+        writer,
+        run,
+        tree: TreeBuilder::new(),
+        ids: Ids::new(),
+        files: 0,
+        bytes: 0,
+        sealed: 0,
+    };
+    match &verified.database {
+        Some(database) => storing.rows(database, verified)?,
+        None => storing.all_sealed()?,
+    }
+    storing.control()?;
+    let info = storing.info();
+    let about = storing.about(verified, &info);
+    storing.own(ABOUT, &serde_json::to_vec_pretty(&about).map_err(|error| internal(&error))?)?;
+    if !storing.ids.is_empty() {
+        storing.own(IDS, &serde_json::to_vec(&storing.ids).map_err(|error| internal(&error))?)?;
+    }
+    let new = NewSnapshot {
+        time: run.now,
+        udid: run.udid.to_owned(),
+        tag: Tag::Complete,
+        label: about.device_name.clone(),
+        description: None,
+        parent: overlay.base().map(|base| base.snapshot.id),
+    };
+    let (snapshot, stats) = writer.commit(storing.tree, &new)?;
+    Ok(Stored { snapshot, stats, about })
+}
+
+fn known_damage(verified: &Verified) -> Vec<String> {
+    let damage = verified
+        .report
+        .findings
+        .iter()
+        .filter(|finding| finding.problem.weight() == Weight::Damage);
+    damage.map(|finding| finding.file_id.to_string()).collect()
+}
+
+fn internal(error: &dyn std::error::Error) -> JobError {
+    JobError::of(Cause::Internal, "the snapshot's description cannot be written", error)
+}
+
+fn unreadable(trouble: Trouble) -> JobError {
+    match trouble {
+        Trouble::Io(error) => {
+            JobError::of(Cause::Disk, "a received file cannot be read back", &error)
+        }
+        other => JobError::new(Cause::Internal, format!("a received file is gone ({other:?})")),
+    }
+}
+
+impl Storing<'_> {
+    /// Places every row of the manifest.
+    fn rows(&mut self, database: &camino::Utf8Path, verified: &Verified) -> Result<(), JobError> {
+        let manifest =
+            |error| JobError::of(Cause::VerifyFailed, "Manifest.db cannot be read", &error);
+        let db = ManifestDb::open(database).map_err(manifest)?;
+        let mut failed = None;
+        db.for_each(|row| {
+            if failed.is_none() {
+                failed = self.row(&row, verified).err();
+            }
+        })
+        .map_err(manifest)?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn row(&mut self, row: &Row, verified: &Verified) -> Result<(), JobError> {
+        let place = verified.names.place(&row.domain, &row.relative_path, row.kind);
+        match row.kind {
+            EntryKind::File => self.file(row, place),
+            EntryKind::Directory => {
+                self.place_or_skip(place, self.node(row, NodeKind::Directory));
+                Ok(())
+            }
+            EntryKind::Symlink => {
+                if let Some(target) = row.file.as_ref().and_then(|file| file.target.clone()) {
+                    self.place_or_skip(place, self.node(row, NodeKind::Symlink(target)));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A folder or link that has no plain path is in the manifest all the same: nothing is lost.
+    fn place_or_skip(&mut self, place: Option<String>, node: Node) {
+        if let Some(place) = place
+            && let Err(error) = self.tree.add(&place, node)
+        {
+            tracing::debug!(%error, "a folder or link stays in the manifest only");
+        }
+    }
+
+    fn file(&mut self, row: &Row, place: Option<String>) -> Result<(), JobError> {
+        // The verification told of a payload that is not there.
+        let Some(content) = self.content(&format!("{}/{}", self.run.udid, row.file_id.path()))?
+        else {
+            return Ok(());
+        };
+        self.files += 1;
+        self.bytes += content.size;
+        let node = self.node(row, NodeKind::File(content));
+        if let Some(place) = place {
+            match self.tree.add(&place, node.clone()) {
+                Ok(()) => {
+                    if FileId::of(&row.domain, &row.relative_path) != row.file_id
+                        || row.relative_path.is_empty()
+                    {
+                        self.ids
+                            .insert(row.file_id.to_string(), name(&row.domain, &row.relative_path));
+                    }
+                    return Ok(());
+                }
+                Err(error) => tracing::debug!(%error, "a file is stored under its id"),
+            }
+        }
+        self.seal(&row.file_id, node)
+    }
+
+    fn seal(&mut self, id: &FileId, node: Node) -> Result<(), JobError> {
+        self.sealed += 1;
+        let added = self.tree.add(&sealed_path(id), node);
+        added.map_err(|error| {
+            JobError::of(Cause::HostileData, "two rows of the manifest have one file id", &error)
+        })
+    }
+
+    fn node(&self, row: &Row, kind: NodeKind) -> Node {
+        match &row.file {
+            Some(file) => Node {
+                kind,
+                mode: file.mode & 0o7777,
+                uid: file.uid.cast_unsigned(),
+                gid: file.gid.cast_unsigned(),
+                modified: moment(file.modified, 0),
+                changed: moment(file.changed, 0),
+                inode: file.inode,
+            },
+            None => match kind {
+                NodeKind::File(content) => Node::file(content, self.run.now),
+                NodeKind::Directory => Node::directory(self.run.now),
+                NodeKind::Symlink(target) => Node::symlink(target, self.run.now),
+            },
+        }
+    }
+
+    /// An encrypted backup: everything as the device sent it.
+    fn all_sealed(&mut self) -> Result<(), JobError> {
+        let (overlay, udid) = (self.overlay, self.run.udid);
+        for_each_payload(overlay, udid, &mut |id, _| {
+            let path = format!("{udid}/{}", id.path());
+            let Some(content) = self.content(&path)? else { return Ok(()) };
+            self.files += 1;
+            self.bytes += content.size;
+            let modified = overlay.tree().file(&path).map_or(0, |file| file.modified);
+            self.seal(&id, Node::file(content, moment(modified, 0)))
+        })
+    }
+
+    /// The backup's own files.
+    fn control(&mut self) -> Result<(), JobError> {
+        for file in CONTROL {
+            let path = format!("{}/{file}", self.run.udid);
+            let modified = self.overlay.tree().file(&path).map_or(0, |file| file.modified);
+            if let Some(content) = self.content(&path)? {
+                self.add(&format!("{BACKUP}/{file}"), Node::file(content, moment(modified, 0)))?;
+            }
+        }
+        // A backup without a single file still has the folder.
+        if self.files == self.sealed {
+            let _there_already = self.tree.add(FILES, Node::directory(self.run.now));
+        }
+        Ok(())
+    }
+
+    fn own(&mut self, path: &str, bytes: &[u8]) -> Result<(), JobError> {
+        let content = self.writer.store(bytes, None)?;
+        self.add(path, Node::file(content, self.run.now))
+    }
+
+    fn add(&mut self, path: &str, node: Node) -> Result<(), JobError> {
+        let added = self.tree.add(path, node);
+        added.map_err(|error| {
+            JobError::of(Cause::Internal, "the snapshot cannot be put together", &error)
+        })
+    }
+
+    /// Returns the content of a file of the tree: by reference where the repository has it, else it is stored now.
+    fn content(&self, path: &str) -> Result<Option<Content>, JobError> {
+        let Ok(file) = self.overlay.tree().file(path) else { return Ok(None) };
+        let number = match file.origin {
+            Origin::Base(number) => {
+                return Ok(self.overlay.base().and_then(|base| base.content(number)).cloned());
+            }
+            Origin::Received(number) => number,
+        };
+        if let Some(content) =
+            self.overlay.received(number).and_then(|received| received.content.clone())
+        {
+            return Ok(Some(content));
+        }
+        let reader = self.overlay.open_received(number).map_err(unreadable)?;
+        let content = self.writer.store(io::BufReader::with_capacity(1 << 16, reader), None)?;
+        if content.size == file.size {
+            Ok(Some(content))
+        } else {
+            Err(JobError::new(Cause::Disk, "a file in the working area has lost bytes"))
+        }
+    }
+
+    fn info(&self) -> InfoPlist {
+        let bytes = self
+            .overlay
+            .read(&format!("{}/Info.plist", self.run.udid), 64 << 20)
+            .unwrap_or_default();
+        InfoPlist::parse(&bytes).unwrap_or_else(|_| InfoPlist::new(plist::Dictionary::new()))
+    }
+
+    fn about(&self, verified: &Verified, info: &InfoPlist) -> About {
+        let lockdown =
+            |key: &str| verified.manifest.lockdown.get(key).and_then(plist::Value::as_string);
+        let encrypted = verified.manifest.is_encrypted;
+        About {
+            format: FORMAT,
+            program: concat!("lifeboat ", env!("CARGO_PKG_VERSION")).to_owned(),
+            udid: self.run.udid.to_owned(),
+            device_name: info.device_name().or(lockdown("DeviceName")).map(ToOwned::to_owned),
+            product_type: info.product_type().or(lockdown("ProductType")).map(ToOwned::to_owned),
+            ios: info.product_version().or(lockdown("ProductVersion")).map(ToOwned::to_owned),
+            kind: self.run.kind.to_owned(),
+            encrypted,
+            stored: if encrypted { "sealed" } else { "opened" }.to_owned(),
+            files: self.files,
+            bytes: self.bytes,
+            sealed: self.sealed,
+            file_errors: self.run.file_errors,
+            known_damage: known_damage(verified),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Whether what arrived is a whole backup: the manifests read, and every row has its payload.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+
+use camino::Utf8PathBuf;
+use lifeboat_mobilesync::verify::{Options, Payloads, Report, Verifier};
+use lifeboat_mobilesync::{
+    FileId, ManifestDb, ManifestError, ManifestPlist, SnapshotState, StatusPlist,
+};
+
+use crate::error::{Cause, JobError};
+use crate::layout::Names;
+use crate::working_tree::overlay::{Overlay, Trouble};
+use crate::working_tree::tree::{Node, Origin};
+
+/// The largest property list that is read.
+const PLIST_LIMIT: u64 = 64 << 20;
+
+/// A backup that was found whole enough to keep.
+pub(crate) struct Verified {
+    /// What Manifest.plist says.
+    pub(crate) manifest: ManifestPlist,
+    /// Manifest.db on the local disk; `None` for an encrypted backup, whose manifest is sealed like all else.
+    pub(crate) database: Option<Utf8PathBuf>,
+    /// Which names can be plain paths.
+    pub(crate) names: Names,
+    /// What was found; empty for an encrypted backup.
+    pub(crate) report: Report,
+}
+
+/// The payloads of a working tree.
+struct TreePayloads<'a> {
+    overlay: &'a Overlay,
+    udid: &'a str,
+    /// Digests that were compared when the base was made.
+    of_base: HashMap<FileId, [u8; 20]>,
+}
+
+fn io_error(trouble: Trouble) -> io::Error {
+    match trouble {
+        Trouble::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
+impl TreePayloads<'_> {
+    fn path(&self, id: &FileId) -> String {
+        format!("{}/{}", self.udid, id.path())
+    }
+}
+
+impl Payloads for TreePayloads<'_> {
+    fn size(&self, id: &FileId) -> io::Result<Option<u64>> {
+        Ok(self.overlay.tree().file(&self.path(id)).ok().map(|file| file.size))
+    }
+
+    fn open(&self, id: &FileId) -> io::Result<Box<dyn Read + '_>> {
+        let (_, reader) = self.overlay.open(&self.path(id)).map_err(io_error)?;
+        Ok(reader)
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(FileId, u64)) -> io::Result<()> {
+        for_each_payload(self.overlay, self.udid, &mut |id, size| {
+            visit(id, size);
+            Ok(())
+        })
+    }
+
+    fn sha1(&self, id: &FileId) -> io::Result<Option<[u8; 20]>> {
+        Ok(match self.overlay.tree().file(&self.path(id)).map(|file| file.origin) {
+            Ok(Origin::Received(number)) => self
+                .overlay
+                .received(number)
+                .map(|received| received.sha1)
+                .filter(|sha1| *sha1 != [0; 20]),
+            Ok(Origin::Base(_)) => self.of_base.get(id).copied(),
+            Err(_) => None,
+        })
+    }
+}
+
+/// Calls `each` for every payload in the device's folder.
+pub(crate) fn for_each_payload<E>(
+    overlay: &Overlay,
+    udid: &str,
+    each: &mut dyn FnMut(FileId, u64) -> Result<(), E>,
+) -> Result<(), E> {
+    for byte in 0..=255u8 {
+        let prefix = format!("{byte:02x}");
+        let Ok(directory) = overlay.tree().directory(&format!("{udid}/{prefix}")) else { continue };
+        for (name, node) in directory.entries() {
+            if let (Node::File(file), Ok(id)) = (node, name.parse::<FileId>())
+                && id.prefix() == prefix
+            {
+                each(id, file.size)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn failed(what: &str) -> impl Fn(Trouble) -> JobError + '_ {
+    move |trouble| match trouble {
+        Trouble::Io(error) => JobError::of(Cause::Disk, what, &error),
+        _ => JobError::new(Cause::VerifyFailed, what.to_owned()),
+    }
+}
+
+/// Reads the device's last word about its backup.
+pub(crate) fn status(overlay: &Overlay, udid: &str) -> Result<StatusPlist, JobError> {
+    let bytes = overlay
+        .read(&format!("{udid}/Status.plist"), PLIST_LIMIT)
+        .map_err(failed("Status.plist is not there"))?;
+    StatusPlist::parse(&bytes)
+        .map_err(|error| JobError::of(Cause::VerifyFailed, "Status.plist cannot be read", &error))
+}
+
+/// Verifies the backup in a working tree.
+pub(crate) fn verify(overlay: &Overlay, udid: &str) -> Result<Verified, JobError> {
+    let status = status(overlay, udid)?;
+    if status.snapshot_state != SnapshotState::Finished {
+        let state = status.snapshot_state.as_str();
+        return Err(JobError::new(
+            Cause::VerifyFailed,
+            format!("the device calls its backup “{state}”, not “finished”"),
+        ));
+    }
+    let bytes = overlay
+        .read(&format!("{udid}/Manifest.plist"), PLIST_LIMIT)
+        .map_err(failed("Manifest.plist is not there"))?;
+    let manifest = ManifestPlist::parse(&bytes).map_err(|error| {
+        JobError::of(Cause::VerifyFailed, "Manifest.plist cannot be read", &error)
+    })?;
+    let path = format!("{udid}/Manifest.db");
+    let mut verified =
+        Verified { manifest, database: None, names: Names::new(), report: Report::default() };
+    if verified.manifest.is_encrypted {
+        overlay
+            .tree()
+            .file(&path)
+            .map_err(|_| JobError::new(Cause::VerifyFailed, "Manifest.db is not there"))?;
+        return Ok(verified);
+    }
+    let database = overlay.materialize(&path).map_err(failed("Manifest.db is not there"))?;
+    let db = ManifestDb::open(&database).map_err(|error| manifest_error(&error))?;
+    let payloads = TreePayloads { overlay, udid, of_base: base_digests(overlay)? };
+    let mut verifier = Verifier::new(&payloads, Options { encrypted: false, digests: true });
+    let mut broken = None;
+    db.for_each(|row| {
+        verified.names.add(&row.domain, &row.relative_path, row.kind);
+        if broken.is_none() {
+            broken = verifier.row(&row).err();
+        }
+    })
+    .map_err(|error| manifest_error(&error))?;
+    let report = match broken {
+        Some(error) => Err(error),
+        None => verifier.finish(),
+    };
+    verified.report = report
+        .map_err(|error| JobError::of(Cause::Disk, "the backup cannot be verified", &error))?;
+    verified.database = Some(database);
+    Ok(verified)
+}
+
+fn manifest_error(error: &ManifestError) -> JobError {
+    let cause = match error {
+        ManifestError::OldFormat => Cause::Unsupported,
+        _ => Cause::VerifyFailed,
+    };
+    JobError::of(cause, "Manifest.db cannot be used", error)
+}
+
+/// Returns the digests of the base's own manifest: they were compared when the base was made.
+fn base_digests(overlay: &Overlay) -> Result<HashMap<FileId, [u8; 20]>, JobError> {
+    let mut digests = HashMap::new();
+    let Some(base) = overlay.base() else { return Ok(digests) };
+    let Some(mut reader) = base.manifest()? else { return Ok(digests) };
+    let copied = overlay.area().scratch("base-manifest.db").and_then(|path| {
+        let mut file = fs_err::File::create(&path)?;
+        io::copy(&mut reader, &mut file)?;
+        Ok(path)
+    });
+    let path = copied
+        .map_err(|error| JobError::of(Cause::Disk, "cannot read the last manifest", &error))?;
+    // The last manifest of an encrypted backup is none that can be read: then all digests are compared again.
+    let Ok(db) = ManifestDb::open(&path) else { return Ok(digests) };
+    let read = db.for_each(|row| {
+        let digest =
+            row.file.and_then(|file| file.digest).and_then(|digest| digest.try_into().ok());
+        digests.extend(digest.map(|digest| (row.file_id, digest)));
+    });
+    if let Err(error) = read {
+        tracing::debug!(%error, "the last manifest cannot be read to its end");
+    }
+    Ok(digests)
+}

@@ -1,0 +1,193 @@
+//! A snapshot of the repository.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use lifeboat_mobilesync::InfoPlist;
+use lifeboat_repo::{Entry, NodeKind, Repository, Snapshot};
+
+use super::BackupView;
+use crate::error::{Cause, JobError};
+use crate::jobs::snapshots::{DomainSummary, FileKind, Listed, SnapshotDetails, SnapshotInfo};
+use crate::layout::{ABOUT, About, BACKUP, FILES, SEALED};
+
+/// A snapshot of the repository.
+pub(crate) struct SnapshotView {
+    pub(crate) repository: Repository,
+    pub(crate) snapshot: Snapshot,
+}
+
+/// Returns what a snapshot says about itself, where it does.
+pub(crate) fn about(
+    repository: &Repository,
+    snapshot: &Snapshot,
+) -> Result<Option<About>, JobError> {
+    let Some(entry) = repository.entry(snapshot, ABOUT)? else { return Ok(None) };
+    let Some(content) = entry.node.content() else { return Ok(None) };
+    Ok(serde_json::from_slice(&repository.read(content)?).ok())
+}
+
+/// Returns the line of a snapshot.
+pub(crate) fn info(repository: &Repository, snapshot: &Snapshot) -> Result<SnapshotInfo, JobError> {
+    let about = about(repository, snapshot)?;
+    let about = about.as_ref();
+    Ok(SnapshotInfo {
+        id: snapshot.id.to_string(),
+        time: snapshot.time,
+        udid: snapshot.udid.clone(),
+        device_name: about
+            .and_then(|about| about.device_name.clone())
+            .or_else(|| snapshot.label.clone()),
+        ios: about.and_then(|about| about.ios.clone()),
+        product_type: about.and_then(|about| about.product_type.clone()),
+        tag: snapshot.tags.first().cloned().unwrap_or_default(),
+        files: about.map(|about| about.files),
+        bytes: about.map(|about| about.bytes),
+        bytes_added: snapshot.summary.map(|summary| summary.bytes_added),
+    })
+}
+
+impl SnapshotView {
+    /// Looks into a snapshot.
+    pub(crate) fn new(repository: Repository, snapshot: Snapshot) -> Self {
+        Self { repository, snapshot }
+    }
+
+    /// Returns the path in the snapshot for a path of the view.
+    fn inner(path: &str) -> String {
+        let path = path.trim_matches('/');
+        let first = path.split('/').next().unwrap_or_default();
+        match first {
+            "" => FILES.to_owned(),
+            BACKUP | SEALED | "lifeboat" => path.to_owned(),
+            _ => format!("{FILES}/{path}"),
+        }
+    }
+
+    fn below(
+        &self,
+        path: &str,
+        recursive: bool,
+        visit: &mut dyn FnMut(Listed),
+    ) -> Result<(), JobError> {
+        for entry in self.repository.entries(&self.snapshot, path)? {
+            visit(listed(&entry));
+            if recursive && entry.node.is_directory() {
+                self.below(&entry.path, true, visit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn apps(&self) -> Result<Vec<String>, JobError> {
+        let Some(entry) = self.repository.entry(&self.snapshot, "backup/Info.plist")? else {
+            return Ok(Vec::new());
+        };
+        let Some(content) = entry.node.content() else { return Ok(Vec::new()) };
+        let info = InfoPlist::parse(&self.repository.read(content)?);
+        let mut apps: Vec<String> = info
+            .map(|info| info.installed_applications().into_iter().map(ToOwned::to_owned).collect())
+            .unwrap_or_default();
+        apps.sort();
+        Ok(apps)
+    }
+}
+
+/// Returns the line of an entry of a snapshot.
+pub(crate) fn listed(entry: &Entry) -> Listed {
+    let path = entry
+        .path
+        .strip_prefix(FILES)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .unwrap_or(&entry.path);
+    let (kind, target) = match &entry.node.kind {
+        NodeKind::File(_) => (FileKind::File, None),
+        NodeKind::Directory => (FileKind::Directory, None),
+        NodeKind::Symlink(target) => (FileKind::Symlink, Some(target.clone())),
+    };
+    let modified = Some(entry.node.modified);
+    Listed {
+        path: path.to_owned(),
+        kind,
+        size: entry.node.size(),
+        mode: entry.node.mode,
+        modified,
+        target,
+    }
+}
+
+impl BackupView for SnapshotView {
+    fn details(&self) -> Result<SnapshotDetails, JobError> {
+        let about = about(&self.repository, &self.snapshot)?;
+        let mut domains: BTreeMap<String, DomainSummary> = BTreeMap::new();
+        let mut sealed = 0;
+        self.repository.walk(&self.snapshot, |entry| {
+            let (top, rest) = entry.path.split_once('/').unwrap_or((&entry.path, ""));
+            sealed += u64::from(top == SEALED && entry.node.content().is_some());
+            if top == FILES && !rest.is_empty() {
+                let domain = rest.split('/').next().unwrap_or_default();
+                let summary = domains.entry(domain.to_owned()).or_insert_with(|| DomainSummary {
+                    domain: domain.to_owned(),
+                    files: 0,
+                    bytes: 0,
+                });
+                if entry.node.content().is_some() {
+                    summary.files += 1;
+                    summary.bytes += entry.node.size();
+                }
+            }
+            Ok::<(), JobError>(())
+        })?;
+        Ok(SnapshotDetails {
+            info: info(&self.repository, &self.snapshot)?,
+            encrypted: about.is_some_and(|about| about.encrypted),
+            sealed,
+            domains: domains.into_values().collect(),
+            apps: self.apps()?,
+        })
+    }
+
+    fn list(
+        &self,
+        path: &str,
+        recursive: bool,
+        visit: &mut dyn FnMut(Listed),
+    ) -> Result<(), JobError> {
+        let inner = Self::inner(path);
+        match self.repository.entry(&self.snapshot, &inner)? {
+            Some(entry) if entry.node.is_directory() => self.below(&inner, recursive, visit)?,
+            Some(entry) => visit(listed(&entry)),
+            // A snapshot of which everything is sealed has no files to name.
+            None if inner == FILES => {}
+            None => return Err(no_such_path(path)),
+        }
+        if path.trim_matches('/').is_empty()
+            && let Some(sealed) = self.repository.entry(&self.snapshot, SEALED)?
+        {
+            visit(listed(&sealed));
+            if recursive {
+                self.below(SEALED, true, visit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, JobError> {
+        let entry = self
+            .repository
+            .entry(&self.snapshot, &Self::inner(path))?
+            .ok_or_else(|| no_such_path(path))?;
+        let content = entry.node.content().ok_or_else(|| not_a_file(path))?;
+        Ok(Box::new(self.repository.reader(content)?))
+    }
+}
+
+/// Says that nothing is there.
+pub(super) fn no_such_path(path: &str) -> JobError {
+    JobError::new(Cause::NoSuchPath, format!("there is no `{path}` in this backup"))
+}
+
+/// Says that it is no file.
+pub(super) fn not_a_file(path: &str) -> JobError {
+    JobError::new(Cause::NoSuchPath, format!("`{path}` is not a file"))
+}

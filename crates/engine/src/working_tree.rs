@@ -1,0 +1,325 @@
+//! What a device sees of its backup during a run: the last snapshot plus what the run changed, in Apple's layout.
+//!
+//! Nothing is copied out of the repository: the snapshot is presented as metadata (`base`), changes are metadata too (`tree`),
+//! each written to a journal before it is answered (`journal`), and the bytes of new files go to the working area (`area`) and
+//! into packs at once (`overlay`). Whatever moment a run ends at, the next one finds the state that its journal tells.
+
+pub(crate) mod area;
+pub(crate) mod base;
+pub(crate) mod journal;
+pub(crate) mod overlay;
+pub(crate) mod tree;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fs_err as fs;
+use lifeboat_device::mobilebackup2::{
+    DirectoryEntry, EntryKind, FileError, FileSource, HostFiles, HostPath,
+};
+use lifeboat_mobilesync::FileId;
+use lifeboat_repo::{BlobId, Content, Repository, Snapshot};
+
+use self::area::Area;
+use self::base::Base;
+use self::journal::{FORMAT, Journal, Record};
+use self::overlay::{Overlay, Settings, Trouble};
+use self::tree::{File, Node, Origin, Refused, Tree};
+use crate::error::{Cause, JobError};
+
+/// A working tree. Clones share it: one goes to the session with the device, one stays with the job.
+#[derive(Clone)]
+pub(crate) struct WorkingTree(Arc<Mutex<Overlay>>);
+
+/// How a tree was opened.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Opened {
+    /// It goes on with what a broken run kept.
+    pub(crate) resumed: bool,
+    /// Something was kept that cannot be used: it rests on a snapshot that is gone or no longer the newest.
+    pub(crate) discarded: bool,
+}
+
+fn disk(what: &str, error: &std::io::Error) -> JobError {
+    let cause = match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            Cause::WorkingAreaFull
+        }
+        _ => Cause::Disk,
+    };
+    JobError::of(cause, what, error)
+}
+
+/// What stands in the journal of an earlier run.
+struct Kept {
+    base: Option<String>,
+    records: Vec<Record>,
+}
+
+impl WorkingTree {
+    /// Opens the working tree of a device: what a broken run kept, where it can go on; else the newest snapshot, or with
+    /// `full` nothing.
+    pub(crate) fn open(
+        area: Area,
+        settings: Settings,
+        udid: &str,
+        newest: Option<Snapshot>,
+        full: bool,
+    ) -> Result<(Self, Opened), JobError> {
+        let failed = |error: std::io::Error| disk("cannot read the working area", &error);
+        let (journal, records) = Journal::open(&area.journal()).map_err(failed)?;
+        let mut opened = Opened::default();
+        let newest = if full { None } else { newest };
+        if let Some(kept) = usable(records, udid) {
+            if kept.base == newest.as_ref().map(|snapshot| snapshot.id.to_string()) {
+                opened.resumed = true;
+                let overlay = resume(area, settings, journal, newest, kept.records)?;
+                return Ok((Self(Arc::new(Mutex::new(overlay))), opened));
+            }
+            opened.discarded = true;
+        }
+        drop(journal);
+        area.clear().map_err(failed)?;
+        let (mut journal, _) = Journal::open(&area.journal()).map_err(failed)?;
+        let base = newest.as_ref().map(|snapshot| snapshot.id.to_string());
+        let begin =
+            Record::Begin { format: FORMAT, udid: udid.to_owned(), base, boot: overlay::boot_id() };
+        journal.append(&begin).and_then(|()| journal.sync()).map_err(failed)?;
+        let mut tree = Tree::default();
+        let base = load_base(&settings, newest, &mut tree)?;
+        Ok((Self(Arc::new(Mutex::new(Overlay::new(settings, area, journal, tree, base)))), opened))
+    }
+
+    /// Returns the state; no call holds it across a wait for the device.
+    pub(crate) fn state(&self) -> MutexGuard<'_, Overlay> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn load_base(
+    settings: &Settings,
+    snapshot: Option<Snapshot>,
+    tree: &mut Tree,
+) -> Result<Option<Base>, JobError> {
+    match (snapshot, &settings.repository) {
+        (Some(snapshot), Some(repository)) => Base::load(repository, snapshot, tree).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn usable(records: Vec<Record>, udid: &str) -> Option<Kept> {
+    let base = match records.first()? {
+        Record::Begin { format: FORMAT, udid: of, base, .. } if of == udid => base.clone(),
+        _ => return None,
+    };
+    // A journal without a file or a change keeps nothing.
+    (records.len() > 1).then_some(Kept { base, records })
+}
+
+fn resume(
+    area: Area,
+    settings: Settings,
+    mut journal: Journal,
+    base: Option<Snapshot>,
+    records: Vec<Record>,
+) -> Result<Overlay, JobError> {
+    let failed = |error: std::io::Error| disk("cannot read the working area", &error);
+    let boot = overlay::boot_id();
+    let survivors = Survivors::find(&area, settings.repository.as_ref(), &records, &boot);
+    let mut tree = Tree::default();
+    let base = load_base(&settings, base, &mut tree)?;
+    let mut earlier = HashMap::new();
+    let mut kept = Vec::new();
+    for record in records {
+        if let Record::Put { path, number, size, sha1, .. } = &record {
+            if let Ok(id) = path.rsplit('/').next().unwrap_or_default().parse::<FileId>() {
+                earlier.insert(id, *size);
+            }
+            if survivors.has(*number) {
+                kept.push((*number, *size, digest(sha1)));
+            }
+        }
+        replay(&mut tree, record, &survivors);
+    }
+    journal.append(&Record::Resume { boot }).map_err(failed)?;
+    let mut overlay = Overlay::new(settings, area, journal, tree, base);
+    overlay.earlier = earlier;
+    let mut packed = survivors.packed;
+    for (number, size, sha1) in kept {
+        overlay.keep(number, size, sha1, packed.remove(&number));
+    }
+    overlay.count_names().map_err(failed)?;
+    Ok(overlay)
+}
+
+fn digest(text: &str) -> [u8; 20] {
+    let mut bytes = [0; 20];
+    // A digest that is none never matches: the file is read again where it matters.
+    let _known = hex::decode_to_slice(text, &mut bytes);
+    bytes
+}
+
+/// Which received files still have their bytes.
+struct Survivors {
+    packed: HashMap<u64, Content>,
+    local: HashSet<u64>,
+}
+
+impl Survivors {
+    fn find(area: &Area, repository: Option<&Repository>, records: &[Record], boot: &str) -> Self {
+        let sizes: HashMap<u64, u64> = records
+            .iter()
+            .filter_map(|record| match record {
+                Record::Put { number, size, .. } => Some((*number, *size)),
+                _ => None,
+            })
+            .collect();
+        let mut found = Self { packed: HashMap::new(), local: HashSet::new() };
+        let mut synced = 0;
+        let mut same_boot = true;
+        for record in records {
+            match record {
+                Record::Begin { boot: then, .. } | Record::Resume { boot: then } => {
+                    same_boot &= then == boot
+                }
+                Record::Synced { number } => synced = *number,
+                Record::Packed { number, blobs } => {
+                    let size = sizes.get(number).copied().unwrap_or(0);
+                    let content =
+                        content(blobs, size).filter(|content| is_there(repository, content));
+                    found.packed.extend(content.map(|content| (*number, content)));
+                }
+                _ => {}
+            }
+        }
+        for (number, size) in sizes {
+            // After a power cut only what was made durable counts: a file may have its size and not its bytes.
+            let whole = fs::metadata(area.file(number)).is_ok_and(|meta| meta.len() == size);
+            if whole && (same_boot || number <= synced) {
+                found.local.insert(number);
+            }
+        }
+        found
+    }
+
+    fn has(&self, number: u64) -> bool {
+        self.packed.contains_key(&number) || self.local.contains(&number)
+    }
+}
+
+fn content(blobs: &[String], size: u64) -> Option<Content> {
+    let blobs = blobs.iter().map(|blob| blob.parse::<BlobId>().ok()).collect::<Option<Vec<_>>>()?;
+    Some(Content { blobs, size })
+}
+
+/// Whether the packs still have a content: somebody may have pruned what no snapshot held.
+fn is_there(repository: Option<&Repository>, content: &Content) -> bool {
+    repository.is_some_and(|repository| repository.reader(content).is_ok())
+}
+
+/// Does again what a record says; what rests on lost bytes is left out, and the device sends it again.
+fn replay(tree: &mut Tree, record: Record, survivors: &Survivors) {
+    let done = match record {
+        Record::Put { path, number, size, modified, .. } => {
+            if survivors.has(number) {
+                tree.put(&path, File { origin: Origin::Received(number), size, modified }).map(drop)
+            } else {
+                tree.remove(&path).map(drop)
+            }
+        }
+        Record::Mkdir { path } => tree.create_directory(&path),
+        Record::Move { from, to } => tree.rename(&from, &to).map(drop),
+        Record::Remove { path } => tree.remove(&path).map(drop),
+        Record::Copy { from, to } => tree.copy(&from, &to).map(drop),
+        Record::Begin { .. }
+        | Record::Resume { .. }
+        | Record::Packed { .. }
+        | Record::Synced { .. } => Ok(()),
+    };
+    if let Err(refused) = done {
+        tracing::debug!(?refused, "a record of the journal rests on bytes that are gone");
+    }
+}
+
+impl From<Trouble> for FileError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Refused(Refused::NotFound) => Self::NotFound,
+            Trouble::Refused(Refused::Exists) => Self::Exists,
+            Trouble::Refused(Refused::NotADirectory) => Self::NotADirectory,
+            Trouble::Refused(Refused::IsADirectory) => Self::IsADirectory,
+            Trouble::Refused(Refused::TooMuch) => Self::Loop,
+            Trouble::NoSpace => Self::NoSpace,
+            Trouble::Unsupported => Self::Unsupported,
+            Trouble::Io(error) => Self::Io(error),
+        }
+    }
+}
+
+impl HostFiles for WorkingTree {
+    fn open(&mut self, path: &HostPath) -> Result<FileSource, FileError> {
+        let (size, reader) = self.state().open(path.as_str())?;
+        Ok(FileSource { size, reader })
+    }
+
+    fn begin(&mut self, path: &HostPath) -> Result<(), FileError> {
+        Ok(self.state().begin(path.as_str())?)
+    }
+
+    fn write(&mut self, data: &[u8]) -> Result<(), FileError> {
+        Ok(self.state().write(data)?)
+    }
+
+    fn finish(&mut self) -> Result<(), FileError> {
+        Ok(self.state().finish()?)
+    }
+
+    fn abandon(&mut self) {
+        self.state().abandon();
+    }
+
+    fn list(&mut self, path: &HostPath) -> Result<Vec<DirectoryEntry>, FileError> {
+        let state = self.state();
+        let directory = state.tree().directory(path.as_str()).map_err(Trouble::Refused)?;
+        Ok(directory.entries().map(|(name, node)| entry(name, node)).collect())
+    }
+
+    fn create_directory(&mut self, path: &HostPath) -> Result<(), FileError> {
+        Ok(self.state().create_directory(path.as_str())?)
+    }
+
+    fn rename(&mut self, from: &HostPath, to: &HostPath) -> Result<(), FileError> {
+        Ok(self.state().rename(from.as_str(), to.as_str())?)
+    }
+
+    fn remove(&mut self, path: &HostPath) -> Result<(), FileError> {
+        Ok(self.state().remove(path.as_str())?)
+    }
+
+    fn copy(&mut self, from: &HostPath, to: &HostPath) -> Result<(), FileError> {
+        Ok(self.state().copy(from.as_str(), to.as_str())?)
+    }
+
+    fn free_bytes(&mut self) -> Result<u64, FileError> {
+        Ok(self.state().free_bytes()?)
+    }
+
+    fn purge(&mut self, bytes: u64) -> Result<u64, FileError> {
+        Err(self.state().purge(bytes).into())
+    }
+
+    fn sync(&mut self) -> Result<(), FileError> {
+        Ok(self.state().sync()?)
+    }
+}
+
+fn entry(name: &str, node: &Node) -> DirectoryEntry {
+    let (kind, size, modified) = match node {
+        Node::File(file) => (EntryKind::Regular, file.size, file.modified),
+        Node::Directory(_) => (EntryKind::Directory, 0, 0),
+    };
+    DirectoryEntry { name: name.to_owned(), kind, size, modified }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! The working area of one device: a folder with the journal, the files of the run, and a lock that dies with its process.
+
+use std::io;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+
+use crate::error::{Cause, JobError};
+
+/// How many files share a folder.
+const FANOUT: u64 = 1000;
+
+/// The folder of one device, locked.
+#[derive(Debug)]
+pub(crate) struct Area {
+    folder: Utf8PathBuf,
+    _lock: fs::File,
+}
+
+/// Whether a UDID is one: it becomes the name of a folder.
+pub(crate) fn is_udid(udid: &str) -> bool {
+    (8..=64).contains(&udid.len())
+        && udid.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+fn disk(what: &str, error: &io::Error) -> JobError {
+    let cause = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Cause::WorkingAreaFull,
+        _ => Cause::Disk,
+    };
+    JobError::of(cause, what, error)
+}
+
+/// Makes a folder, and those above it, that only their owner can enter.
+pub(crate) fn private_folder(path: &Utf8Path) -> io::Result<()> {
+    lifeboat_host::secret::create_private_folder(path)
+}
+
+impl Area {
+    /// Takes the working area of a device; refuses when another run has it.
+    pub(crate) fn take(working_area: &Utf8Path, udid: &str) -> Result<Self, JobError> {
+        if !is_udid(udid) {
+            return Err(JobError::new(Cause::HostileData, "the device's identifier cannot be one"));
+        }
+        let folder = working_area.join(udid);
+        private_folder(&folder).map_err(|error| disk("cannot make the working area", &error))?;
+        let path = folder.join("lock");
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true).create(true);
+        let lock = options
+            .open(path)
+            .map_err(|error| disk("cannot make the lock of the working area", &error))?;
+        match lock.file().try_lock() {
+            Ok(()) => Ok(Self { folder, _lock: lock }),
+            Err(std::fs::TryLockError::WouldBlock) => Err(JobError::new(
+                Cause::AlreadyRunning,
+                "another Lifeboat is working on this device",
+            )),
+            Err(std::fs::TryLockError::Error(error)) => {
+                Err(disk("cannot lock the working area", &error))
+            }
+        }
+    }
+
+    /// Says whether a broken run has kept something for a device; needs no lock.
+    pub(crate) fn is_kept(working_area: &Utf8Path, udid: &str) -> bool {
+        is_udid(udid)
+            && fs::metadata(working_area.join(udid).join("journal"))
+                .is_ok_and(|meta| meta.len() > 0)
+    }
+
+    /// Returns the folder.
+    pub(crate) fn folder(&self) -> &Utf8Path {
+        &self.folder
+    }
+
+    /// Returns the path of the journal.
+    pub(crate) fn journal(&self) -> Utf8PathBuf {
+        self.folder.join("journal")
+    }
+
+    /// Returns a path for something that lives only as long as the run.
+    pub(crate) fn scratch(&self, name: &str) -> io::Result<Utf8PathBuf> {
+        let folder = self.folder.join("scratch");
+        private_folder(&folder)?;
+        Ok(folder.join(name))
+    }
+
+    /// Returns the path of a received file.
+    pub(crate) fn file(&self, number: u64) -> Utf8PathBuf {
+        self.folder.join(format!("files/{}/{number}", number / FANOUT))
+    }
+
+    /// Makes the folder of a received file.
+    pub(crate) fn make_folder_of(&self, number: u64) -> io::Result<()> {
+        private_folder(&self.folder.join(format!("files/{}", number / FANOUT)))
+    }
+
+    /// Removes the journal, then everything else: a run that begins after this begins anew.
+    pub(crate) fn clear(&self) -> io::Result<()> {
+        absent_is_fine(fs::remove_file(self.journal()))?;
+        sync_folder(&self.folder)?;
+        self.clear_files()
+    }
+
+    /// Removes the files of earlier runs that no journal speaks of.
+    pub(crate) fn clear_files(&self) -> io::Result<()> {
+        absent_is_fine(fs::remove_dir_all(self.folder.join("files")))?;
+        absent_is_fine(fs::remove_dir_all(self.folder.join("scratch")))
+    }
+
+    /// Returns the numbers of the files that are there.
+    pub(crate) fn numbers(&self) -> io::Result<Vec<u64>> {
+        let mut numbers = Vec::new();
+        let folders = match fs::read_dir(self.folder.join("files")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(numbers),
+            folders => folders?,
+        };
+        for folder in folders {
+            for file in fs::read_dir(folder?.path())? {
+                let name = file?.file_name();
+                numbers.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
+            }
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Waits until every file written so far survives a power cut.
+    pub(crate) fn sync_files(&self, numbers: impl Iterator<Item = u64>) -> io::Result<()> {
+        sync_files(self, numbers)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn sync_files(area: &Area, _numbers: impl Iterator<Item = u64>) -> io::Result<()> {
+    // One call for the whole disk costs far less than one for each of thousands of files.
+    let folder = fs::File::open(&area.folder)?;
+    Ok(rustix::fs::syncfs(&folder)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_files(area: &Area, numbers: impl Iterator<Item = u64>) -> io::Result<()> {
+    for number in numbers {
+        match fs::File::open(area.file(number)) {
+            Ok(file) => file.sync_all()?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(unix)]
+fn sync_folder(path: &Utf8Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_path: &Utf8Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Returns the identifier of the machine's current boot, empty where there is none: then nothing survives but what was synced.
+pub(crate) fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_run_at_a_time_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        let first = Area::take(root, "00008110-000A1B2C3D4E5F60").unwrap();
+        assert_eq!(
+            Area::take(root, "00008110-000A1B2C3D4E5F60").unwrap_err().cause,
+            Cause::AlreadyRunning
+        );
+        drop(first);
+        assert!(Area::take(root, "00008110-000A1B2C3D4E5F60").is_ok());
+        assert_eq!(Area::take(root, "../../etc/x").unwrap_err().cause, Cause::HostileData);
+    }
+
+    #[test]
+    fn clearing_leaves_nothing_but_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let area =
+            Area::take(Utf8Path::from_path(dir.path()).unwrap(), "0000000000000000").unwrap();
+        area.make_folder_of(2345).unwrap();
+        fs::write(area.file(2345), b"x").unwrap();
+        fs::write(area.journal(), b"x").unwrap();
+        assert_eq!(area.numbers().unwrap(), [2345]);
+        area.clear().unwrap();
+        assert_eq!(area.numbers().unwrap(), [0; 0]);
+        let left: Vec<_> =
+            fs::read_dir(area.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["lock"]);
+    }
+}

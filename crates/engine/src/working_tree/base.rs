@@ -1,0 +1,128 @@
+//! What a device sees before it changes anything: the files of a snapshot under Apple's names, as metadata.
+
+use std::collections::HashMap;
+
+use lifeboat_mobilesync::FileId;
+use lifeboat_repo::{Content, Repository, Snapshot};
+
+use super::tree::{File, Origin, Refused, Tree};
+use crate::error::{Cause, JobError};
+use crate::layout::{BACKUP, CONTROL, FILES, IDS, Ids, SEALED};
+
+/// The files of a snapshot, by number.
+pub(crate) struct Base {
+    /// The snapshot.
+    pub(crate) snapshot: Snapshot,
+    contents: Vec<Content>,
+    manifest: Option<Content>,
+    repository: Repository,
+}
+
+/// Calls `each` for every payload and every file of the backup's own, with its path in Apple's folder (`ab/abcd…`,
+/// `Manifest.db`), its content and when it was changed (Unix seconds).
+pub(crate) fn for_each_file(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    mut each: impl FnMut(String, Content, i64) -> Result<(), JobError>,
+) -> Result<(), JobError> {
+    let ids = ids(repository, snapshot)?;
+    let by_name: HashMap<&str, &str> =
+        ids.iter().map(|(id, name)| (name.as_str(), id.as_str())).collect();
+    repository.walk(snapshot, |entry| {
+        let Some(content) = entry.node.content() else { return Ok::<(), JobError>(()) };
+        let Some(path) = apple_path(&entry.path, &by_name) else { return Ok(()) };
+        each(path, content.clone(), entry.node.modified.as_second())
+    })
+}
+
+/// Returns the file IDs that cannot be told from the names.
+pub(crate) fn ids(repository: &Repository, snapshot: &Snapshot) -> Result<Ids, JobError> {
+    let Some(entry) = repository.entry(snapshot, IDS)? else { return Ok(Ids::new()) };
+    let Some(content) = entry.node.content() else { return Ok(Ids::new()) };
+    serde_json::from_slice(&repository.read(content)?).map_err(|error| {
+        JobError::of(
+            Cause::RepositoryDamaged,
+            "the snapshot's table of file ids cannot be read",
+            &error,
+        )
+    })
+}
+
+/// Returns where a file of a snapshot lies in Apple's folder.
+fn apple_path(path: &str, by_name: &HashMap<&str, &str>) -> Option<String> {
+    let (top, rest) = path.split_once('/')?;
+    match top {
+        BACKUP => CONTROL.contains(&rest).then(|| rest.to_owned()),
+        SEALED => {
+            rest.split_once('/').and_then(|(_, id)| id.parse::<FileId>().ok()).map(|id| id.path())
+        }
+        FILES => {
+            let id = match by_name.get(rest) {
+                Some(id) => id.parse().ok()?,
+                None => {
+                    let (domain, relative_path) = rest.split_once('/')?;
+                    FileId::of(domain, relative_path)
+                }
+            };
+            Some(id.path())
+        }
+        _ => None,
+    }
+}
+
+impl Base {
+    /// Reads the index of a snapshot into a tree, below the device's folder.
+    pub(crate) fn load(
+        repository: &Repository,
+        snapshot: Snapshot,
+        tree: &mut Tree,
+    ) -> Result<Self, JobError> {
+        let udid = snapshot.udid.clone();
+        for byte in 0..=255u8 {
+            tree.create_directory(&format!("{udid}/{byte:02x}")).map_err(refused)?;
+        }
+        let mut contents = Vec::new();
+        let mut manifest = None;
+        for_each_file(repository, &snapshot, |path, content, modified| {
+            let number = u32::try_from(contents.len()).map_err(|_| {
+                JobError::new(
+                    Cause::Unsupported,
+                    "the snapshot has more than four thousand million files",
+                )
+            })?;
+            if path == "Manifest.db" {
+                manifest = Some(content.clone());
+            }
+            let file = File { origin: Origin::Base(number), size: content.size, modified };
+            tree.put(&format!("{udid}/{path}"), file).map_err(refused)?;
+            contents.push(content);
+            Ok(())
+        })?;
+        Ok(Self { snapshot, contents, manifest, repository: repository.clone() })
+    }
+
+    /// Opens the base's own manifest.
+    pub(crate) fn manifest(&self) -> Result<Option<lifeboat_repo::Reader>, JobError> {
+        Ok(self.manifest.as_ref().map(|content| self.repository.reader(content)).transpose()?)
+    }
+
+    /// Returns the content of a file.
+    pub(crate) fn content(&self, number: u32) -> Option<&Content> {
+        self.contents.get(usize::try_from(number).ok()?)
+    }
+
+    /// Opens a file.
+    pub(crate) fn open(&self, number: u32) -> Result<lifeboat_repo::Reader, JobError> {
+        let content = self
+            .content(number)
+            .ok_or_else(|| JobError::new(Cause::Internal, "a file of the base is gone"))?;
+        Ok(self.repository.reader(content)?)
+    }
+}
+
+fn refused(refused: Refused) -> JobError {
+    JobError::new(
+        Cause::RepositoryDamaged,
+        format!("the snapshot cannot be presented to the device ({refused:?})"),
+    )
+}

@@ -1,0 +1,226 @@
+//! The journal of a run: every change to the working tree, one line each, so that a run that breaks goes on where it stopped.
+//!
+//! A line is a checksum and a JSON object. A line that is torn ends the journal: what stands before it happened, what
+//! stands after it did not.
+
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+
+use camino::Utf8Path;
+use fs_err::File;
+use serde::{Deserialize, Serialize};
+
+/// The version of the journal's format.
+pub(crate) const FORMAT: u32 = 1;
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+pub(crate) enum Record {
+    /// The first line: what the tree stood on when the run began.
+    Begin {
+        /// The version of the format.
+        format: u32,
+        /// The device.
+        udid: String,
+        /// The snapshot that was presented; `None` for an empty tree.
+        base: Option<String>,
+        /// The machine's boot, to know whether the system was restarted meanwhile.
+        boot: String,
+    },
+    /// A later run goes on here.
+    Resume {
+        /// The machine's boot.
+        boot: String,
+    },
+    /// A file arrived whole.
+    Put {
+        /// Where.
+        path: String,
+        /// Its number in the working area.
+        number: u64,
+        /// Its size.
+        size: u64,
+        /// When, Unix seconds.
+        modified: i64,
+        /// SHA-1 of its bytes.
+        sha1: String,
+    },
+    /// A folder was made.
+    Mkdir {
+        /// Where.
+        path: String,
+    },
+    /// Something was moved.
+    Move {
+        /// From where.
+        from: String,
+        /// Where to.
+        to: String,
+    },
+    /// Something was removed.
+    Remove {
+        /// Where.
+        path: String,
+    },
+    /// Something was copied.
+    Copy {
+        /// From where.
+        from: String,
+        /// Where to.
+        to: String,
+    },
+    /// A received file lies in the repository's packs for good; the working area may forget its bytes.
+    Packed {
+        /// Its number.
+        number: u64,
+        /// The blobs, in order.
+        blobs: Vec<String>,
+    },
+    /// Every file in the working area up to this number is on the disk for good.
+    Synced {
+        /// The highest number.
+        number: u64,
+    },
+}
+
+/// A journal open for writing.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    file: File,
+}
+
+impl Journal {
+    /// Opens a journal, or makes one; returns it with the records that are whole. A torn end is cut off.
+    pub(crate) fn open(path: &Utf8Path) -> std::io::Result<(Self, Vec<Record>)> {
+        let mut options = fs_err::OpenOptions::new();
+        options.read(true).write(true).create(true);
+        #[cfg(unix)]
+        {
+            use fs_err::os::unix::fs::OpenOptionsExt as _;
+            options.mode(0o600);
+        }
+        let mut file = options.open(path)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let (records, whole) = parse(&bytes);
+        let whole = whole as u64;
+        if whole < bytes.len() as u64 {
+            file.set_len(whole)?;
+        }
+        file.seek(SeekFrom::Start(whole))?;
+        Ok((Self { file }, records))
+    }
+
+    /// Writes one record; it survives the end of this process from here on.
+    pub(crate) fn append(&mut self, record: &Record) -> std::io::Result<()> {
+        self.file.write_all(&line(record)?)
+    }
+
+    /// Waits until everything written so far survives a power cut.
+    pub(crate) fn sync(&self) -> std::io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+/// FNV-1a: finds a torn line; it is not meant against malice.
+fn checksum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+fn line(record: &Record) -> std::io::Result<Vec<u8>> {
+    let json = serde_json::to_vec(record)?;
+    let mut line = format!("{:016x} ", checksum(&json)).into_bytes();
+    line.extend_from_slice(&json);
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// Returns the whole records and how many bytes they take.
+fn parse(bytes: &[u8]) -> (Vec<Record>, usize) {
+    let mut records = Vec::new();
+    let mut whole = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let Some(record) = parse_line(line) else { break };
+        records.push(record);
+        whole += line.len();
+    }
+    (records, whole)
+}
+
+fn parse_line(line: &[u8]) -> Option<Record> {
+    let line = line.strip_suffix(b"\n")?;
+    let (sum, json) = line.split_at_checked(16)?;
+    let json = json.strip_prefix(b" ")?;
+    let sum = u64::from_str_radix(std::str::from_utf8(sum).ok()?, 16).ok()?;
+    if sum != checksum(json) {
+        return None;
+    }
+    serde_json::from_slice(json).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn records() -> Vec<Record> {
+        vec![
+            Record::Begin { format: FORMAT, udid: "u".into(), base: None, boot: "b".into() },
+            Record::Mkdir { path: "u/Snapshot".into() },
+            Record::Put {
+                path: "u/ä\n\"".into(),
+                number: 1,
+                size: 2,
+                modified: -3,
+                sha1: "00".into(),
+            },
+            Record::Packed { number: 1, blobs: vec!["00".into()] },
+            Record::Move { from: "a".into(), to: "b".into() },
+            Record::Synced { number: 1 },
+        ]
+    }
+
+    #[test]
+    fn a_torn_end_is_cut_off_wherever_it_is_torn() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(dir.path()).unwrap().join("journal");
+        let lines: Vec<Vec<u8>> = records().iter().map(|record| line(record).unwrap()).collect();
+        let all = lines.concat();
+        for cut in 0..=all.len() {
+            fs_err::write(&path, all.get(..cut).unwrap()).unwrap();
+            let (mut journal, found) = Journal::open(&path).unwrap();
+            let mut whole = 0;
+            let count = lines
+                .iter()
+                .take_while(|line| {
+                    whole += line.len();
+                    whole <= cut
+                })
+                .count();
+            assert_eq!(
+                found,
+                records().into_iter().take(count).collect::<Vec<_>>(),
+                "cut at {cut}"
+            );
+            journal.append(&Record::Mkdir { path: "after".into() }).unwrap();
+            let (_, again) = Journal::open(&path).unwrap();
+            assert_eq!(again.len(), count + 1);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn noise_never_panics_and_a_flipped_bit_ends_it(noise in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), bit in 0..8u32) {
+            let _ = parse(&noise);
+            let mut bytes = records().iter().flat_map(|record| line(record).unwrap()).collect::<Vec<_>>();
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            let (found, whole) = parse(&bytes);
+            prop_assert!(whole <= at || found.len() == records().len());
+            prop_assert_eq!(&found[..], &records()[..found.len()]);
+        }
+    }
+}
