@@ -273,8 +273,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         loop {
             let limit = if self.gone { self.patience.parting } else { self.limit };
             let event = tokio::select! {
-                filled = self.transport.fill(limit) => return self.unless_gone(filled),
+                // First, or a fast stream would not let itself be interrupted.
+                biased;
                 event = self.side.event() => event,
+                filled = self.transport.fill(limit) => return self.unless_gone(filled),
             };
             self.note(event)?;
         }
@@ -282,11 +284,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Sends bytes, or stops in the middle when the job ends.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), BackupError> {
+        if self.side.cancel.is_cancelled() {
+            self.in_step &= !self.sending;
+            return Err(BackupError::Cancelled(CancelledBy::Host));
+        }
         let mut events = Vec::new();
         let written = {
             let mut write = std::pin::pin!(self.transport.write(bytes, self.limit));
             loop {
                 tokio::select! {
+                    biased;
                     written = &mut write => break written,
                     event = self.side.event() => {
                         let ends = !matches!(event, SideEvent::Passcode { .. });

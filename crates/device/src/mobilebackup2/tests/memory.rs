@@ -1,0 +1,170 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Cursor,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use crate::mobilebackup2::{
+    DirectoryEntry, DirectoryEntryKind, FileError, FileSource, HostFiles, HostPath, Observer,
+    TransferEvent, TransferStage,
+};
+
+/// A folder in memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    files: BTreeMap<String, Vec<u8>>,
+    directories: BTreeSet<String>,
+    open: Option<(String, Vec<u8>)>,
+    /// Bytes that fit, all when absent.
+    room: Option<usize>,
+    /// The size that files claim to have.
+    claim: Option<u64>,
+}
+
+impl Memory {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    pub(super) fn content(&self) -> Vec<(String, Vec<u8>)> {
+        self.state().files.clone().into_iter().collect()
+    }
+
+    pub(super) fn open_files(&self) -> usize {
+        usize::from(self.state().open.is_some())
+    }
+
+    pub(super) fn fill_after(&self, bytes: usize) {
+        self.state().room = Some(bytes);
+    }
+
+    pub(super) fn put(&self, path: &str, content: &[u8]) {
+        self.state().files.insert(path.to_owned(), content.to_vec());
+    }
+
+    pub(super) fn claim(&self, size: u64) {
+        self.state().claim = Some(size);
+    }
+}
+
+/// Whether `path` is `folder` or lies in it.
+fn within(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+impl HostFiles for Memory {
+    fn open(&mut self, path: &HostPath) -> Result<FileSource, FileError> {
+        let state = self.state();
+        let content = state.files.get(path.as_str()).ok_or(FileError::NotFound)?.clone();
+        let size = state.claim.unwrap_or(content.len() as u64);
+        Ok(FileSource { size, reader: Box::new(Cursor::new(content)) })
+    }
+
+    fn begin(&mut self, path: &HostPath) -> Result<(), FileError> {
+        let mut state = self.state();
+        assert!(state.open.is_none(), "one file at a time");
+        state.open = Some((path.to_string(), Vec::new()));
+        Ok(())
+    }
+
+    fn write(&mut self, data: &[u8]) -> Result<(), FileError> {
+        let mut state = self.state();
+        if let Some(room) = &mut state.room {
+            *room = room.checked_sub(data.len()).ok_or(FileError::NoSpace)?;
+        }
+        state.open.as_mut().expect("a file is open").1.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), FileError> {
+        let mut state = self.state();
+        let (path, content) = state.open.take().expect("a file is open");
+        state.files.insert(path, content);
+        Ok(())
+    }
+
+    fn abandon(&mut self) {
+        self.state().open = None;
+    }
+
+    fn list(&mut self, path: &HostPath) -> Result<Vec<DirectoryEntry>, FileError> {
+        let state = self.state();
+        if !state.directories.contains(path.as_str()) {
+            return Err(FileError::NotFound);
+        }
+        let inside = format!("{path}/");
+        let entry = |(name, content): (&String, &Vec<u8>)| {
+            let name = name.strip_prefix(&inside)?;
+            (!name.contains('/')).then(|| DirectoryEntry {
+                name: name.to_owned(),
+                kind: DirectoryEntryKind::File,
+                size: content.len() as u64,
+                modified: 1_700_000_000,
+            })
+        };
+        Ok(state.files.iter().filter_map(entry).collect())
+    }
+
+    fn create_directory(&mut self, path: &HostPath) -> Result<(), FileError> {
+        self.state().directories.insert(path.to_string());
+        Ok(())
+    }
+
+    fn rename(&mut self, from: &HostPath, to: &HostPath) -> Result<(), FileError> {
+        let mut state = self.state();
+        let content = state.files.remove(from.as_str()).ok_or(FileError::NotFound)?;
+        state.files.insert(to.to_string(), content);
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &HostPath) -> Result<(), FileError> {
+        let mut state = self.state();
+        let before = state.files.len() + state.directories.len();
+        state.files.retain(|file, _| !within(file, path.as_str()));
+        state.directories.retain(|directory| !within(directory, path.as_str()));
+        if before == state.files.len() + state.directories.len() {
+            return Err(FileError::NotFound);
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, from: &HostPath, to: &HostPath) -> Result<(), FileError> {
+        let mut state = self.state();
+        let content = state.files.get(from.as_str()).ok_or(FileError::NotFound)?.clone();
+        state.files.insert(to.to_string(), content);
+        Ok(())
+    }
+
+    fn free_bytes(&mut self) -> Result<u64, FileError> {
+        Ok(1 << 40)
+    }
+
+    fn purge(&mut self, _bytes: u64) -> Result<u64, FileError> {
+        Err(FileError::Unsupported)
+    }
+
+    fn sync(&mut self) -> Result<(), FileError> {
+        Ok(())
+    }
+}
+
+/// An observer that keeps the stages.
+#[derive(Debug, Default)]
+pub(super) struct Log(Mutex<Vec<TransferStage>>);
+
+impl Log {
+    pub(super) fn stages(&self) -> Vec<TransferStage> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Observer for Log {
+    fn tell(&self, event: TransferEvent<'_>) {
+        if let TransferEvent::Stage(stage) = event {
+            self.0.lock().unwrap().push(stage);
+        }
+    }
+}
