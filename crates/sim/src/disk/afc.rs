@@ -1,8 +1,7 @@
 //! The view of `/var/mobile/Media` that AFC serves.
 //!
 //! It has two layers: the media of the phone, read-only, and an overlay of small files that hosts may write (the sync
-//! lock, what Finder keeps below `/iTunes_Control`). The overlay is no part of a backup (docs/format.md, "What is
-//! never there") and survives a restart. Paths are those of AFC: from the root of the view, with or without a leading
+//! lock, what Finder keeps below `/iTunes_Control`). The overlay is no part of a backup (docs/format.md 3.4) and survives a restart. Paths are those of AFC: from the root of the view, with or without a leading
 //! slash.
 
 use std::collections::{BTreeMap, BTreeSet};

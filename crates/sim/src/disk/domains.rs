@@ -1,4 +1,4 @@
-//! Rules of the backup domains (docs/format.md, "Domains and the data in them").
+//! Rules of the backup domains (docs/format.md 3).
 
 /// Owner and group of what a domain holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(crate) fn protection_class(domain: &str) -> u8 {
 }
 
 /// Returns whether the manifest carries digests for files of `domain`: the domains of the system do, containers and
-/// media do not (docs/format.md, "Digest rules").
+/// media do not (docs/format.md 1.8).
 pub(crate) fn wants_digest(domain: &str) -> bool {
     !is_container(domain) && !matches!(domain, "CameraRollDomain" | "MediaDomain" | "TonesDomain")
 }
@@ -79,7 +79,7 @@ const ONLY_ENCRYPTED: [(&str, &str); 20] = [
     ("HomeDomain", "Library/DoNotDisturb/DB/Settings.sqlite"),
 ];
 
-/// Returns whether only an encrypted backup takes this path (docs/format.md, "Encrypted-only list"). The root of a
+/// Returns whether only an encrypted backup takes this path (docs/format.md 3.3). The root of a
 /// domain is always taken: without it no row below could be placed.
 pub(crate) fn only_encrypted(domain: &str, path: &str) -> bool {
     !path.is_empty()

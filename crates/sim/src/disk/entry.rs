@@ -8,7 +8,7 @@ use camino::Utf8PathBuf;
 use super::domains;
 use super::media::Generated;
 
-/// What an entry is (docs/format.md, "flags column").
+/// What an entry is (docs/format.md 1.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// A regular file; the only kind with a payload.
@@ -53,7 +53,7 @@ impl Content {
     }
 }
 
-/// One row of what the phone holds, with the metadata a manifest wants (docs/format.md, "`file` blob").
+/// One row of what the phone holds, with the metadata a manifest wants (docs/format.md 1.6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The backup domain.

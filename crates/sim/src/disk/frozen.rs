@@ -1,7 +1,7 @@
 //! A consistent view of the disk for one backup.
 //!
 //! backupd reads from a snapshot of the file system and copies databases with their write-ahead log merged
-//! (docs/format.md, "Size, WAL merging"). The copy is page for page what a checkpoint would leave: an unchanged
+//! (docs/format.md 1.7). The copy is page for page what a checkpoint would leave: an unchanged
 //! database gives the same bytes again, a small change touches few pages.
 
 use std::io::{self, Read};

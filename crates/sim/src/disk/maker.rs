@@ -34,6 +34,8 @@ pub(crate) struct Maker<'a> {
     /// The period the content is from, Unix seconds: two years for a new phone, the days lived after that.
     pub(crate) start: i64,
     pub(crate) end: i64,
+    /// Whether the phone exists already: then a directory that gets a new entry gets a new time, too.
+    lived_in: bool,
     times: Rng,
     next_inode: u64,
     next_id: u64,
@@ -60,6 +62,7 @@ impl<'a> Maker<'a> {
             amounts,
             start: end - 730 * DAY,
             end,
+            lived_in: false,
             times,
             // As seen on phones: small numbers belong to the system image, and some are above 2^32.
             next_inode: 4_294_960_000,
@@ -82,6 +85,7 @@ impl<'a> Maker<'a> {
         };
         let (next_inode, next_id) = (number("next-inode")?, number("next-id")?);
         let mut maker = Self::new(folder, index, profile, seed, ios, now);
+        maker.lived_in = true;
         maker.start = maker.end - i64::from(days) * DAY;
         (maker.next_inode, maker.next_id) = (next_inode, next_id);
         maker.times = Rng::new(seed, &format!("times {next_id}"));
@@ -183,10 +187,16 @@ impl<'a> Maker<'a> {
 
     /// Removes a file; the directory it was in gets a new time.
     pub(crate) fn remove(&mut self, domain: &str, path: &str) {
+        if self.index.remove(domain, path).is_some() {
+            self.touch_parent(domain, path);
+        }
+    }
+
+    fn touch_parent(&mut self, domain: &str, path: &str) {
         let end = self.end;
-        if self.index.remove(domain, path).is_some()
-            && let Some(parent) = parent(path)
+        if let Some(parent) = parent(path)
             && let Some(directory) = self.index.change(domain, parent)
+            && directory.modified < end
         {
             touch(directory, end);
         }
@@ -199,6 +209,9 @@ impl<'a> Maker<'a> {
     }
 
     fn place(&mut self, mut entry: Entry) -> &mut Entry {
+        if self.lived_in {
+            self.touch_parent(&entry.domain, &entry.relative_path);
+        }
         entry.inode = self.next_inode;
         self.next_inode += 1;
         let time = self.times.between(self.start, self.end);
@@ -226,7 +239,7 @@ impl<'a> Maker<'a> {
         self.parents(domain, path);
         let mut entry = Entry::new(domain, path, Kind::File, Content::File(file));
         entry.size = size;
-        // Important databases are of class 4, whatever the class of their domain (docs/format.md, "WAL merging").
+        // Important databases are of class 4, whatever the class of their domain (docs/format.md 1.7).
         entry.class(4);
         let end = self.end;
         let entry = self.place(entry);
@@ -283,7 +296,7 @@ fn fill_new(
     fill: impl FnOnce(&Connection) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<u64> {
     let connection = Connection::open(place)?;
-    connection.execute_batch("PRAGMA page_size = 4096; PRAGMA synchronous = OFF;")?;
+    connection.execute_batch("PRAGMA page_size = 4096; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY;")?;
     connection.query_row("PRAGMA journal_mode = OFF", [], |_| Ok(()))?;
     connection.execute_batch("BEGIN")?;
     fill(&connection)?;

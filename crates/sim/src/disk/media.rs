@@ -43,6 +43,9 @@ pub struct Generated {
     pub shape: Shape,
 }
 
+/// No header is longer than this.
+const LONGEST_HEAD: u64 = 256;
+
 /// Length of a line of [`Shape::Text`], line feed included.
 const LINE: usize = 64;
 
@@ -56,11 +59,10 @@ impl Generated {
             Shape::Text => self.text(offset, buffer),
             _ => self.noise(offset, buffer),
         }
-        let head = self.head();
-        if offset < as_u64(head.len()) {
-            overlay(buffer, offset, 0, &head);
+        if offset < LONGEST_HEAD {
+            overlay(buffer, offset, 0, &self.head());
         }
-        if self.shape == Shape::Jpeg && self.length >= as_u64(head.len()) + 2 {
+        if self.shape == Shape::Jpeg && self.length >= LONGEST_HEAD {
             overlay(buffer, offset, self.length - 2, &[0xFF, 0xD9]);
         }
         count
@@ -76,21 +78,22 @@ impl Generated {
     }
 
     fn noise(&self, offset: u64, buffer: &mut [u8]) {
-        let key = self.key();
-        let word = |index: u64| mix(key.wrapping_add(index.wrapping_mul(GOLDEN))).to_le_bytes();
+        let mut counter = self.key().wrapping_add((offset / 8).wrapping_mul(GOLDEN));
+        let mut word = || {
+            let word = mix(counter).to_le_bytes();
+            counter = counter.wrapping_add(GOLDEN);
+            word
+        };
         let skip = usize::try_from(offset % 8).unwrap_or(0);
         let (first, rest) = buffer.split_at_mut(((8 - skip) % 8).min(buffer.len()));
-        let mut index = offset / 8;
         if !first.is_empty() {
-            copy_from(first, &word(index), skip);
-            index += 1;
+            copy_from(first, &word(), skip);
         }
-        let mut words = rest.chunks_exact_mut(8);
-        for chunk in &mut words {
-            chunk.copy_from_slice(&word(index));
-            index += 1;
+        let (words, last) = rest.as_chunks_mut::<8>();
+        for chunk in words {
+            *chunk = word();
         }
-        copy_from(words.into_remainder(), &word(index), 0);
+        copy_from(last, &word(), 0);
     }
 
     fn text(&self, offset: u64, buffer: &mut [u8]) {

@@ -8,7 +8,7 @@
 //!
 //! Databases are real SQLite files, changed only through SQL and kept in write-ahead mode as on a phone; everything
 //! else is either a few bytes in the index or made where it is read, so that 20 GB need no disk.
-//! The shapes follow docs/format.md, "Domains and the data in them".
+//! The shapes follow docs/format.md 3.
 
 mod afc;
 mod apps;
@@ -149,8 +149,10 @@ impl Disk {
         apps::save(&index, &apps)?;
         afc::Overlay::create(&index, seed, now)?;
         index.save()?;
-        drop(index);
-        Self::open(folder)
+        let afc = afc::Overlay::open(&index)?;
+        let folder = folder.to_owned();
+        let copies = BTreeMap::new();
+        Ok(Self { folder, index, profile, seed, ios: version, apps, copies, afc })
     }
 
     /// Opens the content that [`Disk::create`] left in `folder`.

@@ -181,7 +181,7 @@ const SMALL: Amounts = Amounts {
 const ORDINARY: Amounts = Amounts {
     files: 12_000,
     bytes: 1_000_000_000,
-    messages: 190_000,
+    messages: 199_000,
     attachments: 700,
     attachment_bytes: 150_000,
     contacts: 400,

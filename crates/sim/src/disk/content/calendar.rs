@@ -1,4 +1,4 @@
-//! Calendars and reminders (docs/format.md, "Calendars" and "Reminders").
+//! Calendars and reminders (docs/format.md 3.5).
 
 use rusqlite::{Connection, params};
 

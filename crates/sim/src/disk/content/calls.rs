@@ -1,4 +1,4 @@
-//! Call history and voicemail (docs/format.md, "Call history" and "Visual voicemail").
+//! Call history and voicemail (docs/format.md 3.5).
 
 use rusqlite::{Connection, params};
 

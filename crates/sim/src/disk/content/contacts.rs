@@ -1,4 +1,4 @@
-//! Contacts: `AddressBook.sqlitedb` and the pictures (docs/format.md, "Contacts").
+//! Contacts: `AddressBook.sqlitedb` and the pictures (docs/format.md 3.5).
 
 use rusqlite::{Connection, Statement, params};
 

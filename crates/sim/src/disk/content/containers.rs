@@ -1,4 +1,4 @@
-//! Apps and their containers, with one typical messenger (docs/format.md, "Apps list and app data" and what follows it).
+//! Apps and their containers, with one typical messenger (docs/format.md 3.5).
 
 use rusqlite::{Connection, params};
 

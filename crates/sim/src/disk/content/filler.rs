@@ -5,8 +5,7 @@ use crate::disk::maker::Maker;
 use crate::disk::media::Shape;
 use crate::disk::prng::Rng;
 
-/// Shares of file sizes below one megabyte as measured on a real phone (docs/format.md, "Size and count
-/// statistics"): percent of the files, smallest size, largest size.
+/// Shares of file sizes below one megabyte as measured on a real phone (docs/format.md 6.1): percent of the files, smallest size, largest size.
 const SIZES: [(u64, u64, u64); 7] = [
     (11, 16, 64),
     (26, 64, 256),

@@ -1,5 +1,4 @@
-//! What only encrypted backups hold: health, the home, interactions, Wi-Fi networks (docs/format.md, "Health" and
-//! "Encrypted-only list").
+//! What only encrypted backups hold: health, the home, interactions, Wi-Fi networks (docs/format.md 3.3 and 3.5).
 
 use plist::Value;
 use rusqlite::{Connection, params};

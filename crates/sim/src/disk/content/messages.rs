@@ -1,8 +1,8 @@
-//! Messages: `sms.db` and the attachments (docs/format.md, "Messages").
+//! Messages: `sms.db` and the attachments (docs/format.md 3.5).
 
 use rusqlite::{Connection, Statement, params};
 
-use super::database::{cocoa_nanoseconds, next, signed};
+use super::database::{binary, cocoa_nanoseconds, dictionary, next, signed};
 use super::words::{Person, people, sentence};
 use crate::disk::DiskError;
 use crate::disk::maker::Maker;
@@ -169,6 +169,7 @@ struct Writer {
     start: i64,
     end: i64,
     modern: bool,
+    summaries: Vec<Vec<u8>>,
     files: Vec<Attachment>,
 }
 
@@ -177,9 +178,10 @@ const MESSAGE: &str = "INSERT INTO message (
         date_delivered, is_delivered, is_finished, is_from_me, is_read, is_sent, cache_has_attachments,
         cache_roomnames, associated_message_guid, associated_message_type, ck_record_id, ck_record_change_tag,
         destination_caller_id, reply_to_guid, thread_originator_guid, thread_originator_part, part_count, item_type,
-        group_title, date_edited, has_dd_results, ck_sync_state, did_notify_recipient)
+        group_title, date_edited, has_dd_results, ck_sync_state, did_notify_recipient,
+        message_summary_info)
     VALUES (?1, ?2, ?3, ?4, ?5, 10, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 1, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
-            '+12015550100', ?22, ?23, ?24, 1, ?25, ?26, ?27, ?28, 1, ?29)";
+            '+12015550100', ?22, ?23, ?24, 1, ?25, ?26, ?27, ?28, 1, ?29, ?30)";
 
 impl Writer {
     fn new(maker: &Maker<'_>, count: u64, attachments: u64) -> Self {
@@ -190,6 +192,7 @@ impl Writer {
             start: maker.start,
             end: maker.end,
             modern: maker.ios.major >= 18,
+            summaries: (0..8).map(summary).collect(),
             files: Vec::new(),
         }
     }
@@ -307,6 +310,7 @@ impl Writer {
             edited,
             rng.chance(10),
             !from_me,
+            self.summaries[rng.index(self.summaries.len())],
         ])?;
         Ok(guid)
     }
@@ -366,6 +370,23 @@ impl Writer {
     }
 }
 
+/// Returns what the phone notes about the text of a message: a property list of a few flags and ranges.
+fn summary(number: i64) -> Vec<u8> {
+    let parts = (0..=(number % 3)).map(|part| {
+        let range = dictionary([("le", (12 + number).into()), ("lo", (part * 20).into())]);
+        (part.to_string(), range)
+    });
+    binary(&dictionary([
+        ("amc", 1.into()),
+        ("ust", true.into()),
+        ("hbr", (number % 2 == 0).into()),
+        ("cmmS", 0.into()),
+        ("cmmAssetOffset", 0.into()),
+        ("osn", "iMessage".into()),
+        ("otr", plist::Value::Dictionary(parts.collect())),
+    ]))
+}
+
 /// What is decided of a message before it is written.
 struct Draft {
     row: i64,
@@ -375,7 +396,7 @@ struct Draft {
     previous: Option<String>,
 }
 
-/// Returns `text` as an archived `NSAttributedString` with one run (docs/format.md, "Messages": typedstream).
+/// Returns `text` as an archived `NSAttributedString` with one run (docs/format.md 3.5: typedstream).
 fn attributed_body(text: &str) -> Vec<u8> {
     let mut body =
         b"\x04\x0bstreamtyped\x81\xe8\x03\x84\x01@\x84\x84\x84\x12NSAttributedString\0".to_vec();

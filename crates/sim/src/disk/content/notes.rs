@@ -1,4 +1,4 @@
-//! Notes: `NoteStore.sqlite` with bodies as gzip of protobuf, and their media (docs/format.md, "Notes").
+//! Notes: `NoteStore.sqlite` with bodies as gzip of protobuf, and their media (docs/format.md 3.5).
 
 use std::io::Write as _;
 

@@ -1,4 +1,4 @@
-//! Photos and videos: the files below `DCIM`, their thumbnails, and `Photos.sqlite` (docs/format.md, "Photos").
+//! Photos and videos: the files below `DCIM`, their thumbnails, and `Photos.sqlite` (docs/format.md 3.5).
 
 use rusqlite::{Connection, params};
 

@@ -1,4 +1,4 @@
-//! Safari: history, bookmarks, tabs (docs/format.md, "Safari").
+//! Safari: history, bookmarks, tabs (docs/format.md 3.5).
 
 use rusqlite::{Connection, params};
 

@@ -328,7 +328,7 @@ fn home_screen(maker: &mut Maker<'_>, apps: &[InstalledApp]) {
         .permissions(0o644);
 }
 
-/// Returns dock, first page with a folder, and further pages (docs/format.md, "Home screen").
+/// Returns dock, first page with a folder, and further pages (docs/format.md 3.5).
 fn icon_state(apps: &[InstalledApp]) -> Content {
     let mut names = apps.iter().map(|app| Value::String(app.bundle_id.clone()));
     let dock: Vec<Value> = names.by_ref().take(4).collect();
