@@ -1,6 +1,6 @@
 //! Whether a repository is whole.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::{
     error::{Damage, Flaw, RepoError},
@@ -89,7 +89,7 @@ pub(crate) fn run(
 /// Compares what the index says of packs with what is on disk, by name and size.
 fn compare_packs(
     index: &Index,
-    indexed: &HashMap<PackId, Vec<PackBlob>>,
+    indexed: &BTreeMap<PackId, Vec<PackBlob>>,
     on_disk: &HashMap<PackId, u64>,
     report: &mut CheckReport,
 ) {
@@ -170,7 +170,7 @@ fn check_trees(
 /// Reads every pack that the index knows and compares name, list and every blob.
 fn read_packs(
     repository: &Inner,
-    indexed: &HashMap<PackId, Vec<PackBlob>>,
+    indexed: &BTreeMap<PackId, Vec<PackBlob>>,
     on_disk: &HashMap<PackId, u64>,
     progress: &mut dyn FnMut(CheckProgress),
     report: &mut CheckReport,
@@ -212,10 +212,8 @@ fn read_pack(
         whole(Flaw::Digest);
     }
     let size = data.len() as u64;
-    let mut copy = data
-        .get(size.saturating_sub(pack::trailer_length(blobs)) as usize..)
-        .unwrap_or_default()
-        .to_vec();
+    let end = usize::try_from(pack::trailer_length(blobs)).unwrap_or(data.len()).min(data.len());
+    let mut copy = data[data.len() - end..].to_vec();
     match sealed_list(&mut copy).and_then(|list| pack::open_list(&repository.key, list, size)) {
         Ok(list) if list == blobs => {}
         Ok(_) => whole(Flaw::Index),

@@ -1,7 +1,7 @@
 //! Which blob lies where: all index files in memory, 48 bytes a blob.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
@@ -63,9 +63,7 @@ impl Index {
                 Err(error) => return Err(error),
             }
         }
-        index
-            .slots
-            .sort_unstable_by(|one, other| (one.id, one.kind()).cmp(&(other.id, other.kind())));
+        index.slots.sort_unstable_by_key(|slot| (slot.id, slot.kind()));
         index.slots.shrink_to_fit();
         Ok(index)
     }
@@ -132,8 +130,8 @@ impl Index {
     }
 
     /// Returns all packs with what the index says they hold, in the order of their offsets.
-    pub(crate) fn by_pack(&self) -> HashMap<PackId, Vec<PackBlob>> {
-        let mut packs: HashMap<PackId, Vec<PackBlob>> =
+    pub(crate) fn by_pack(&self) -> BTreeMap<PackId, Vec<PackBlob>> {
+        let mut packs: BTreeMap<PackId, Vec<PackBlob>> =
             self.packs.iter().map(|pack| (*pack, Vec::new())).collect();
         for place in self.slots.iter().filter_map(|slot| self.place(slot)) {
             let blobs = packs.entry(place.pack).or_default();

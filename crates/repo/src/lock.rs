@@ -29,7 +29,7 @@ use crate::{
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// How often a holder says that it is alive.
-const REFRESH: Duration = Duration::from_secs(5 * 60);
+const REFRESH: Duration = Duration::from_mins(5);
 /// How old the lock of a holder that is gone is, at least.
 const STALE: SignedDuration = SignedDuration::from_mins(30);
 
@@ -152,7 +152,7 @@ impl Shared {
                 give_back(&self.repository, old);
             }
             Err(error) => {
-                tracing::warn!(%error, "the lock could not be refreshed; trying again in five minutes")
+                tracing::warn!(%error, "the lock could not be refreshed; trying again in five minutes");
             }
         }
     }
@@ -169,7 +169,7 @@ fn write(repository: &Inner, clock: &Clock) -> Result<FileId, RepoError> {
     let lock = LockFile {
         time: clock(),
         exclusive: false,
-        hostname: hostname(),
+        hostname: name_in_lock(),
         username: "lifeboat".into(),
         pid: std::process::id(),
         uid: ids.map(|(uid, _)| uid),
@@ -213,8 +213,18 @@ fn others(repository: &Inner, clock: &Clock, own: Option<FileId>) -> Result<usiz
     Ok(count)
 }
 
+/// What our locks say of this machine. Not its bare name: restic asks whether a process of its own machine lives by
+/// sending it SIGHUP, which ends a program that does not expect it.
+fn name_in_lock() -> String {
+    format!("{} (lifeboat)", hostname())
+}
+
+fn is_here(name: &str) -> bool {
+    name == hostname() || name == name_in_lock()
+}
+
 fn is_stale(lock: &LockFile, now: Timestamp) -> bool {
-    now.duration_since(lock.time) > STALE || (lock.hostname == hostname() && !is_alive(lock.pid))
+    now.duration_since(lock.time) > STALE || (is_here(&lock.hostname) && !is_alive(lock.pid))
 }
 
 #[cfg(unix)]

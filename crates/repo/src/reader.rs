@@ -47,9 +47,12 @@ pub(crate) struct BlobCache {
     state: Mutex<CacheState>,
 }
 
+/// When a blob was used last, and its bytes.
+type Cached = (u64, Arc<Vec<u8>>);
+
 #[derive(Debug, Default)]
 struct CacheState {
-    blobs: HashMap<(BlobKind, BlobId), (u64, Arc<Vec<u8>>)>,
+    blobs: HashMap<(BlobKind, BlobId), Cached>,
     bytes: usize,
     clock: u64,
 }

@@ -88,6 +88,12 @@ impl Repository {
         Ok(Self::with(store, opened, cache))
     }
 
+    /// Opens a copy of this repository in another store, without the password and the second that it takes.
+    pub fn reopen_in(&self, store: Arc<dyn Store>, cache: &Utf8Path) -> Result<Self, RepoError> {
+        let opened = keys::with_master(&*store, self.inner.master.clone())?;
+        Ok(Self::with(store, opened, cache))
+    }
+
     fn with(
         store: Arc<dyn Store>,
         Opened { key, master, config }: Opened,

@@ -15,6 +15,9 @@ pub(crate) const LENGTH: usize = 4;
 const PLAIN_ENTRY: usize = 1 + 4 + 32;
 /// An entry of a compressed blob.
 const COMPRESSED_ENTRY: usize = PLAIN_ENTRY + 4;
+/// How much longer a sealed blob is.
+const SEALED: u32 = 32;
+const _: () = assert!(SEALED as usize == OVERHEAD, "a seal has one size");
 
 /// Where a blob lies in its pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +34,7 @@ pub(crate) struct PackBlob {
 impl PackBlob {
     /// Returns the length of the plaintext.
     pub(crate) fn raw_length(&self) -> u32 {
-        self.uncompressed.unwrap_or_else(|| self.length.saturating_sub(OVERHEAD as u32))
+        self.uncompressed.unwrap_or_else(|| self.length.saturating_sub(SEALED))
     }
 }
 
@@ -136,8 +139,8 @@ mod tests {
             let mut trailer = trailer(&key, &blobs);
             prop_assert_eq!(trailer.len() as u64, trailer_length(&blobs));
             let end = blobs.iter().map(|blob| u64::from(blob.length)).sum::<u64>();
-            let (list, length) = trailer.split_at_mut(trailer_length(&blobs) as usize - LENGTH);
-            prop_assert_eq!(u32::from_le_bytes(length.try_into().unwrap()) as usize, list.len());
+            let (list, length) = trailer.split_last_chunk_mut::<LENGTH>().unwrap();
+            prop_assert_eq!(u32::from_le_bytes(*length) as usize, list.len());
             let size = end + trailer_length(&blobs);
             prop_assert_eq!(open_list(&key, &mut list.to_vec(), size).unwrap(), blobs);
             prop_assert_eq!(open_list(&key, list, size + 1), Err(Flaw::Length));

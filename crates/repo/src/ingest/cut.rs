@@ -1,7 +1,7 @@
 //! Where a file is cut into blobs.
 //!
 //! The format allows any cut. Small files stay whole; SQLite databases are cut into groups of their own pages, so that
-//! one changed row costs one group; everything else is cut where its content says so (FastCDC), so that bytes put in
+//! one changed row costs one group; everything else is cut where its content says so (`FastCDC`), so that bytes put in
 //! or taken out in the middle move no other cut. The places depend on a secret of the repository.
 
 use fastcdc::v2020::{Normalization, get_gear_with_seed, select_masks};
@@ -110,20 +110,16 @@ impl Cutter {
             }
             Rule::Content { min } => self.by_content(gear, data, min),
         };
-        match found {
-            Some(length) => {
-                self.position = 0;
-                self.hash = 0;
-                if let Rule::Content { min } = &mut self.rule {
-                    *min = MIN;
-                }
-                Some(length)
-            }
-            None => {
-                self.position += data.len();
-                None
-            }
+        if found.is_none() {
+            self.position += data.len();
+            return None;
         }
+        self.position = 0;
+        self.hash = 0;
+        if let Rule::Content { min } = &mut self.rule {
+            *min = MIN;
+        }
+        found
     }
 
     /// Scans with the strict mask up to the average, then with the relaxed one up to the maximum.

@@ -125,7 +125,7 @@ impl OpenPack {
         self.blobs.push(PackBlob {
             id,
             kind: self.kind,
-            offset: narrow(self.size as usize),
+            offset: u32::try_from(self.size).expect("a pack ends long before 4 GiB"),
             length: narrow(sealed),
             uncompressed: squeezed.map(|_| narrow(data.len())),
         });

@@ -24,10 +24,10 @@ pub(super) fn run(repository: &Inner) -> Result<Arc<Index>, RepoError> {
     for (id, _) in unindexed {
         match read(repository, id)? {
             Some(blobs) => {
-                packs.push(IndexPack { id, blobs: blobs.iter().map(Into::into).collect() })
+                packs.push(IndexPack { id, blobs: blobs.iter().map(Into::into).collect() });
             }
             None => {
-                tracing::warn!(pack = %id.short(), "a pack without index is damaged and not used")
+                tracing::warn!(pack = %id.short(), "a pack without index is damaged and not used");
             }
         }
     }

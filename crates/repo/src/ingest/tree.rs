@@ -142,7 +142,7 @@ impl TreeBuilder {
             (btree_map::Entry::Occupied(place), is_directory) => {
                 match (place.into_mut(), is_directory) {
                     (Child::Folder(folder), true) if folder.node.is_none() => {
-                        folder.node = Some(node)
+                        folder.node = Some(node);
                     }
                     (Child::Folder(_), true) | (Child::Leaf(_), false) => return Err(taken()),
                     (Child::Folder(_), false) | (Child::Leaf(_), true) => return Err(in_the_way()),

@@ -73,6 +73,7 @@ impl MemoryStore {
     }
 
     /// Returns an independent copy of the content.
+    #[must_use]
     pub fn fork(&self) -> Self {
         let state = self.state();
         let copy =

@@ -1,0 +1,255 @@
+//! What is damaged × where × what then; and a machine that dies after any write.
+
+use lifeboat_repo::{
+    Damage, Flaw, RepoError, SnapshotId,
+    store::{FileKind, MemoryStore, Store as _},
+};
+
+use crate::support::{
+    Files, Home, commit, empty, files_of, ids, noise, open_in, prose, some_files, unlock, writer,
+};
+
+fn filled(home: &Home) -> MemoryStore {
+    let store = empty();
+    commit(&writer(&open_in(&store, home).unwrap()).unwrap(), &some_files()).unwrap();
+    store
+}
+
+/// Returns the largest pack: the one with the files.
+fn data_pack(store: &MemoryStore) -> lifeboat_repo::FileId {
+    store.list(FileKind::Pack).unwrap().into_iter().max_by_key(|(_, size)| *size).unwrap().0
+}
+
+fn tree_pack(store: &MemoryStore) -> lifeboat_repo::FileId {
+    store.list(FileKind::Pack).unwrap().into_iter().min_by_key(|(_, size)| *size).unwrap().0
+}
+
+fn check(store: &MemoryStore, read_data: bool) -> Vec<Damage> {
+    open_in(store, &Home::new()).unwrap().check(read_data, &mut |_| ()).unwrap().damage
+}
+
+/// The next backup works, and after it everything can be read again.
+fn heals(store: &MemoryStore) {
+    let home = Home::new();
+    let repository = open_in(store, &home).unwrap();
+    commit(&writer(&repository).unwrap(), &some_files()).unwrap();
+    let repository = open_in(store, &home).unwrap();
+    let snapshot = repository.snapshots().unwrap().pop().unwrap();
+    assert!(files_of(&repository, &snapshot).unwrap() == some_files());
+}
+
+#[test]
+fn a_truncated_pack() {
+    let home = Home::new();
+    for pack in [data_pack, tree_pack] {
+        let store = filled(&home);
+        let pack = pack(&store);
+        store.damage(FileKind::Pack, pack, |data| data.truncate(data.len() / 2));
+        let short = Damage::File { kind: FileKind::Pack, id: pack, why: Flaw::Length };
+        assert!(check(&store, false).contains(&short));
+        assert!(check(&store, true).contains(&short));
+    }
+}
+
+#[test]
+fn a_flipped_byte_anywhere_in_a_pack() {
+    let home = Home::new();
+    let store = filled(&home);
+    let pack = data_pack(&store);
+    let size =
+        store.list(FileKind::Pack).unwrap().into_iter().find(|(id, _)| *id == pack).unwrap().1;
+    let size = usize::try_from(size).unwrap();
+    for at in [0, 20, size / 2, size - 40, size - 5, size - 1] {
+        let store = store.fork();
+        store.damage(FileKind::Pack, pack, |data| data[at] ^= 0x10);
+        let found = check(&store, true);
+        let digest = Damage::File { kind: FileKind::Pack, id: pack, why: Flaw::Digest };
+        assert!(found.contains(&digest), "byte {at}: {found:?}");
+        if at < size / 2 + 1 {
+            let named =
+                |damage: &Damage| matches!(damage, Damage::Blob { why: Flaw::Unauthentic, .. });
+            assert!(found.iter().any(named), "byte {at}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn reading_a_damaged_file_names_the_pack_and_spares_the_others() {
+    let home = Home::new();
+    let store = filled(&home);
+    let pack = data_pack(&store);
+    store.damage(FileKind::Pack, pack, |data| data[100] ^= 1);
+    let repository = open_in(&store, &home).unwrap();
+    let snapshot = repository.resolve("latest", None).unwrap();
+    let mut failed = 0;
+    for path in some_files().keys() {
+        let entry = repository.entry(&snapshot, path).unwrap().unwrap();
+        match repository.read(entry.node.content().unwrap()) {
+            Ok(data) => assert_eq!(data, some_files()[path]),
+            Err(RepoError::Damaged(Damage::Blob {
+                pack: named, why: Flaw::Unauthentic, ..
+            })) => {
+                assert_eq!(named, pack.into());
+                failed += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(failed, 1);
+}
+
+#[test]
+fn a_missing_pack_is_named_and_healed_by_the_next_backup() {
+    let home = Home::new();
+    for pack in [data_pack, tree_pack] {
+        let store = filled(&home);
+        let pack = pack(&store);
+        store.remove(FileKind::Pack, pack).unwrap();
+        let missing = Damage::MissingFile { kind: FileKind::Pack, id: pack };
+        assert!(check(&store, false).contains(&missing));
+        heals(&store);
+    }
+}
+
+#[test]
+fn a_missing_or_damaged_index_is_made_again() {
+    let home = Home::new();
+    let store = filled(&home);
+    let index = ids(&store, FileKind::Index)[0];
+    let lost = store.fork();
+    lost.remove(FileKind::Index, index).unwrap();
+    assert!(check(&lost, false).iter().any(|damage| matches!(damage, Damage::MissingBlob { .. })));
+    let packs = ids(&lost, FileKind::Pack).len();
+    heals(&lost);
+    assert_eq!(ids(&lost, FileKind::Pack).len(), packs, "what was there is not stored again");
+    assert!(check(&lost, true).is_empty());
+
+    store.damage(FileKind::Index, index, |data| data[30] ^= 1);
+    let broken = Damage::File { kind: FileKind::Index, id: index, why: Flaw::Unauthentic };
+    assert!(check(&store, false).contains(&broken));
+    let repository = open_in(&store, &home).unwrap();
+    let snapshot = repository.resolve("latest", None).unwrap();
+    let fresh = Home::new();
+    let unread = files_of(&open_in(&store, &fresh).unwrap(), &snapshot).unwrap_err();
+    assert!(matches!(unread, RepoError::Damaged(named) if named == broken));
+    heals(&store);
+}
+
+#[test]
+fn a_damaged_snapshot_file_is_named_and_latest_is_not_guessed() {
+    let home = Home::new();
+    let store = filled(&home);
+    let snapshot = ids(&store, FileKind::Snapshot)[0];
+    store.damage(FileKind::Snapshot, snapshot, |data| data[40] ^= 1);
+    let broken = Damage::File { kind: FileKind::Snapshot, id: snapshot, why: Flaw::Unauthentic };
+    assert!(check(&store, false).contains(&broken));
+    let repository = open_in(&store, &home).unwrap();
+    assert!(repository.snapshots().unwrap().is_empty());
+    assert!(
+        matches!(repository.resolve("latest", None), Err(RepoError::Damaged(named)) if named == broken)
+    );
+    heals(&store);
+}
+
+#[test]
+fn removed_keys_and_a_damaged_configuration() {
+    let home = Home::new();
+    let store = filled(&home);
+    let bare = store.fork();
+    bare.remove(FileKind::Key, ids(&store, FileKind::Key)[0]).unwrap();
+    assert!(matches!(unlock(&bare, &home), Err(RepoError::NoKey)));
+    store.damage(FileKind::Config, ids(&store, FileKind::Config)[0], |data| data[40] ^= 1);
+    assert!(unlock(&store, &home).is_err());
+}
+
+#[test]
+fn leftovers_of_a_killed_run_go_away() {
+    let home = Home::new();
+    let repository = home.init();
+    let leftover = home.path("repository/tmp/0123456789abcdef");
+    fs_err::create_dir_all(leftover.parent().unwrap()).unwrap();
+    fs_err::write(&leftover, b"half a pack").unwrap();
+    let first = writer(&repository).unwrap();
+    assert!(!leftover.exists());
+    // Not while somebody else writes: it could be theirs.
+    fs_err::write(&leftover, b"half a pack").unwrap();
+    drop(writer(&home.open()).unwrap());
+    assert!(leftover.exists());
+    drop(first);
+    drop(writer(&repository).unwrap());
+    assert!(!leftover.exists());
+}
+
+#[test]
+fn a_run_that_is_dropped_keeps_what_arrived() {
+    let (home, store) = (Home::new(), empty());
+    let data = noise(21, 5_000_000);
+    let first = writer(&open_in(&store, &home).unwrap()).unwrap();
+    first.store(data.as_slice(), None).unwrap();
+    drop(first);
+    let next = writer(&open_in(&store, &home).unwrap()).unwrap();
+    next.store(data.as_slice(), None).unwrap();
+    assert_eq!(next.stats().blobs_new, 0);
+}
+
+#[test]
+fn a_full_disk_is_an_error_of_its_own() {
+    let home = Home::new();
+    let store = filled(&home);
+    let repository = open_in(&store, &home).unwrap();
+    let writer = writer(&repository).unwrap();
+    store.fill_up();
+    let mut files = Files::new();
+    files.insert("new".into(), noise(30, 3_000_000));
+    let error = commit(&writer, &files);
+    assert!(matches!(error, Err(RepoError::NoSpace { .. })), "{error:?}");
+    assert!(matches!(writer.flush(), Err(RepoError::Stopped(_))));
+    drop(writer);
+    store.heal();
+    heals(&store);
+}
+
+/// The machine dies after the n-th write, for every n. Afterwards the snapshots of before can be read, the next run
+/// works, and what was stored is not stored again.
+#[test]
+fn a_machine_that_dies_after_any_write() {
+    let home = Home::new();
+    let before = filled(&home);
+    let old: SnapshotId = ids(&before, FileKind::Snapshot)[0].into();
+    let mut more = some_files();
+    more.insert("files/HomeDomain/new.bin".into(), noise(40, 2_000_000));
+    more.insert("files/HomeDomain/new.txt".into(), prose(41, 100_000));
+    let mut writes = 0;
+    loop {
+        let store = before.fork();
+        store.fail_after(writes);
+        let committed = open_in(&store, &home)
+            .and_then(|repository| writer(&repository).and_then(|writer| commit(&writer, &more)))
+            .is_ok();
+        store.heal();
+        let repository = open_in(&store, &home).unwrap();
+        let snapshots = repository.snapshots().unwrap();
+        assert_eq!(snapshots.len(), 1 + usize::from(committed), "{writes} writes");
+        let first = snapshots.iter().find(|snapshot| snapshot.id == old).unwrap();
+        assert!(files_of(&repository, first).unwrap() == some_files(), "{writes} writes");
+        let packs = ids(&store, FileKind::Pack).len();
+        let next = writer(&repository).unwrap();
+        commit(&next, &more).unwrap();
+        drop(next);
+        assert!(
+            ids(&store, FileKind::Pack).len()
+                <= packs.max(before.list(FileKind::Pack).unwrap().len() + 2) + 2
+        );
+        let repository = open_in(&store, &home).unwrap();
+        for snapshot in repository.snapshots().unwrap().iter().filter(|snapshot| snapshot.id != old)
+        {
+            assert!(files_of(&repository, snapshot).unwrap() == more, "{writes} writes");
+        }
+        assert!(repository.check(true, &mut |_| ()).unwrap().damage.is_empty(), "{writes} writes");
+        if committed {
+            break;
+        }
+        writes += 1;
+    }
+    assert!(writes >= 5, "lock, packs, index and snapshot are writes: {writes}");
+}

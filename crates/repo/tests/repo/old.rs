@@ -1,0 +1,1 @@
+//! Repositories of older versions can be read for ever.
