@@ -62,6 +62,7 @@ impl Index {
         }
         let fail = DiskError::sqlite(&path);
         let connection = Connection::open(&path).map_err(&fail)?;
+        connection.pragma_update(None, "synchronous", "OFF").map_err(&fail)?;
         let version: i64 =
             connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&fail)?;
         if version != VERSION {

@@ -267,6 +267,14 @@ fn content_is_coherent() {
         query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     assert!(paths.len() >= 8);
     assert!(paths.iter().all(|path| has("CameraRollDomain", path)), "every asset has its file");
+    for path in &paths {
+        let name = path.rsplit_once('/').unwrap().1;
+        let query = format!(
+            "SELECT ZORIGINALFILESIZE FROM ZADDITIONALASSETATTRIBUTES WHERE ZORIGINALFILENAME = '{name}'"
+        );
+        let size = find(&frozen, "CameraRollDomain", path).size;
+        assert_eq!(count(&photos, &query).unsigned_abs(), size, "{path}");
+    }
     assert_eq!(
         count(
             &photos,

@@ -16,6 +16,9 @@ const SIZES: [(u64, u64, u64); 7] = [
     (7, 65_536, 262_144),
 ];
 
+/// A file this small does not count.
+const SMALL: u64 = 600;
+
 /// Large downloads take what remains, in files of at most this.
 const LARGE: u64 = 40_000_000;
 
@@ -31,9 +34,12 @@ pub(crate) fn create(maker: &mut Maker<'_>, apps: &[InstalledApp]) {
         .collect();
     let mut number = 0;
     while files > 0 && !domains.is_empty() {
-        // Towards the end the sizes are those that are left; before it, what phones have.
+        // Towards the end the sizes are those that are left; before it, what phones have. A profile whose bytes are
+        // used up gets its number of files all the same, small ones.
         let large = (bytes / LARGE + 1).min(files / 2 + 1);
-        let length = if files <= large {
+        let length = if bytes < files * SMALL {
+            size(&mut rng).min(SMALL)
+        } else if files <= large {
             bytes / files
         } else {
             size(&mut rng).min(bytes / files * 8 + 16).min(bytes)

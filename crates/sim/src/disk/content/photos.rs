@@ -46,6 +46,8 @@ struct Asset {
     heic: bool,
     length: u64,
     taken: i64,
+    /// The bytes of a picture of the screen; all else is generated.
+    picture: Option<Vec<u8>>,
 }
 
 impl Asset {
@@ -156,22 +158,22 @@ fn take(maker: &Maker<'_>, rng: &mut Rng, first: u64, photos: u64, videos: u64) 
     (0..count)
         .map(|number| {
             let video = videos > 0 && (number + 1) * videos / count > number * videos / count;
-            let sort = match rng.below(20) {
+            // Of each twenty, four are live and one is a picture of the screen.
+            let sort = match number % 20 {
                 _ if video => Sort::Video,
-                0 => Sort::Screenshot,
-                1..=4 => Sort::Live,
+                3 => Sort::Screenshot,
+                1 | 8 | 11 | 16 => Sort::Live,
                 _ => Sort::Photo,
             };
             let usual = if video { maker.amounts.video_bytes } else { maker.amounts.photo_bytes };
-            Asset {
-                number: first + number,
-                sort,
-                heic: rng.chance(75),
-                length: usual / 2 + rng.below(usual),
-                taken: maker.start
-                    + span / signed(count) * signed(number)
-                    + rng.between(0, (span / signed(count)).max(1)),
-            }
+            let picture = (sort == Sort::Screenshot).then(|| icon(rng));
+            let length = match &picture {
+                Some(picture) => u64::try_from(picture.len()).unwrap_or(0),
+                None => usual / 2 + rng.below(usual),
+            };
+            let step = span / signed(count);
+            let taken = maker.start + step * signed(number) + rng.between(0, step.max(1));
+            Asset { number: first + number, sort, heic: rng.chance(75), length, taken, picture }
         })
         .collect()
 }
@@ -192,9 +194,9 @@ fn place(maker: &mut Maker<'_>, assets: &[Asset], rng: &mut Rng) {
     for asset in assets {
         let (directory, name) = (asset.directory(), asset.file_name());
         let path = format!("Media/{directory}/{name}");
-        let content = match asset.sort {
-            Sort::Screenshot => Content::bytes(icon(rng)),
-            _ => maker.fresh(asset.shape(), asset.length),
+        let content = match &asset.picture {
+            Some(picture) => Content::bytes(picture.clone()),
+            None => maker.fresh(asset.shape(), asset.length),
         };
         let entry = maker.file(DOMAIN, &path, content);
         entry.dated(asset.taken);
