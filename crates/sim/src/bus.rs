@@ -239,7 +239,7 @@ impl Client<'_> {
                     }
                 }
                 event = events.recv() => {
-                    for event in self.news(event, &mut present)? {
+                    for event in self.news(&event, &mut present)? {
                         self.tell(&mut stream, event).await?;
                     }
                 }
@@ -250,10 +250,10 @@ impl Client<'_> {
     /// Turns what happened into events for a client that has been told of `present`.
     fn news(
         &self,
-        event: Result<BusEvent, RecvError>,
+        event: &Result<BusEvent, RecvError>,
         present: &mut BTreeSet<u32>,
     ) -> Result<Vec<Event>, BusError> {
-        Ok(match event {
+        Ok(match *event {
             Ok(BusEvent::Attached { mux_id }) => {
                 let plugged = self.bus.find(mux_id);
                 let device = plugged.and_then(|(phone, plugged)| properties(phone, &plugged));
@@ -311,10 +311,10 @@ fn listener(id: u32, packet: &Packet) -> Listener {
 
 /// Listeners hear of a new record when it belongs to a phone that is plugged in.
 fn tell_paired(bus: &Bus, id: &str, device_id: Option<u32>) {
-    if let Some((phone, _)) = device_id.and_then(|mux_id| bus.find(mux_id)) {
-        if phone.udid() == id {
-            phone.cable.paired();
-        }
+    if let Some((phone, _)) = device_id.and_then(|mux_id| bus.find(mux_id))
+        && phone.udid() == id
+    {
+        phone.cable.paired();
     }
 }
 

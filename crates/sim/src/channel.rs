@@ -279,7 +279,7 @@ fn dictionary(frame: &[u8], limits: &Limits) -> Result<Dictionary, ChannelError>
 /// A host broke the rules of a property-list stream, or the stream broke.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ChannelError {
+pub(crate) enum ChannelError {
     /// The connection broke.
     #[error("the connection broke")]
     Io(#[from] io::Error),

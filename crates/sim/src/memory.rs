@@ -52,9 +52,9 @@ pub struct Memory {
     pub wifi_connections: bool,
     /// Whether developers may connect over Wi-Fi.
     pub wifi_debugging: bool,
-    /// Trusted computers by HostID.
+    /// Trusted computers by `HostID`.
     pub hosts: BTreeMap<String, TrustedHost>,
-    /// Answers of the owner by SystemBUID: a tool may come back with a new HostID.
+    /// Answers of the owner by `SystemBUID`: a tool may come back with a new `HostID`.
     pub consents: BTreeMap<String, Consent>,
 }
 

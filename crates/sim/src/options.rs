@@ -207,7 +207,7 @@ pub enum Ios {
     V15_7,
     /// The first one that asks for the passcode.
     V16_1,
-    /// The first one with RemoteXPC beside lockdownd.
+    /// The first one with `RemoteXPC` beside lockdownd.
     V17,
     /// The one most phones had in 2025.
     V18,

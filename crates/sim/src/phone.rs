@@ -297,7 +297,7 @@ impl Phone {
     }
 
     /// Returns what the owner says to a computer, showing the trust dialog when it is new. The
-    /// answer goes by `SystemBUID`: a tool may come back with a new HostID.
+    /// answer goes by `SystemBUID`: a tool may come back with a new `HostID`.
     pub(crate) fn consent(&self, system_buid: &str) -> Result<Consent, MemoryError> {
         if self.faults.fire("trust-denied").is_some() {
             return Ok(Consent::Denied);

@@ -29,14 +29,13 @@ impl Records {
         };
         let known = known.as_ref().and_then(Value::as_dictionary);
         let buid = known.and_then(|keys| keys.get("SystemBUID")).and_then(Value::as_string);
-        let system_buid = match buid {
-            Some(buid) => buid.to_owned(),
-            None => {
-                let buid = uuid::Uuid::new_v4().to_string().to_uppercase();
-                let keys = Dictionary::from_iter([("SystemBUID", Value::from(buid.as_str()))]);
-                write_private(&path, &plist_guard::to_xml(&Value::Dictionary(keys)))?;
-                buid
-            }
+        let system_buid = if let Some(buid) = buid {
+            buid.to_owned()
+        } else {
+            let buid = uuid::Uuid::new_v4().to_string().to_uppercase();
+            let keys = Dictionary::from_iter([("SystemBUID", Value::from(buid.as_str()))]);
+            write_private(&path, &plist_guard::to_xml(&Value::Dictionary(keys)))?;
+            buid
         };
         Ok(Self { folder: folder.to_owned(), system_buid })
     }

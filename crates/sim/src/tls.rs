@@ -151,7 +151,7 @@ impl ClientCertVerifier for KnownHost {
 /// A session cannot be offered to a host.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// A stored certificate cannot be read.
     #[error("the {which} that the host sent when it was paired is not a certificate")]
     Certificate {

@@ -1,4 +1,4 @@
-//! Trust: Pair, ValidatePair, Unpair (docs/protocol.md, pairing).
+//! Trust: `Pair`, `ValidatePair`, `Unpair` (docs/protocol.md, pairing).
 
 use lifeboat_wire::lockdown::ErrorWord;
 use plist::{Dictionary, Value};

@@ -1,4 +1,4 @@
-//! diagnostics_relay: battery, registry, what the system says of itself (docs/protocol.md,
+//! `diagnostics_relay`: battery, registry, what the system says of itself (docs/protocol.md,
 //! diagnostics relay).
 
 use plist::{Dictionary, Value};

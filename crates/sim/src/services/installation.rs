@@ -1,4 +1,4 @@
-//! installation_proxy: the list of apps (docs/protocol.md, installation proxy).
+//! `installation_proxy`: the list of apps (docs/protocol.md, installation proxy).
 
 use std::collections::BTreeSet;
 

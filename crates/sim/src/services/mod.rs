@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
+use crate::backupd::{self, BackupdError};
 use crate::channel::{self, ChannelError, Paced, PlistChannel, Rewound};
 use crate::lockdownd::HANDSHAKE;
 use crate::options::Knobs;
@@ -171,7 +172,7 @@ where
         Service::Installation => {
             installation::serve(&phone, &mut PlistChannel::new(&mut stream)).await?;
         }
-        Service::MobileBackup2 => {}
+        Service::MobileBackup2 => backupd::serve(&mut stream, phone).await?,
         Service::NotificationProxy => {
             notification::serve(&phone, &mut PlistChannel::new(&mut stream)).await?;
         }
@@ -206,4 +207,7 @@ pub(crate) enum ServiceError {
     /// The host does not speak AFC.
     #[error("the host does not speak AFC")]
     Afc(#[from] lifeboat_wire::afc::AfcError),
+    /// The backup broke.
+    #[error("the backup broke")]
+    Backup(#[from] BackupdError),
 }

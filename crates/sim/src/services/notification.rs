@@ -1,4 +1,4 @@
-//! notification_proxy: hosts post, observe, and are told (docs/protocol.md, notification proxy).
+//! `notification_proxy`: hosts post, observe, and are told (docs/protocol.md, notification proxy).
 
 use std::collections::BTreeSet;
 

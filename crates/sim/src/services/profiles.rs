@@ -1,5 +1,5 @@
-//! MCInstall: configuration profiles and supervision; this phone has neither (docs/protocol.md,
-//! MCInstall).
+//! `MCInstall`: configuration profiles and supervision; this phone has neither (docs/protocol.md,
+//! `MCInstall`).
 
 use plist::{Dictionary, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
