@@ -1,7 +1,7 @@
 //! A repository of snapshots in restic's format, version 2.
 //!
 //! A [`Repository`] keeps, encrypted and without keeping anything twice, what devices backed up. Whoever has the
-//! password and stock `restic` can list, check and restore it; `FORMAT.md` beside this file says what lies in it.
+//! password and stock `restic` can list, check and restore it; `FORMAT.md` of this crate says what lies in it.
 //!
 //! Writing is our own: a [`Writer`] takes files in any order while they arrive, cuts them into blobs, and
 //! [`Writer::commit`] publishes a snapshot as one small file, written last. Before it nothing happened, after it
@@ -21,6 +21,8 @@ mod catalogue;
 mod check;
 mod error;
 mod format;
+#[doc(hidden)]
+pub mod fuzz;
 mod id;
 mod index;
 mod ingest;

@@ -143,3 +143,112 @@ impl Cutter {
         (self.position + data.len() >= MAX).then(|| MAX - self.position)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fastcdc::v2020::cut_gear;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Bytes that look like noise, always the same for a seed.
+    fn noise(seed: u64, length: usize) -> Vec<u8> {
+        let mut state = seed | 1;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()[3]
+        };
+        (0..length).map(|_| next()).collect()
+    }
+
+    /// Cuts `data`, handed over in pieces, and returns the lengths.
+    fn lengths(cut: Cut, gear: &Gear, data: &[u8], piece: usize) -> Vec<usize> {
+        let mut cutter = Cutter::new(cut);
+        let mut lengths = Vec::new();
+        let mut length = 0;
+        for mut piece in data.chunks(piece) {
+            while let Some(end) = cutter.next(gear, piece) {
+                lengths.push(length + end);
+                length = 0;
+                piece = &piece[end..];
+            }
+            length += piece.len();
+        }
+        lengths.extend((length > 0).then_some(length));
+        lengths
+    }
+
+    /// The same with the published function, which wants everything at once.
+    fn published(seed: u64, mut data: &[u8]) -> Vec<usize> {
+        let (gear, gear_ls) = get_gear_with_seed(seed);
+        let (strict, relaxed) = select_masks(AVERAGE, Normalization::Level1);
+        let mut lengths = Vec::new();
+        let mut min = FIRST_MIN;
+        while !data.is_empty() {
+            let (strict_ls, relaxed_ls) = (strict << 1, relaxed << 1);
+            let (_, length) = cut_gear(
+                data, min, AVERAGE, MAX, strict, relaxed, strict_ls, relaxed_ls, &gear, &gear_ls,
+            );
+            lengths.push(length);
+            data = &data[length..];
+            min = MIN;
+        }
+        lengths
+    }
+
+    #[test]
+    fn the_same_cuts_as_the_published_algorithm() {
+        let data = noise(42, 14_000_003);
+        for seed in [0, 0x1234_5678_9abc_def0] {
+            let expected = published(seed, &data);
+            assert!(expected.len() > 5, "{expected:?}");
+            for piece in [data.len(), 65_536, 10_007] {
+                assert_eq!(lengths(Cut::Content, &Gear::new(seed), &data, piece), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn without_any_edge_the_largest_blobs() {
+        let zeros = vec![0; 20 << 20];
+        assert_eq!(lengths(Cut::Content, &Gear::new(1), &zeros, 99_999), [MAX, MAX, 4 << 20]);
+        assert_eq!(lengths(Cut::Whole, &Gear::new(1), &zeros, 99_999), [MAX, MAX, 4 << 20]);
+    }
+
+    #[test]
+    fn small_files_are_whole_and_databases_are_cut_by_pages() {
+        let gear = Gear::new(7);
+        let data = noise(1, 1 << 20);
+        assert_eq!(lengths(Cut::Content, &gear, &data, 4096), [1 << 20]);
+        assert_eq!(lengths(Cut::Content, &gear, &[], 1), [0; 0]);
+        let pages = lengths(Cut::Sqlite { page: 4096 }, &gear, &data[..200_000], 999);
+        assert_eq!(pages, [SQLITE_GROUP, SQLITE_GROUP, SQLITE_GROUP, 200_000 - 3 * SQLITE_GROUP]);
+    }
+
+    #[test]
+    fn the_first_bytes_tell() {
+        let database = |page: u16| [SQLITE.as_slice(), &page.to_be_bytes()].concat();
+        assert_eq!(Cut::sniff(&database(4096)), Cut::Sqlite { page: 4096 });
+        assert_eq!(Cut::sniff(&database(1)), Cut::Sqlite { page: 65_536 });
+        assert_eq!(Cut::sniff(&[database(512), vec![0; 500]].concat()), Cut::Sqlite { page: 512 });
+        assert_eq!(Cut::sniff(&database(1000)), Cut::Content);
+        assert_eq!(Cut::sniff(&database(256)), Cut::Content);
+        assert_eq!(Cut::sniff(&database(4096)[..17]), Cut::Content);
+        assert_eq!(Cut::sniff(b""), Cut::Content);
+        assert_eq!(Cut::sniff(b"bplist00"), Cut::Content);
+    }
+
+    proptest! {
+        #[test]
+        fn sniffing_takes_anything(first in prop::collection::vec(any::<u8>(), 0..40)) {
+            let magic = [SQLITE.as_slice(), &first].concat();
+            for bytes in [&first, &magic] {
+                if let Cut::Sqlite { page } = Cut::sniff(bytes) {
+                    prop_assert!(page.is_power_of_two() && (512..=65_536).contains(&page));
+                }
+            }
+        }
+    }
+}
