@@ -154,6 +154,16 @@ causes! {
     PasscodeNotEntered = "passcode-not-entered", Person, PasscodeNotEntered, "Run the backup again and type the passcode on the device when it asks.";
     /// The device has a backup in Setup Assistant, is restoring, or is managed so that it refuses.
     DeviceRefuses = "device-refuses", Person, Failed, "Finish the set-up or the restore on the device, or ask who manages it.";
+    /// An iCloud restore is under way on the device.
+    RestoreInProgress = "restore-in-progress", Person, Postponed, "Wait until the device has finished its restore, then try again.";
+    /// Setup Assistant is not finished.
+    SetupUnfinished = "setup-unfinished", Person, Postponed, "Finish the set-up on the device, then try again.";
+    /// Somebody tapped cancel on the device.
+    CancelledOnDevice = "cancelled-on-device", Person, Interrupted, "Run the backup again: it goes on where it stopped.";
+    /// Management forbids it.
+    Forbidden = "forbidden", Person, Failed, "The organisation that manages this device forbids it: ask them.";
+    /// The device wants a backup password that does not fit or is not set.
+    BackupPassword = "backup-password", Person, Failed, "Set the backup password on the device anew (Finder or iTunes).";
     /// The device says that its last backup on this computer is damaged.
     BackupRejected = "backup-rejected", Device, Failed, "Run `lifeboat backup --full`: it starts over, and snapshots made before stay as they are.";
     /// The device reported an error.
@@ -198,6 +208,8 @@ causes! {
     BackupEncrypted = "backup-encrypted", Person, Failed, "Export it with `--as finder`: programs that know the backup password open it.";
     /// The target of an export is not empty.
     TargetNotEmpty = "target-not-empty", Person, Usage, "Choose a folder that is absent or empty.";
+    /// Some files did not arrive.
+    FilesMissing = "files-missing", Device, Incomplete, "Back up again: what the device could not read this time it may read then.";
     /// What arrived is not a whole backup.
     VerifyFailed = "verify-failed", Device, Failed, "Run `lifeboat backup --full`; snapshots made before stay as they are.";
     /// A file or folder of ours cannot be read or written.

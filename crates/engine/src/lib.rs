@@ -10,6 +10,7 @@ pub mod event;
 pub mod job;
 pub mod jobs;
 pub(crate) mod layout;
+pub(crate) mod link;
 pub(crate) mod meter;
 pub mod mux;
 pub mod stage;

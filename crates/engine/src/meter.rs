@@ -17,6 +17,7 @@ const WINDOW_MS: i64 = 5000;
 pub(crate) struct Meter {
     ctx: Context,
     progress: Progress,
+    started: Timestamp,
     told: Option<Timestamp>,
     window: VecDeque<(Timestamp, u64)>,
 }
@@ -34,7 +35,13 @@ impl Meter {
             seconds_left: None,
             percent: None,
         };
-        Self { ctx: ctx.clone(), progress, told: None, window: VecDeque::new() }
+        Self {
+            ctx: ctx.clone(),
+            progress,
+            started: ctx.host.now(),
+            told: None,
+            window: VecDeque::new(),
+        }
     }
 
     /// Returns the bytes so far.
@@ -63,17 +70,28 @@ impl Meter {
         self.progress.bytes = bytes;
         self.progress.files = files;
         self.progress.percent = percent;
+        self.progress.seconds_left = self.by_percent();
         self.tell(false);
     }
 
-    /// Sets the bytes that are to be done.
-    pub(crate) fn total(&mut self, bytes: u64) {
-        self.progress.bytes_total = Some(bytes);
+    /// Sets the bytes done and to be done.
+    pub(crate) fn set_bytes(&mut self, bytes: u64, total: u64) {
+        self.progress.bytes = bytes;
+        self.progress.bytes_total = (total > 0).then_some(total);
+        self.tell(false);
     }
 
     /// Tells the last state.
     pub(crate) fn finish(&mut self) {
         self.tell(true);
+    }
+
+    /// The device foresees how long it will take and tells how much of that is over.
+    fn by_percent(&self) -> Option<u64> {
+        let percent = self.progress.percent.filter(|percent| (3.0..=100.0).contains(percent))?;
+        let elapsed = self.ctx.host.now().duration_since(self.started).as_secs_f64();
+        let left = (elapsed * (100.0 - percent) / percent).clamp(0.0, 1e9);
+        std::time::Duration::try_from_secs_f64(left).ok().map(|left| left.as_secs())
     }
 
     fn tell(&mut self, last: bool) {
@@ -96,12 +114,13 @@ impl Meter {
                     self.progress.bytes.saturating_sub(*bytes).saturating_mul(1000) / elapsed;
             }
         }
-        self.progress.seconds_left = match self.progress.bytes_total {
+        match self.progress.bytes_total {
             Some(total) if self.progress.rate > 0 => {
-                Some(total.saturating_sub(self.progress.bytes) / self.progress.rate)
+                self.progress.seconds_left =
+                    Some(total.saturating_sub(self.progress.bytes) / self.progress.rate);
             }
-            _ => None,
-        };
+            _ => {}
+        }
         self.ctx.events.tell(Event::Progress(self.progress.clone()));
     }
 }

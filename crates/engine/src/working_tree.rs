@@ -10,12 +10,12 @@ pub(crate) mod journal;
 pub(crate) mod overlay;
 pub(crate) mod tree;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fs_err as fs;
 use lifeboat_device::mobilebackup2::{
-    DirectoryEntry, EntryKind, FileError, FileSource, HostFiles, HostPath,
+    DirectoryEntry, DirectoryEntryKind, FileError, FileSource, HostFiles, HostPath,
 };
 use lifeboat_mobilesync::FileId;
 use lifeboat_repo::{BlobId, Content, Repository, Snapshot};
@@ -136,17 +136,22 @@ fn resume(
                 earlier.insert(id, *size);
             }
             if survivors.has(*number) {
-                kept.push((*number, *size, digest(sha1)));
+                kept.push((*number, digest(sha1)));
             }
         }
-        replay(&mut tree, record, &survivors);
+        replay(&mut tree, record);
     }
+    // What is gone is not there: the device sees that in the listings and sends it again.
+    tree.retain_files(&|file| match file.origin {
+        Origin::Received(number) => survivors.has(number),
+        Origin::Base(_) => true,
+    });
     journal.append(&Record::Resume { boot }).map_err(failed)?;
     let mut overlay = Overlay::new(settings, area, journal, tree, base);
     overlay.earlier = earlier;
     let mut packed = survivors.packed;
-    for (number, size, sha1) in kept {
-        overlay.keep(number, size, sha1, packed.remove(&number));
+    for (number, sha1) in kept {
+        overlay.keep(number, sha1, packed.remove(&number));
     }
     overlay.count_names().map_err(failed)?;
     Ok(overlay)
@@ -167,7 +172,7 @@ struct Survivors {
 
 impl Survivors {
     fn find(area: &Area, repository: Option<&Repository>, records: &[Record], boot: &str) -> Self {
-        let sizes: HashMap<u64, u64> = records
+        let sizes: BTreeMap<u64, u64> = records
             .iter()
             .filter_map(|record| match record {
                 Record::Put { number, size, .. } => Some((*number, *size)),
@@ -180,7 +185,7 @@ impl Survivors {
         for record in records {
             match record {
                 Record::Begin { boot: then, .. } | Record::Resume { boot: then } => {
-                    same_boot &= then == boot
+                    same_boot &= then == boot;
                 }
                 Record::Synced { number } => synced = *number,
                 Record::Packed { number, blobs } => {
@@ -217,15 +222,11 @@ fn is_there(repository: Option<&Repository>, content: &Content) -> bool {
     repository.is_some_and(|repository| repository.reader(content).is_ok())
 }
 
-/// Does again what a record says; what rests on lost bytes is left out, and the device sends it again.
-fn replay(tree: &mut Tree, record: Record, survivors: &Survivors) {
+/// Does again what a record says. Files whose bytes are gone take part, so that all else comes out as it was.
+fn replay(tree: &mut Tree, record: Record) {
     let done = match record {
         Record::Put { path, number, size, modified, .. } => {
-            if survivors.has(number) {
-                tree.put(&path, File { origin: Origin::Received(number), size, modified }).map(drop)
-            } else {
-                tree.remove(&path).map(drop)
-            }
+            tree.put(&path, File { origin: Origin::Received(number), size, modified }).map(drop)
         }
         Record::Mkdir { path } => tree.create_directory(&path),
         Record::Move { from, to } => tree.rename(&from, &to).map(drop),
@@ -237,7 +238,7 @@ fn replay(tree: &mut Tree, record: Record, survivors: &Survivors) {
         | Record::Synced { .. } => Ok(()),
     };
     if let Err(refused) = done {
-        tracing::debug!(?refused, "a record of the journal rests on bytes that are gone");
+        tracing::warn!(?refused, "a record of the journal cannot be done again");
     }
 }
 
@@ -315,8 +316,8 @@ impl HostFiles for WorkingTree {
 
 fn entry(name: &str, node: &Node) -> DirectoryEntry {
     let (kind, size, modified) = match node {
-        Node::File(file) => (EntryKind::Regular, file.size, file.modified),
-        Node::Directory(_) => (EntryKind::Directory, 0, 0),
+        Node::File(file) => (DirectoryEntryKind::File, file.size, file.modified),
+        Node::Directory(_) => (DirectoryEntryKind::Directory, 0, 0),
     };
     DirectoryEntry { name: name.to_owned(), kind, size, modified }
 }

@@ -1,7 +1,9 @@
 //! The errors of the crates below become causes here and nowhere else.
 
 use lifeboat_device::LinkError;
+use lifeboat_device::mobilebackup2::{BackupError, CancelledBy, DeviceError};
 use lifeboat_device::pairing::PairingError;
+use lifeboat_device::sync::SyncError;
 use lifeboat_host::SecretError;
 use lifeboat_repo::RepoError;
 
@@ -64,6 +66,46 @@ impl From<PairingError> for JobError {
     }
 }
 
+impl From<BackupError> for JobError {
+    fn from(error: BackupError) -> Self {
+        let cause = match error {
+            BackupError::Link(LinkError::DeviceNotFound) => Cause::ConnectionLost,
+            BackupError::Link(error) | BackupError::Sync(SyncError::Link(error)) => {
+                return error.into();
+            }
+            BackupError::Sync(SyncError::Held) => Cause::DeviceBusy,
+            BackupError::Device(ref error) => device_cause(error),
+            BackupError::Host { ref failure, .. } if failure.is_full() => Cause::WorkingAreaFull,
+            BackupError::Host { .. } => Cause::Disk,
+            BackupError::Cancelled(CancelledBy::Host) => Cause::Interrupted,
+            BackupError::Cancelled(CancelledBy::Phone) => Cause::CancelledOnDevice,
+            BackupError::NoAnswer { .. } => Cause::DeviceError,
+            BackupError::NoCommonVersion { .. } => Cause::Unsupported,
+            BackupError::Protocol(_) => Cause::HostileData,
+            BackupError::WorkerEnded => Cause::Internal,
+        };
+        Self::new(cause, chain(&error))
+    }
+}
+
+/// Returns the cause for a number of `MBErrorDomain` (`docs/protocol.md`, errors of MobileBackup2).
+fn device_cause(error: &DeviceError) -> Cause {
+    match error.code {
+        DeviceError::FORBIDDEN => Cause::Forbidden,
+        DeviceError::RESTORE_IN_PROGRESS => Cause::RestoreInProgress,
+        DeviceError::NO_SPACE_ON_HOST => Cause::NotEnoughSpace,
+        DeviceError::NO_SPACE_ON_PHONE => Cause::DeviceFull,
+        DeviceError::CANCELLED => Cause::CancelledOnDevice,
+        DeviceError::PASSWORD => Cause::BackupPassword,
+        DeviceError::LOCKED => Cause::PasscodeNotEntered,
+        DeviceError::SETUP_UNFINISHED => Cause::SetupUnfinished,
+        // Reading or writing on our side, as the device sees it.
+        100 | 103 | 104 => Cause::TransferFailed,
+        10..=12 | 203 | 204 | DeviceError::CORRUPT => Cause::BackupRejected,
+        _ => Cause::DeviceError,
+    }
+}
+
 impl From<SecretError> for JobError {
     fn from(error: SecretError) -> Self {
         Self::new(Cause::NoPassword, chain(&error))
@@ -84,6 +126,11 @@ mod tests {
         assert_eq!(exit(LinkError::NotPaired.into()), ExitClass::DeviceNotTrusted);
         assert_eq!(exit(LinkError::Locked.into()), ExitClass::Postponed);
         assert_eq!(exit(PairingError::Denied.into()), ExitClass::DeviceNotTrusted);
+        let device = |code| exit(BackupError::Device(DeviceError::parse(code, None)).into());
+        assert_eq!(device(208), ExitClass::PasscodeNotEntered);
+        assert_eq!(device(105), ExitClass::NoSpace);
+        assert_eq!(device(205), ExitClass::Failed);
+        assert_eq!(exit(BackupError::Cancelled(CancelledBy::Host).into()), ExitClass::Interrupted);
         let lost = LinkError::Lost(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
         assert_eq!(exit(lost.into()), ExitClass::ConnectionLost);
     }

@@ -1,11 +1,20 @@
 //! Backs up one device: discover, link, prepare, transfer, verify, snapshot.
 
+pub(crate) mod finish;
+mod prepare;
+mod transfer;
+
+use std::sync::Arc;
+
+use lifeboat_device::mobilebackup2::{self, BackupRequest};
 use serde::Serialize;
 
-use crate::error::{Cause, JobError};
-use crate::event::Note;
-use crate::job::{Context, Outcome, Places};
+use crate::error::{At as _, Cause, ExitClass, JobError};
+use crate::event::{Event, Note};
+use crate::job::{Context, Outcome, Places, seconds_since};
+use crate::link::reach;
 use crate::mux::Mux;
+use crate::stage::Stage;
 
 /// What to back up, and how.
 #[derive(Debug, Clone)]
@@ -35,7 +44,7 @@ pub struct BackupSummary {
     pub device_name: String,
     /// `full` or `incremental`.
     pub kind: Kind,
-    /// Files received in this run.
+    /// Files of the device received in this run; those that steer the backup (Status.plist, the manifests) are not counted.
     pub files_received: u64,
     /// Bytes of them.
     pub bytes_received: u64,
@@ -83,8 +92,99 @@ pub enum Kind {
     Incremental,
 }
 
-/// Backs up one device. Tells [`Event::Summary`](crate::Event::Summary) at its end, good or bad; an error carries the summary too.
+/// Backs up one device. Tells [`Event::Summary`] at its end, good or bad; an error carries the summary too.
 pub async fn run(ctx: &Context, plan: BackupPlan) -> Result<BackupSummary, JobError> {
-    let _ = (ctx, plan);
-    Err(JobError::new(Cause::Internal, "not there yet"))
+    let started = ctx.host.now();
+    let mut summary = BackupSummary::new(plan.udid.clone().unwrap_or_default());
+    let result = attempt(ctx, &plan, &mut summary).await;
+    summary.seconds = seconds_since(ctx, started);
+    match result {
+        Ok(()) => {
+            ctx.events.tell(Event::Summary(Box::new(summary.clone())));
+            Ok(summary)
+        }
+        Err(mut error) => {
+            summary.failed(&error);
+            ctx.events.tell(Event::Summary(Box::new(summary.clone())));
+            error.summary = Some(Box::new(summary));
+            Err(error)
+        }
+    }
+}
+
+async fn attempt(
+    ctx: &Context,
+    plan: &BackupPlan,
+    summary: &mut BackupSummary,
+) -> Result<(), JobError> {
+    ctx.events.stage(Stage::Discover);
+    let link = reach(ctx, &plan.mux, plan.udid.as_deref(), plan.wait).await?;
+    summary.udid.clone_from(&link.device().udid);
+    ctx.events.stage(Stage::Prepare);
+    let prepared = prepare::prepare(ctx, plan, &link).await.at(Stage::Prepare)?;
+    summary.take_prepared(&prepared);
+    ctx.events.stage(Stage::Transfer);
+    let observer = Arc::new(transfer::Watcher::new(ctx));
+    let request = BackupRequest { force_full: plan.full };
+    let files = Box::new(prepared.tree.clone());
+    let reply =
+        mobilebackup2::backup(&link, request, files, observer.clone(), ctx.cancel.clone()).await;
+    observer.finish();
+    let prepared =
+        finish::received(ctx, prepared, reply, &observer, summary).await.at(Stage::Transfer)?;
+    finish::snapshot(ctx, prepared, summary).await
+}
+
+impl BackupSummary {
+    fn new(udid: String) -> Self {
+        Self {
+            outcome: Outcome::Failed,
+            snapshot: None,
+            udid,
+            device_name: String::new(),
+            kind: Kind::Full,
+            files_received: 0,
+            bytes_received: 0,
+            bytes_added: 0,
+            bytes_sent_again: 0,
+            files_total: 0,
+            bytes_total: 0,
+            seconds: 0.0,
+            resumed: false,
+            files_kept: 0,
+            bytes_kept: 0,
+            file_errors: 0,
+            files_sealed: 0,
+            encrypted: false,
+            cause: None,
+            message: None,
+            next_step: None,
+            notes: Vec::new(),
+            recovery_sheet: None,
+        }
+    }
+
+    fn take_prepared(&mut self, prepared: &prepare::Prepared) {
+        self.device_name.clone_from(&prepared.device_name);
+        self.resumed = prepared.opened.resumed;
+        self.encrypted = prepared.will_encrypt;
+        self.notes.clone_from(&prepared.notes);
+        if prepared.made_repository {
+            self.recovery_sheet = Some("not yet shown".to_owned());
+        }
+        if prepared.has_base {
+            self.kind = Kind::Incremental;
+        }
+    }
+
+    fn failed(&mut self, error: &JobError) {
+        self.outcome = match error.exit() {
+            ExitClass::Interrupted => Outcome::Interrupted,
+            ExitClass::Postponed => Outcome::Postponed,
+            _ => Outcome::Failed,
+        };
+        self.cause = Some(error.cause);
+        self.message = Some(error.message.clone());
+        self.next_step = Some(error.next_step().to_owned());
+    }
 }

@@ -1,10 +1,16 @@
 //! Checks that the repository and the backups in it are whole.
 
+mod manifest;
+
+use lifeboat_repo::Tag;
 use serde::Serialize;
 
-use crate::error::{Cause, JobError};
-use crate::event::Finding;
-use crate::job::{Context, Outcome, Places};
+use crate::error::{At as _, Cause, JobError};
+use crate::event::{Event, Finding, Note};
+use crate::job::{Context, Outcome, Places, blocking, seconds_since};
+use crate::jobs::snapshots::device_snapshots;
+use crate::meter::Meter;
+use crate::stage::Stage;
 
 /// What a check found. It is `done` exactly when there are no findings.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,6 +33,66 @@ pub struct CheckSummary {
 
 /// Checks the repository; with `read_data` every byte of it; then every snapshot's manifest against its files.
 pub async fn run(ctx: &Context, places: Places, read_data: bool) -> Result<CheckSummary, JobError> {
-    let _ = (ctx, places, read_data);
-    Err(JobError::new(Cause::Internal, "not there yet"))
+    let ctx = ctx.clone();
+    blocking(move || check(&ctx, &places, read_data).at(Stage::Read)).await
+}
+
+fn check(ctx: &Context, places: &Places, read_data: bool) -> Result<CheckSummary, JobError> {
+    let started = ctx.host.now();
+    ctx.events.stage(Stage::Read);
+    let repository = places.open()?;
+    let mut summary = CheckSummary {
+        outcome: Outcome::Done,
+        snapshots: 0,
+        files: 0,
+        bytes_read: 0,
+        read_data,
+        findings: Vec::new(),
+        seconds: 0.0,
+    };
+    let mut meter = Meter::new(ctx, Stage::Read, None);
+    let report = repository
+        .check(read_data, &mut |progress| meter.set_bytes(progress.bytes_done, progress.bytes))?;
+    summary.bytes_read = report.bytes_read;
+    for damage in &report.damage {
+        if damage.is_serious() {
+            found(ctx, &mut summary, "repository-damaged", damage.to_string(), None);
+        } else {
+            ctx.events.tell(Event::Note(Note::new("untidy", damage.to_string())));
+        }
+    }
+    for snapshot in device_snapshots(&repository, None)? {
+        stop(ctx)?;
+        summary.snapshots += 1;
+        if snapshot.is(Tag::Complete) {
+            manifest::check(ctx, &repository, &snapshot, places, read_data, &mut summary)?;
+        }
+    }
+    meter.finish();
+    summary.seconds = seconds_since(ctx, started);
+    if !summary.findings.is_empty() {
+        summary.outcome = Outcome::Failed;
+    }
+    Ok(summary)
+}
+
+fn stop(ctx: &Context) -> Result<(), JobError> {
+    if ctx.cancel.is_cancelled() {
+        Err(JobError::new(Cause::Interrupted, "interrupted"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Tells a finding and keeps it.
+fn found(
+    ctx: &Context,
+    summary: &mut CheckSummary,
+    cause: &str,
+    message: String,
+    object: Option<String>,
+) {
+    let finding = Finding { cause: cause.to_owned(), message, object };
+    ctx.events.tell(Event::Finding(finding.clone()));
+    summary.findings.push(finding);
 }

@@ -74,10 +74,10 @@ pub struct Renamed {
 /// Exports.
 pub async fn run(ctx: &Context, plan: ExportPlan) -> Result<ExportSummary, JobError> {
     let ctx = ctx.clone();
-    blocking(move || export(&ctx, plan).at(Stage::Read)).await
+    blocking(move || export(&ctx, &plan).at(Stage::Read)).await
 }
 
-fn export(ctx: &Context, plan: ExportPlan) -> Result<ExportSummary, JobError> {
+fn export(ctx: &Context, plan: &ExportPlan) -> Result<ExportSummary, JobError> {
     let started = ctx.host.now();
     ctx.events.stage(Stage::Read);
     let SnapshotView { repository, snapshot } =

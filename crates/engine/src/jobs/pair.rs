@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use lifeboat_device::link::Link;
+use lifeboat_device::{LinkError, pairing};
 use serde::Serialize;
 
-use crate::error::{Cause, JobError};
+use crate::error::{At as _, JobError};
 use crate::job::Context;
-use crate::mux::Mux;
+use crate::link;
+use crate::mux::{Mux, choose};
+use crate::stage::Stage;
 
 /// What pairing did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,12 +30,28 @@ pub async fn run(
     udid: Option<&str>,
     wait: Duration,
 ) -> Result<PairSummary, JobError> {
-    let _ = (ctx, mux, udid, wait);
-    Err(JobError::new(Cause::Internal, "not there yet"))
+    let client = mux.client();
+    ctx.events.stage(Stage::Discover);
+    let device = choose(client.devices().await?, udid).at(Stage::Discover)?;
+    ctx.events.stage(Stage::Link);
+    let (link, state) = match Link::open(&client, &device).await {
+        Ok(link) => (link, "already-paired"),
+        Err(LinkError::NotPaired | LinkError::NotTrusted | LinkError::RecordDamaged(_)) => {
+            (link::pair(ctx, &client, &device, wait).await.at(Stage::Link)?, "paired")
+        }
+        Err(error) => return Err(JobError::from(error).at(Stage::Link)),
+    };
+    let mut session = link.session().await?;
+    let name = session.text("DeviceName").await?;
+    session.close().await;
+    Ok(PairSummary { udid: device.udid, name, state: state.to_owned() })
 }
 
 /// Forgets the pairing, on the device where it can be reached, and here.
 pub async fn forget(ctx: &Context, mux: &Mux, udid: Option<&str>) -> Result<PairSummary, JobError> {
-    let _ = (ctx, mux, udid);
-    Err(JobError::new(Cause::Internal, "not there yet"))
+    let client = mux.client();
+    ctx.events.stage(Stage::Discover);
+    let device = choose(client.devices().await?, udid).at(Stage::Discover)?;
+    pairing::forget(&client, &device).await?;
+    Ok(PairSummary { udid: device.udid, name: None, state: "forgotten".to_owned() })
 }

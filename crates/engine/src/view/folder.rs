@@ -194,16 +194,15 @@ impl BackupView for FolderView {
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, JobError> {
         let own =
             path.split_once('/').filter(|(top, name)| *top == BACKUP && CONTROL.contains(name));
-        let file = match own {
-            Some((_, name)) => self.folder.join(name),
-            None => {
-                self.need_names()?;
-                let (listed, payload) = self.entries.get(path).ok_or_else(|| no_such_path(path))?;
-                if listed.kind != FileKind::File {
-                    return Err(not_a_file(path));
-                }
-                payload.clone()
+        let file = if let Some((_, name)) = own {
+            self.folder.join(name)
+        } else {
+            self.need_names()?;
+            let (listed, payload) = self.entries.get(path).ok_or_else(|| no_such_path(path))?;
+            if listed.kind != FileKind::File {
+                return Err(not_a_file(path));
             }
+            payload.clone()
         };
         let file = fs_err::File::open(file)
             .map_err(|error| JobError::of(Cause::NotABackup, path, &error))?;

@@ -57,12 +57,11 @@ fn apple_path(path: &str, by_name: &HashMap<&str, &str>) -> Option<String> {
             rest.split_once('/').and_then(|(_, id)| id.parse::<FileId>().ok()).map(|id| id.path())
         }
         FILES => {
-            let id = match by_name.get(rest) {
-                Some(id) => id.parse().ok()?,
-                None => {
-                    let (domain, relative_path) = rest.split_once('/')?;
-                    FileId::of(domain, relative_path)
-                }
+            let id = if let Some(id) = by_name.get(rest) {
+                id.parse().ok()?
+            } else {
+                let (domain, relative_path) = rest.split_once('/')?;
+                FileId::of(domain, relative_path)
             };
             Some(id.path())
         }

@@ -46,8 +46,6 @@ pub(crate) struct Settings {
 /// A file that was received.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
-    /// Its size.
-    pub(crate) size: u64,
     /// SHA-1 of its bytes, as manifests have it.
     pub(crate) sha1: [u8; 20],
     /// Its blobs, where it went into the repository.
@@ -117,7 +115,6 @@ pub(crate) struct Overlay {
     garbage: Vec<u64>,
     arriving: Option<Arriving>,
     counts: Counts,
-    status: Option<StatusPlist>,
     was_full: Option<bool>,
     demand: Option<Demand>,
     failure: Option<JobError>,
@@ -160,7 +157,6 @@ impl Overlay {
             garbage: Vec::new(),
             arriving: None,
             counts: Counts::default(),
-            status: None,
             was_full: None,
             demand: None,
             failure: None,
@@ -168,16 +164,10 @@ impl Overlay {
     }
 
     /// Takes a file that an earlier part of the run received.
-    pub(super) fn keep(
-        &mut self,
-        number: u64,
-        size: u64,
-        sha1: [u8; 20],
-        content: Option<Content>,
-    ) {
+    pub(super) fn keep(&mut self, number: u64, sha1: [u8; 20], content: Option<Content>) {
         let packed = content.is_some();
         let local = fs::metadata(self.area.file(number)).is_ok();
-        self.received.insert(number, Received { size, sha1, content, packed, local, names: 0 });
+        self.received.insert(number, Received { sha1, content, packed, local, names: 0 });
         self.next = self.next.max(number + 1);
     }
 
@@ -207,11 +197,6 @@ impl Overlay {
     /// Returns what was counted in this run.
     pub(crate) fn counts(&self) -> Counts {
         self.counts
-    }
-
-    /// Returns the device's last Status.plist of this run.
-    pub(crate) fn status(&self) -> Option<&StatusPlist> {
-        self.status.as_ref()
     }
 
     /// Says whether the device sent everything, where it said so in this run.
@@ -383,8 +368,7 @@ impl Overlay {
         let file = File { origin: Origin::Received(number), size, modified };
         let local = arriving.file.is_some();
         drop(arriving.file);
-        self.received
-            .insert(number, Received { size, sha1, content, packed: false, local, names: 1 });
+        self.received.insert(number, Received { sha1, content, packed: false, local, names: 1 });
         let old = self.tree.put(&path, file)?;
         self.append(&Record::Put {
             path: path.clone(),
@@ -406,13 +390,13 @@ impl Overlay {
         Ok(())
     }
 
+    /// Counts what is the device's own; the files that steer a backup are not.
     fn count(&mut self, path: &str, size: u64) {
+        self.pending += size;
+        let Ok(id) = last(path).parse::<FileId>() else { return };
         self.counts.files += 1;
         self.counts.bytes += size;
-        self.pending += size;
-        if let Ok(id) = last(path).parse::<FileId>()
-            && self.earlier.get(&id) == Some(&size)
-        {
+        if self.earlier.get(&id) == Some(&size) {
             self.counts.bytes_again += size;
         }
     }
@@ -424,7 +408,6 @@ impl Overlay {
             if status.snapshot_state != lifeboat_mobilesync::SnapshotState::Finished {
                 self.was_full = Some(status.is_full_backup);
             }
-            self.status = Some(status);
         }
     }
 
@@ -538,7 +521,7 @@ impl Overlay {
             self.checkpoint()?;
         }
         let from = self.synced;
-        self.area.sync_files(from + 1..number + 1).map_err(|error| self.area_failed(error))?;
+        self.area.sync_files((from + 1)..=number).map_err(|error| self.area_failed(error))?;
         self.synced = number;
         self.append(&Record::Synced { number })?;
         self.unsynced_status = true;
@@ -692,7 +675,7 @@ fn count_received(node: &Node, name: &str, kept: &mut (u64, u64)) {
             }
         }
         Node::Directory(directory) => {
-            directory.entries().for_each(|(name, node)| count_received(node, name, kept))
+            directory.entries().for_each(|(name, node)| count_received(node, name, kept));
         }
     }
 }

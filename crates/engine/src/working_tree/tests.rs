@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use lifeboat_device::mobilebackup2::Roots;
 use lifeboat_host::fake::FakeHost;
 use lifeboat_mobilesync::{BackupState, SnapshotState, StatusPlist};
 use proptest::prelude::*;
@@ -30,7 +29,7 @@ fn open(root: &Utf8Path) -> (WorkingTree, Opened) {
 
 fn path(rest: &str) -> HostPath {
     let text = if rest.is_empty() { UDID.to_owned() } else { format!("{UDID}/{rest}") };
-    HostPath::parse(&text, &Roots::new(UDID)).unwrap()
+    HostPath::parse(&text, UDID).unwrap()
 }
 
 fn put(tree: &mut WorkingTree, rest: &str, bytes: &[u8]) -> Result<(), FileError> {
@@ -55,10 +54,10 @@ type Model = BTreeMap<String, Option<Vec<u8>>>;
 /// Everything that a device could see.
 fn all(tree: &mut WorkingTree) -> Model {
     fn walk(tree: &mut WorkingTree, folder: &str, into: &mut Model) {
-        for entry in tree.list(&HostPath::parse(folder, &Roots::new(UDID)).unwrap()).unwrap() {
+        for entry in tree.list(&HostPath::parse(folder, UDID).unwrap()).unwrap() {
             let path = format!("{folder}/{}", entry.name);
-            if entry.kind == EntryKind::Regular {
-                let bytes = read(tree, &HostPath::parse(&path, &Roots::new(UDID)).unwrap());
+            if entry.kind == DirectoryEntryKind::File {
+                let bytes = read(tree, &HostPath::parse(&path, UDID).unwrap());
                 assert_eq!(entry.size, bytes.len() as u64);
                 into.insert(path, Some(bytes));
             } else {

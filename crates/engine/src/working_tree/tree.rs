@@ -70,6 +70,16 @@ impl Directory {
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &Node)> {
         self.entries.iter().map(|(name, node)| (name.as_ref(), node))
     }
+
+    fn retain_files(&mut self, keep: &dyn Fn(&File) -> bool) {
+        self.entries.retain(|_, node| match node {
+            Node::File(file) => keep(file),
+            Node::Directory(directory) => {
+                directory.retain_files(keep);
+                true
+            }
+        });
+    }
 }
 
 impl Node {
@@ -96,7 +106,7 @@ impl Node {
         match self {
             Self::File(file) => each(file),
             Self::Directory(directory) => {
-                directory.entries.values().for_each(|node| node.for_each_file(each))
+                directory.entries.values().for_each(|node| node.for_each_file(each));
             }
         }
     }
@@ -263,6 +273,12 @@ impl Tree {
         self.insert(to, node)
     }
 
+    /// Takes out every file that `keep` does not want.
+    pub(crate) fn retain_files(&mut self, keep: &dyn Fn(&File) -> bool) {
+        self.root.retain_files(keep);
+        self.nodes = self.root.entries.values().map(Node::count).sum();
+    }
+
     fn insert(&mut self, path: &str, node: Node) -> Result<Option<Node>, Refused> {
         let (parent, name) = split(path).ok_or(Refused::IsADirectory)?;
         self.create_directory(parent)?;
@@ -416,27 +432,27 @@ mod tests {
                             model.mkdirs(&p);
                             model.0.insert(p.clone(), None);
                         }
-                        let _ = tree.create_directory(&p);
+                        let _refused = tree.create_directory(&p);
                     }
                     Op::Put(p, n) => {
                         if model.parents_ok(&p) && !matches!(model.0.get(&p), Some(None)) {
                             model.mkdirs(&p);
                             model.0.insert(p.clone(), Some(n));
                         }
-                        let _ = tree.put(&p, file(n));
+                        drop(tree.put(&p, file(n)));
                     }
                     Op::Remove(p) => {
                         let gone: Vec<_> = model.below(&p).into_iter().map(|(p, _)| p).collect();
                         model.0.retain(|p, _| !gone.contains(p));
-                        let _ = tree.remove(&p);
+                        drop(tree.remove(&p));
                     }
                     Op::Rename(a, b) => {
                         model.transfer(&a, &b, false);
-                        let _ = tree.rename(&a, &b);
+                        drop(tree.rename(&a, &b));
                     }
                     Op::Copy(a, b) => {
                         model.transfer(&a, &b, true);
-                        let _ = tree.copy(&a, &b);
+                        drop(tree.copy(&a, &b));
                     }
                 }
                 prop_assert_eq!(&all(&tree), &model.0);

@@ -51,7 +51,7 @@ pub(super) fn write(export: &mut Export<'_>) -> Result<Vec<Renamed>, JobError> {
                         finish(&file, entry.node.mode, entry.node.modified)?;
                     }
                     NodeKind::Symlink(target) => {
-                        later.links.push((rest.to_owned(), target.clone()))
+                        later.links.push((rest.to_owned(), target.clone()));
                     }
                 }
             }
@@ -123,12 +123,13 @@ fn escaped(domain: &str, path: &str, id: &FileId) -> String {
     let id = id.to_string();
     let short = id.get(..8).unwrap_or(&id);
     let mut parts: Vec<String> =
-        std::iter::once(domain).chain(path.split('/')).map(|part| escape(part)).collect();
+        std::iter::once(domain).chain(path.split('/')).map(escape).collect();
     let last = parts.len() - 1;
     for (index, part) in parts.iter_mut().enumerate() {
         if index > 0 || !is_plain(domain, "") {
             if index == last {
-                part.push_str(&format!("~{short}"));
+                part.push('~');
+                part.push_str(short);
             } else {
                 part.push('~');
             }
@@ -143,7 +144,8 @@ fn escape(part: &str) -> String {
         if sign.is_control() || matches!(sign, '\\' | '%' | '/') {
             let mut bytes = [0; 4];
             for byte in sign.encode_utf8(&mut bytes).bytes() {
-                text.push_str(&format!("%{byte:02X}"));
+                text.push('%');
+                text.push_str(&hex::encode_upper([byte]));
             }
         } else {
             text.push(sign);

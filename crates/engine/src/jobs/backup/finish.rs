@@ -1,0 +1,239 @@
+//! What follows the transfer: keep what arrived where it broke; else verify, write the snapshot, clear the working area.
+
+use std::sync::Arc;
+
+use lifeboat_device::mobilebackup2::{BackupError, BackupReply, FileProblem, ProblemSource};
+use lifeboat_mobilesync::verify::{Problem, Report, Weight};
+
+use super::prepare::{Prepared, write_info};
+use super::transfer::Watcher;
+use super::{BackupSummary, Kind};
+use crate::error::{At as _, Cause, JobError};
+use crate::event::{Event, Note};
+use crate::job::{Context, Outcome, blocking};
+use crate::layout::name;
+use crate::stage::Stage;
+use crate::store::{self, Run, Stored};
+use crate::verify::{self, Verified};
+use crate::working_tree::overlay::{Overlay, Trouble};
+
+/// How many files a summary names.
+const NAMED: usize = 20;
+
+/// Takes what the session came to.
+pub(super) async fn received(
+    ctx: &Context,
+    prepared: Prepared,
+    reply: Result<BackupReply, BackupError>,
+    watcher: &Arc<Watcher>,
+    summary: &mut BackupSummary,
+) -> Result<Prepared, JobError> {
+    {
+        let state = prepared.tree.state();
+        let counts = state.counts();
+        (summary.files_received, summary.bytes_received) = (counts.files, counts.bytes);
+        summary.bytes_sent_again = counts.bytes_again;
+        if let Some(full) = state.was_full() {
+            summary.kind = if full { Kind::Full } else { Kind::Incremental };
+        }
+    }
+    watcher.finish();
+    match reply {
+        Ok(reply) => {
+            count_problems(&reply.problems, summary);
+            Ok(prepared)
+        }
+        Err(error) => {
+            let error = explain(&prepared, error);
+            keep(ctx, prepared, &error, summary).await;
+            Err(error)
+        }
+    }
+}
+
+/// A file that the device could not send is its problem; a missing file of ours is how first backups begin.
+fn count_problems(problems: &[FileProblem], summary: &mut BackupSummary) {
+    for problem in problems.iter().filter(|problem| problem.by == ProblemSource::Phone) {
+        summary.file_errors += 1;
+        if summary.file_errors <= NAMED as u64 {
+            let message = format!("{}: {}", problem.device_path, problem.text);
+            summary.notes.push(Note::new("file-not-sent", message));
+        }
+    }
+}
+
+/// Says what stands behind the device's answer: our own failure, or the room that it wanted.
+fn explain(prepared: &Prepared, error: BackupError) -> JobError {
+    let mut state = prepared.tree.state();
+    let ours = matches!(error, BackupError::Host { .. } | BackupError::Device(_));
+    let mut error = JobError::from(error);
+    if ours && let Some(failure) = state.take_failure() {
+        return failure;
+    }
+    if let (Cause::NotEnoughSpace, Some(demand)) = (error.cause, state.demand()) {
+        // The device asks for 2 GiB more than it needs.
+        let need = demand.more.saturating_add(demand.offered).saturating_sub(2 << 30);
+        error.message = format!(
+            "the device wants {} MB and the disks offer {} MB",
+            need / 1_000_000,
+            demand.offered / 1_000_000
+        );
+    }
+    error
+}
+
+/// Keeps what arrived for the next run, except where it is what the device rejects.
+async fn keep(ctx: &Context, prepared: Prepared, error: &JobError, summary: &mut BackupSummary) {
+    let rejected = error.cause == Cause::BackupRejected;
+    let settled = blocking(move || {
+        let mut state = prepared.tree.state();
+        if rejected {
+            state.area().clear().map_err(|error| {
+                JobError::of(Cause::Disk, "cannot clear the working area", &error)
+            })?;
+            return Ok((0, 0));
+        }
+        let settled = state.settle();
+        if let Err(trouble) = settled {
+            tracing::warn!(?trouble, "what arrived could not be made durable");
+        }
+        Ok(state.kept())
+    })
+    .await;
+    match settled {
+        Ok((files, bytes)) => (summary.files_kept, summary.bytes_kept) = (files, bytes),
+        Err(error) => ctx.events.tell(Event::Note(Note::new("not-kept", error.message))),
+    }
+}
+
+/// Verifies, writes the snapshot, clears the working area.
+pub(super) async fn snapshot(
+    ctx: &Context,
+    prepared: Prepared,
+    summary: &mut BackupSummary,
+) -> Result<(), JobError> {
+    let mut info = prepared.info.clone();
+    let now = std::time::SystemTime::from(ctx.host.now());
+    info.insert("Last Backup Date".into(), plist::Value::Date(now.into()));
+    write_info(&prepared.tree, &prepared.udid, &info).await.at(Stage::Verify)?;
+    ctx.events.stage(Stage::Verify);
+    let (ctx, kind, file_errors) = (ctx.clone(), summary.kind, summary.file_errors);
+    let (stored, report) = blocking(move || store(&ctx, &prepared, kind, file_errors)).await?;
+    summary.snapshot = Some(stored.snapshot.to_string());
+    summary.bytes_added = stored.stats.bytes_added;
+    summary.files_total = stored.about.files;
+    summary.bytes_total = stored.about.bytes;
+    summary.files_sealed = if stored.about.encrypted { 0 } else { stored.about.sealed };
+    summary.encrypted = stored.about.encrypted;
+    if let Some(name) = stored.about.device_name {
+        summary.device_name = name;
+    }
+    judge(&report, summary);
+    Ok(())
+}
+
+fn store(
+    ctx: &Context,
+    prepared: &Prepared,
+    kind: Kind,
+    file_errors: u64,
+) -> Result<(Stored, Report), JobError> {
+    let mut state = prepared.tree.state();
+    let result = verify_and_store(ctx, prepared, &state, kind, file_errors);
+    match result {
+        Ok(done) => {
+            // The snapshot stands: what is left in the working area is only waste from here on.
+            if let Err(error) = state.area().clear() {
+                tracing::warn!(%error, "the working area could not be cleared");
+            }
+            Ok(done)
+        }
+        Err(error) => {
+            if let Err(trouble) = state.settle() {
+                tracing::warn!(?trouble, "what arrived could not be made durable");
+            }
+            Err(error)
+        }
+    }
+}
+
+fn verify_and_store(
+    ctx: &Context,
+    prepared: &Prepared,
+    state: &Overlay,
+    kind: Kind,
+    file_errors: u64,
+) -> Result<(Stored, Report), JobError> {
+    let verified = verify::verify(state, &prepared.udid).at(Stage::Verify)?;
+    tell_damage(ctx, &verified);
+    ctx.events.stage(Stage::Snapshot);
+    let kind = match kind {
+        Kind::Full => "full",
+        Kind::Incremental => "incremental",
+    };
+    let run = Run { udid: &prepared.udid, kind, file_errors, now: ctx.host.now() };
+    let stored = store::store(state, &prepared.writer, &verified, &run).at(Stage::Snapshot)?;
+    Ok((stored, verified.report))
+}
+
+fn tell_damage(ctx: &Context, verified: &Verified) {
+    for finding in damage(&verified.report) {
+        ctx.events.tell(Event::FileError {
+            path: name(&finding.domain, &finding.relative_path),
+            message: say(&finding.problem),
+        });
+    }
+}
+
+fn damage(report: &Report) -> impl Iterator<Item = &lifeboat_mobilesync::verify::Finding> {
+    report.findings.iter().filter(|finding| finding.problem.weight() == Weight::Damage)
+}
+
+/// Says what is wrong with a file.
+pub(crate) fn say(problem: &Problem) -> String {
+    match problem {
+        Problem::Missing => "it did not arrive".to_owned(),
+        Problem::Size { expected, found } => format!("it has {found} bytes instead of {expected}"),
+        Problem::Digest => "it is not what the device says that it sent".to_owned(),
+        Problem::Unreadable(why) => format!("it cannot be read ({why})"),
+        other => format!("it does not fit the manifest ({other:?})"),
+    }
+}
+
+/// Decides whether the run is done or incomplete.
+fn judge(report: &Report, summary: &mut BackupSummary) {
+    let damaged = report.damages();
+    for finding in damage(report).take(NAMED) {
+        let message =
+            format!("{}: {}", name(&finding.domain, &finding.relative_path), say(&finding.problem));
+        summary.notes.push(Note::new("file-not-whole", message));
+    }
+    if summary.files_sealed > 0 {
+        let message = format!(
+            "{} files lie under their id, for their names cannot be paths",
+            summary.files_sealed
+        );
+        summary.notes.push(Note::new("sealed", message));
+    }
+    let missing = summary.file_errors.max(damaged);
+    if missing == 0 {
+        summary.outcome = Outcome::Done;
+        return;
+    }
+    summary.outcome = Outcome::Incomplete;
+    summary.file_errors = missing;
+    summary.cause = Some(Cause::FilesMissing);
+    summary.message =
+        Some(format!("{missing} files did not arrive whole; everything else is in the snapshot"));
+    summary.next_step = Some(Cause::FilesMissing.next_step().to_owned());
+}
+
+impl From<Trouble> for JobError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Io(error) => Self::of(Cause::Disk, "the working area", &error),
+            Trouble::NoSpace => Self::new(Cause::RepositoryFull, "the repository's disk is full"),
+            other => Self::new(Cause::Internal, format!("the working tree refused ({other:?})")),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The stage *prepare*: takes the working area, opens the repository, presents the last snapshot.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use lifeboat_device::info_plist;
+use lifeboat_device::link::Link;
+use lifeboat_repo::{Repository, Snapshot, Tag, Writer, WriterOptions};
+
+use super::BackupPlan;
+use crate::error::{Cause, JobError};
+use crate::event::Note;
+use crate::job::{Context, Places, blocking};
+use crate::working_tree::area::Area;
+use crate::working_tree::overlay::{Settings, Trouble};
+use crate::working_tree::{Opened, WorkingTree};
+
+/// Bytes received after which the packs are made durable: about what a killed process costs a disk in copies.
+const CHECKPOINT: u64 = 256 << 20;
+/// Bytes of the disks that are not offered to the device: manifests and indexes want room too.
+const RESERVE: u64 = 64 << 20;
+/// With less room than this the working area gets no copies of what goes into packs.
+const AREA_MINIMUM: u64 = 1 << 30;
+
+/// What a transfer needs.
+pub(super) struct Prepared {
+    pub(super) tree: WorkingTree,
+    pub(super) writer: Arc<Writer>,
+    pub(super) opened: Opened,
+    pub(super) udid: String,
+    pub(super) device_name: String,
+    pub(super) info: plist::Dictionary,
+    pub(super) will_encrypt: bool,
+    pub(super) made_repository: bool,
+    pub(super) has_base: bool,
+    pub(super) notes: Vec<Note>,
+}
+
+/// What was opened on this machine.
+struct Local {
+    tree: WorkingTree,
+    writer: Arc<Writer>,
+    opened: Opened,
+    made_repository: bool,
+    has_base: bool,
+}
+
+/// Prepares.
+pub(super) async fn prepare(
+    ctx: &Context,
+    plan: &BackupPlan,
+    link: &Link,
+) -> Result<Prepared, JobError> {
+    let udid = link.device().udid.clone();
+    let opening = {
+        let (ctx, places, udid, full) = (ctx.clone(), plan.places.clone(), udid.clone(), plan.full);
+        blocking(move || open(&ctx, &places, &udid, full))
+    };
+    // The device tells of its apps while the repository is opened.
+    let (local, told) = tokio::join!(opening, ask(ctx, link));
+    let (Local { tree, writer, opened, made_repository, has_base }, (info, will_encrypt)) =
+        (local?, told?);
+    let mut notes = Vec::new();
+    for missing in info.missing {
+        notes.push(Note::new("info-incomplete", format!("the device did not tell {missing}")));
+    }
+    if opened.discarded {
+        let message = "what an earlier run had kept rests on another snapshot and is not used";
+        notes.push(Note::new("kept-not-used", message));
+    }
+    let device_name = info
+        .keys
+        .get("Device Name")
+        .and_then(plist::Value::as_string)
+        .unwrap_or_default()
+        .to_owned();
+    write_info(&tree, &udid, &info.keys).await?;
+    Ok(Prepared {
+        tree,
+        writer,
+        opened,
+        udid,
+        device_name,
+        info: info.keys,
+        will_encrypt,
+        made_repository,
+        has_base,
+        notes,
+    })
+}
+
+async fn ask(ctx: &Context, link: &Link) -> Result<(info_plist::InfoPlist, bool), JobError> {
+    let mut session = link.session().await?;
+    let encrypted = session.value(Some("com.apple.mobile.backup"), Some("WillEncrypt")).await?;
+    session.close().await;
+    let will_encrypt = encrypted.and_then(|value| value.as_boolean()).unwrap_or(false);
+    Ok((info_plist::collect(link, ctx.host.now()).await?, will_encrypt))
+}
+
+fn open(ctx: &Context, places: &Places, udid: &str, full: bool) -> Result<Local, JobError> {
+    let area = Area::take(&places.working_area, udid)?;
+    let opened = places.open_or_make(&*ctx.host)?;
+    let (repository, made_repository) = (opened.repository, opened.made);
+    let newest = newest(&repository, udid)?;
+    let host = ctx.host.clone();
+    let options =
+        WriterOptions { workers: workers(), ..WriterOptions::new(Arc::new(move || host.now())) };
+    let writer = Arc::new(repository.writer(&options)?);
+    let settings = Settings {
+        host: ctx.host.clone(),
+        writer: Some(writer.clone()),
+        repository: Some(repository),
+        repository_place: places.repository.clone(),
+        checkpoint: CHECKPOINT,
+        reserve: RESERVE,
+        area_minimum: AREA_MINIMUM,
+    };
+    let (tree, opened) = WorkingTree::open(area, settings, udid, newest, full)?;
+    let has_base = tree.state().base().is_some();
+    Ok(Local { tree, writer, opened, made_repository, has_base })
+}
+
+fn workers() -> NonZeroUsize {
+    std::thread::available_parallelism()
+        .unwrap_or(NonZeroUsize::MIN)
+        .min(NonZeroUsize::MIN.saturating_add(3))
+}
+
+fn newest(repository: &Repository, udid: &str) -> Result<Option<Snapshot>, JobError> {
+    let snapshots = repository.snapshots()?;
+    Ok(snapshots.into_iter().rfind(|snapshot| snapshot.udid == udid && snapshot.is(Tag::Complete)))
+}
+
+/// Writes Info.plist, the host's own file.
+pub(super) async fn write_info(
+    tree: &WorkingTree,
+    udid: &str,
+    keys: &plist::Dictionary,
+) -> Result<(), JobError> {
+    let bytes = lifeboat_mobilesync::InfoPlist::new(keys.clone()).encode();
+    let (tree, path) = (tree.clone(), format!("{udid}/Info.plist"));
+    blocking(move || {
+        let mut state = tree.state();
+        state.write_own(&path, &bytes).map_err(|trouble| {
+            let failure = state.take_failure();
+            failure.unwrap_or_else(|| own_file(trouble))
+        })
+    })
+    .await
+}
+
+fn own_file(trouble: Trouble) -> JobError {
+    match trouble {
+        Trouble::Io(error) => JobError::of(Cause::Disk, "Info.plist cannot be written", &error),
+        other => {
+            JobError::new(Cause::Internal, format!("Info.plist cannot be written ({other:?})"))
+        }
+    }
+}

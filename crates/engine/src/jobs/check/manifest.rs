@@ -1,0 +1,164 @@
+//! A snapshot's manifest against the snapshot's files: each row has its payload, with the right size and (reading all) digest.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Read};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use lifeboat_mobilesync::verify::{Options, Payloads, Report, Verifier, Weight};
+use lifeboat_mobilesync::{FileId, ManifestDb};
+use lifeboat_repo::{Content, Repository, Snapshot};
+
+use super::{CheckSummary, found};
+use crate::error::{Cause, JobError};
+use crate::job::{Context, Places};
+use crate::jobs::backup::finish::say;
+use crate::layout::{CONTROL, name};
+use crate::view;
+use crate::working_tree::area::private_folder;
+use crate::working_tree::base;
+
+struct Stored<'a> {
+    repository: &'a Repository,
+    contents: HashMap<FileId, Content>,
+}
+
+impl Payloads for Stored<'_> {
+    fn size(&self, id: &FileId) -> io::Result<Option<u64>> {
+        Ok(self.contents.get(id).map(|content| content.size))
+    }
+
+    fn open(&self, id: &FileId) -> io::Result<Box<dyn Read + '_>> {
+        let content = self.contents.get(id).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(self.repository.reader(content).map_err(io::Error::other)?))
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(FileId, u64)) -> io::Result<()> {
+        let mut ids: Vec<_> =
+            self.contents.iter().map(|(id, content)| (*id, content.size)).collect();
+        ids.sort_unstable();
+        for (id, size) in ids {
+            visit(id, size);
+        }
+        Ok(())
+    }
+}
+
+/// Checks one snapshot.
+pub(super) fn check(
+    ctx: &Context,
+    repository: &Repository,
+    snapshot: &Snapshot,
+    places: &Places,
+    digests: bool,
+    summary: &mut CheckSummary,
+) -> Result<(), JobError> {
+    let mut contents = HashMap::new();
+    let mut own = HashMap::new();
+    let read = base::for_each_file(repository, snapshot, |path, content, _| {
+        if CONTROL.contains(&path.as_str()) {
+            own.insert(path, content);
+        } else if let Some(id) = path.rsplit('/').next().and_then(|id| id.parse().ok()) {
+            contents.insert(id, content);
+        }
+        Ok(())
+    });
+    let object = Some(snapshot.id.to_string());
+    if let Err(error) = read {
+        found(ctx, summary, "snapshot-unreadable", error.message, object);
+        return Ok(());
+    }
+    summary.files += contents.len() as u64;
+    for name in CONTROL.iter().filter(|name| !own.contains_key(**name)) {
+        found(
+            ctx,
+            summary,
+            "snapshot-incomplete",
+            format!("the snapshot has no {name}"),
+            object.clone(),
+        );
+    }
+    let about = view::about(repository, snapshot)?;
+    let (Some(manifest), false) =
+        (own.get("Manifest.db"), about.as_ref().is_some_and(|about| about.encrypted))
+    else {
+        return Ok(());
+    };
+    let known: HashSet<String> =
+        about.map(|about| about.known_damage.into_iter().collect()).unwrap_or_default();
+    let scratch = Scratch::new(&places.cache).map_err(|error| disk(&error))?;
+    let report = scratch
+        .copy(repository, manifest)
+        .and_then(|database| verify(&Stored { repository, contents }, &database, digests));
+    let report = match report {
+        Ok(report) => report,
+        Err(error) => {
+            found(ctx, summary, "manifest-unreadable", error.message, object);
+            return Ok(());
+        }
+    };
+    for finding in
+        report.findings.iter().filter(|finding| finding.problem.weight() == Weight::Damage)
+    {
+        // What did not arrive when the backup was made was told then.
+        if !known.contains(&finding.file_id.to_string()) {
+            let message = format!(
+                "{}: {}",
+                name(&finding.domain, &finding.relative_path),
+                say(&finding.problem)
+            );
+            found(ctx, summary, "file-damaged", message, object.clone());
+        }
+    }
+    Ok(())
+}
+
+fn verify(stored: &Stored<'_>, database: &Utf8Path, digests: bool) -> Result<Report, JobError> {
+    let unreadable =
+        |error| JobError::of(Cause::RepositoryDamaged, "Manifest.db cannot be read", &error);
+    let db = ManifestDb::open(database).map_err(unreadable)?;
+    let mut verifier = Verifier::new(stored, Options { encrypted: false, digests });
+    let mut broken = None;
+    db.for_each(|row| {
+        if broken.is_none() {
+            broken = verifier.row(&row).err();
+        }
+    })
+    .map_err(unreadable)?;
+    match broken {
+        Some(error) => Err(disk(&error)),
+        None => verifier.finish().map_err(|error| disk(&error)),
+    }
+}
+
+fn disk(error: &io::Error) -> JobError {
+    JobError::of(Cause::Disk, "the check's copy of the manifest", error)
+}
+
+/// A folder in the cache that goes with the check.
+struct Scratch(Utf8PathBuf);
+
+impl Scratch {
+    fn new(cache: &Utf8Path) -> io::Result<Self> {
+        let folder = cache.join(format!("check-{}", uuid::Uuid::new_v4().simple()));
+        private_folder(&folder)?;
+        Ok(Self(folder))
+    }
+
+    fn copy(&self, repository: &Repository, content: &Content) -> Result<Utf8PathBuf, JobError> {
+        let path = self.0.join("Manifest.db");
+        let mut reader = repository.reader(content)?;
+        let mut file = fs_err::File::create(&path).map_err(|error| disk(&error))?;
+        io::copy(&mut reader, &mut file).map_err(|error| {
+            JobError::of(Cause::RepositoryDamaged, "Manifest.db cannot be read", &error)
+        })?;
+        Ok(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs_err::remove_dir_all(&self.0) {
+            tracing::debug!(%error, "a folder of the check stays in the cache");
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The jobs against a simulated iPhone over real sockets.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use lifeboat_engine::jobs::backup::Kind;
+use lifeboat_engine::jobs::export::{self, ExportPlan, Form};
+use lifeboat_engine::jobs::snapshots::{self, FileKind, Look};
+use lifeboat_engine::jobs::{check, devices, pair, status};
+use lifeboat_engine::{Cause, Event, ExitClass, Outcome};
+
+use crate::support::{Bench, sha256, tree};
+
+/// Exports the newest snapshot.
+async fn export_to(
+    bench: &Bench,
+    target: &Utf8Path,
+    snapshot: &str,
+    form: Form,
+) -> export::ExportSummary {
+    let plan = ExportPlan {
+        places: bench.places(),
+        snapshot: snapshot.to_owned(),
+        udid: None,
+        target: target.to_owned(),
+        form,
+    };
+    export::run(&bench.context(), plan).await.unwrap()
+}
+
+/// Says that the files of a snapshot are what the phone has.
+async fn assert_oracle(bench: &Bench, name: &str, snapshot: &str) {
+    let target = bench.root.join(name);
+    let exported = export_to(bench, &target, snapshot, Form::Files).await;
+    assert_eq!(exported.outcome, Outcome::Done);
+    let mut have = tree(&target);
+    for renamed in &exported.renamed {
+        let digest = have.remove(&renamed.to).unwrap();
+        have.insert(renamed.from.clone(), digest);
+    }
+    assert_eq!(have, bench.oracle().await, "{name}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_backups_and_all_that_can_be_done_with_them() {
+    let bench = Bench::new("").await;
+    let found = devices::run(&bench.context(), &bench.mux).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].trust, devices::Trust::NotTrusted);
+    assert_eq!(bench.backup().await.unwrap_err().cause, Cause::NotTrusted);
+    bench.pair().await;
+    let found = devices::run(&bench.context(), &bench.mux).await.unwrap();
+    assert_eq!((found[0].trust, found[0].backup_encrypted), (devices::Trust::Trusted, Some(false)));
+
+    let first = bench.backup().await.unwrap();
+    assert_eq!((first.outcome, first.kind, first.resumed), (Outcome::Done, Kind::Full, false));
+    let sent = bench.traffic();
+    assert_eq!((first.files_received, first.bytes_received), (sent.files_sent, sent.bytes_sent));
+    assert_eq!((first.files_total, first.files_kept), (first.files_received, 0));
+    assert_eq!(first.recovery_sheet.as_deref(), Some("not yet shown"));
+    assert!(first.notes.is_empty(), "{:?}", first.notes);
+    let before = first.snapshot.clone().unwrap();
+    assert_oracle(&bench, "files-1", &before).await;
+    let apple_first =
+        tree(&export_to(&bench, &bench.root.join("finder-1"), "latest", Form::Finder).await.folder);
+
+    bench.live(1).await;
+    let second = bench.backup().await.unwrap();
+    assert_eq!((second.outcome, second.kind), (Outcome::Done, Kind::Incremental));
+    let sent = bench.traffic();
+    assert_eq!(sent.kind.as_deref(), Some("incremental"));
+    assert_eq!((second.files_received, second.bytes_received), (sent.files_sent, sent.bytes_sent));
+    assert!(second.files_received > 0 && second.files_received < second.files_total / 2);
+    assert_eq!(second.recovery_sheet, None);
+    assert_oracle(&bench, "files-2", "latest").await;
+
+    // The first snapshot is what it was.
+    let again = tree(
+        &export_to(&bench, &bench.root.join("finder-1-again"), &before, Form::Finder).await.folder,
+    );
+    assert_eq!(again, apple_first);
+    looks(&bench, &before).await;
+    checks(&bench).await;
+}
+
+async fn looks(bench: &Bench, before: &str) {
+    let ctx = bench.context();
+    let listed = snapshots::list(&ctx, bench.places(), None).await.unwrap();
+    assert_eq!(listed.len(), 2);
+    assert!(
+        listed
+            .iter()
+            .all(|info| info.tag == "complete" && info.ios.is_some() && info.files.is_some())
+    );
+    let look = || Look::Snapshot { places: bench.places(), snapshot: "latest".into(), udid: None };
+    let details = snapshots::show(&ctx, look()).await.unwrap();
+    assert_eq!(
+        details.domains.iter().map(|domain| domain.files).sum::<u64>() + details.sealed,
+        details.info.files.unwrap()
+    );
+    let folder = bench.root.join("finder-2");
+    export_to(bench, &folder, "latest", Form::Finder).await;
+    let beside = Look::Folder(folder);
+    let names = |listed: Vec<snapshots::Listed>| {
+        listed
+            .into_iter()
+            .map(|entry| (entry.path, entry.kind, entry.size, entry.target))
+            .collect::<Vec<_>>()
+    };
+    let mut inside = names(snapshots::ls(&ctx, look(), "", true).await.unwrap());
+    inside.retain(|(path, ..)| !path.starts_with("sealed"));
+    inside.sort();
+    let mut outside = names(snapshots::ls(&ctx, beside.clone(), "", true).await.unwrap());
+    outside.sort();
+    assert_eq!(inside, outside);
+    let sms = "HomeDomain/Library/SMS/sms.db";
+    let from_snapshot = bench.cat(look(), sms).await;
+    assert!(from_snapshot.starts_with(b"SQLite format 3\0"));
+    assert_eq!(from_snapshot, bench.cat(beside.clone(), sms).await);
+    assert_eq!(
+        bench.cat(look(), "backup/Manifest.db").await,
+        bench.cat(beside, "backup/Manifest.db").await
+    );
+    let found = snapshots::find(&ctx, bench.places(), None, None, "*/sms.db").await.unwrap();
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|found| found.entry.kind == FileKind::File));
+    let difference = snapshots::diff(&ctx, bench.places(), None, before, "latest").await.unwrap();
+    assert!(difference.changed.iter().any(|changed| changed.path == sms));
+    let same = snapshots::diff(&ctx, bench.places(), None, before, before).await.unwrap();
+    assert!(same.added.is_empty() && same.removed.is_empty() && same.changed.is_empty());
+    let missing = snapshots::ls(&ctx, look(), "HomeDomain/no/such", false).await.unwrap_err();
+    assert_eq!(missing.cause, Cause::NoSuchPath);
+}
+
+async fn checks(bench: &Bench) {
+    let ctx = bench.context();
+    let summary = check::run(&ctx, bench.places(), true).await.unwrap();
+    assert_eq!((summary.outcome, summary.snapshots), (Outcome::Done, 2), "{:?}", summary.findings);
+    assert!(summary.files > 0 && summary.bytes_read > 0);
+    let states = status::run(&ctx, bench.places(), None, None).await.unwrap();
+    assert_eq!(states.len(), 1);
+    assert_eq!((states[0].snapshots, states[0].stale, states[0].broken_run), (2, false, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_breaks_goes_on_where_it_stopped() {
+    let bench = Bench::new("").await;
+    bench.pair().await;
+    for after in [8, 200, 517, 519, 521, 524, 530] {
+        bench.fault("drop", &[("after", &after.to_string())]);
+        let result = bench.backup().await;
+        bench.clear_faults();
+        let Err(error) = result else { continue };
+        assert_eq!(error.exit(), ExitClass::ConnectionLost, "after {after}: {error:?}");
+        assert!(error.summary.unwrap().snapshot.is_none());
+    }
+    let whole = bench.backup().await.unwrap();
+    assert_eq!((whole.outcome, whole.resumed), (Outcome::Done, true));
+    assert_eq!(whole.bytes_sent_again, bench.traffic().bytes_sent_again);
+    assert_eq!(whole.bytes_sent_again, 0, "nothing comes twice");
+    assert_oracle(&bench, "files", "latest").await;
+    let summary = check::run(&bench.context(), bench.places(), false).await.unwrap();
+    assert_eq!(summary.outcome, Outcome::Done, "{:?}", summary.findings);
+    // The snapshot of a broken run never was: there is one.
+    assert_eq!(snapshots::list(&bench.context(), bench.places(), None).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_read_is_named_and_the_rest_is_there() {
+    let bench = Bench::new("").await;
+    bench.pair().await;
+    bench.fault("read-error", &[("file", "sms.db")]);
+    let summary = bench.backup().await.unwrap();
+    assert_eq!((summary.outcome, summary.cause), (Outcome::Incomplete, Some(Cause::FilesMissing)));
+    assert!(summary.file_errors >= 1);
+    let told = bench.events();
+    assert!(
+        told.iter()
+            .any(|event| matches!(event, Event::FileError { path, .. } if path.contains("sms.db")))
+    );
+    // What is known to be missing is no new finding of every check.
+    let check = check::run(&bench.context(), bench.places(), true).await.unwrap();
+    assert_eq!(check.outcome, Outcome::Done, "{:?}", check.findings);
+    bench.clear_faults();
+    let summary = bench.backup().await.unwrap();
+    assert_eq!(summary.outcome, Outcome::Done, "{summary:?}");
+    assert_oracle(&bench, "files", "latest").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_has_its_cause() {
+    let cases = [
+        ("locked", "", Cause::DeviceLocked, ExitClass::Postponed),
+        ("before-first-unlock", "", Cause::NotUnlockedSinceStart, ExitClass::Postponed),
+        ("invalid-host", "", Cause::PairingStale, ExitClass::DeviceNotTrusted),
+        ("path-traversal", "", Cause::HostileData, ExitClass::Failed),
+        ("absolute-path", "", Cause::HostileData, ExitClass::Failed),
+        ("plist-bomb", "", Cause::HostileData, ExitClass::Failed),
+        ("huge-frame", "", Cause::HostileData, ExitClass::Failed),
+        ("truncated-upload", "", Cause::ConnectionLost, ExitClass::ConnectionLost),
+        ("error", "code=208", Cause::PasscodeNotEntered, ExitClass::PasscodeNotEntered),
+        ("error", "code=205", Cause::BackupRejected, ExitClass::Failed),
+        ("space-demand", "bytes=900000000000000", Cause::NotEnoughSpace, ExitClass::NoSpace),
+    ];
+    let bench = Bench::new("").await;
+    bench.pair().await;
+    let whole = bench.backup().await.unwrap();
+    for (fault, values, cause, exit) in cases {
+        bench.live(1).await;
+        bench.fault(fault, &values.split_once('=').into_iter().collect::<Vec<_>>());
+        let error = bench.backup().await.expect_err(fault);
+        bench.clear_faults();
+        bench.unlock();
+        assert_eq!((error.cause, error.exit()), (cause, exit), "{fault}: {error:?}");
+        let summary = error.summary.unwrap();
+        assert_eq!(summary.cause, Some(cause));
+        assert!(summary.snapshot.is_none() && summary.outcome != Outcome::Done);
+        if cause == Cause::PairingStale {
+            bench.pair().await;
+        }
+    }
+    let last = bench.backup().await.unwrap();
+    assert_eq!(last.outcome, Outcome::Done);
+    assert_oracle(&bench, "files", "latest").await;
+    let listed = snapshots::list(&bench.context(), bench.places(), None).await.unwrap();
+    assert_eq!(listed.len(), 2);
+    assert_eq!(listed[0].id, whole.snapshot.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_starts_over_and_leaves_what_is_there() {
+    let bench = Bench::new("").await;
+    bench.pair().await;
+    let first = bench.backup().await.unwrap();
+    let full = bench.backup_with(|plan| plan.full = true).await.unwrap();
+    assert_eq!((full.outcome, full.kind), (Outcome::Done, Kind::Full));
+    assert_eq!(full.files_received, first.files_received);
+    assert!(
+        full.bytes_added < first.bytes_added / 4,
+        "{} after {}",
+        full.bytes_added,
+        first.bytes_added
+    );
+    assert_eq!(snapshots::list(&bench.context(), bench.places(), None).await.unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_a_run_keeps_what_came() {
+    let bench = Bench::new("throttle = 400000").await;
+    bench.pair().await;
+    let (ctx, heard) = bench.context_that_cancels(
+        |event| matches!(event, Event::Progress(progress) if progress.files >= 20),
+    );
+    let error = bench.backup_in(&ctx, |_| {}).await.unwrap_err();
+    drop(heard);
+    assert_eq!(error.exit(), ExitClass::Interrupted, "{error:?}");
+    let kept = error.summary.unwrap();
+    assert_eq!(kept.outcome, Outcome::Interrupted);
+    assert!(kept.files_kept >= 20 && kept.bytes_kept > 0);
+    let states = bench.places().working_area;
+    assert!(states.join(&kept.udid).join("journal").exists());
+    let whole = bench.backup().await.unwrap();
+    assert!(whole.resumed);
+    assert_eq!(whole.bytes_sent_again, 0);
+    assert_oracle(&bench, "files", "latest").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_mux_or_a_device_it_says_so() {
+    let mut bench = Bench::new("").await;
+    let named =
+        bench.backup_with(|plan| plan.udid = Some("00008110-00000000DEADBEEF".into())).await;
+    assert_eq!(named.unwrap_err().exit(), ExitClass::DeviceNotFound);
+    bench.unplug();
+    assert_eq!(bench.backup().await.unwrap_err().cause, Cause::NoDevice);
+    let none = pair::run(&bench.context(), &bench.mux, None, std::time::Duration::ZERO).await;
+    assert_eq!(none.unwrap_err().cause, Cause::NoDevice);
+    bench.mux = lifeboat_engine::Mux::Unix(bench.root.join("nobody.sock"));
+    let error = bench.backup().await.unwrap_err();
+    assert_eq!((error.cause, error.exit()), (Cause::MuxUnreachable, ExitClass::DeviceNotFound));
+}
+
+#[test]
+fn the_helpers_agree_about_digests() {
+    let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_eq!(sha256(b""), empty);
+    assert_eq!(BTreeMap::<String, String>::new(), tree(Utf8Path::new("/nonexistent")));
+}
