@@ -1,3 +1,128 @@
 //! The one binary, `lifeboat`.
+//!
+//! In reading order: `args` (the command line), `settings` (flags, environment, file), `app` (what every command gets),
+//! `commands` (one file each), `ui` (all that is printed), `exit` (how the program ends).
+//!
+//! What a command does is in the crates below; here it is parsed, called and told.
 
-fn main() {}
+mod app;
+mod args;
+mod commands;
+#[cfg(test)]
+mod docs;
+mod exit;
+mod settings;
+mod ui;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::args::{Cli, Global};
+use crate::exit::Exit;
+use crate::settings::{Environment, Flags};
+use crate::ui::Ui;
+use crate::ui::error::Failure;
+
+fn main() -> ExitCode {
+    let environment = Environment::read();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help may go into a pipe that nobody reads to its end.
+            let _printed = error.print();
+            return u8::try_from(error.exit_code()).map_or(ExitCode::from(2), ExitCode::from);
+        }
+    };
+    let ui = Ui::new(cli.global.json, cli.global.quiet, cli.global.no_color);
+    start_log(&cli.global, &environment);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            Failure::of(Exit::Failed, "internal", &error).tell(ui);
+            return exit::code(Exit::Failed);
+        }
+    };
+    let exit = runtime.block_on(run(cli, ui, environment));
+    // A thread that still waits for a disk or a terminal must not keep the program alive.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    exit::code(exit)
+}
+
+async fn run(cli: Cli, ui: Ui, environment: Environment) -> Exit {
+    let flags = Flags {
+        repository: cli.global.repo.clone(),
+        udid: cli.global.udid.clone(),
+        config: cli.global.config.clone(),
+    };
+    let app = App::new(ui, flags, environment);
+    let mut watchers = tokio::task::JoinSet::new();
+    watchers.spawn(watch_signals(app.cancel.clone(), ui));
+    let ended = commands::run(&app, cli.command).await;
+    watchers.abort_all();
+    match ended {
+        Ok(exit) => exit,
+        Err(failure) => {
+            if failure.exit != Exit::Done {
+                failure.tell(ui);
+            }
+            failure.exit
+        }
+    }
+}
+
+/// The first signal asks the job to stop at the next clean place; the second stops at once.
+#[expect(clippy::exit, reason = "the second Ctrl-C does not wait for anything")]
+async fn watch_signals(cancel: CancellationToken, ui: Ui) {
+    signal().await;
+    cancel.cancel();
+    ui.say("stopping at the next clean place; once more stops at once");
+    signal().await;
+    std::process::exit(i32::from(Exit::Interrupted.code()));
+}
+
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The log goes to standard error; without `-v` or `LIFEBOAT_LOG` there is none.
+fn start_log(global: &Global, environment: &Environment) {
+    use tracing_subscriber::EnvFilter;
+    let level = match global.verbose {
+        0 => None,
+        1 => Some(
+            "lifeboat=info,lifeboat_engine=info,lifeboat_device=info,lifeboat_repo=info,lifeboat_sim=info,warn",
+        ),
+        2 => Some(
+            "lifeboat=debug,lifeboat_engine=debug,lifeboat_device=debug,lifeboat_repo=debug,lifeboat_sim=debug,info",
+        ),
+        _ => Some("trace"),
+    };
+    let Some(filter) = level.or_else(|| environment.get("LIFEBOAT_LOG")) else { return };
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(!global.no_color && environment.get("NO_COLOR").is_none())
+        .init();
+}

@@ -1,0 +1,163 @@
+//! What every command gets: how to talk, the settings, the machine, a way to be stopped.
+
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use lifeboat_engine::{Context, EventSink, JobError, Mux, Places};
+use lifeboat_host::{Host, Os, secret};
+use lifeboat_repo::Location;
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::Exit;
+use crate::settings::{Environment, Flags, Settings};
+use crate::ui::Ui;
+use crate::ui::error::Failure;
+use crate::ui::events;
+use crate::ui::progress::Progress;
+
+/// The name of the systemd credential that holds the repository's password.
+const CREDENTIAL: &str = "lifeboat-repo-password";
+
+/// What every command gets.
+pub(crate) struct App {
+    /// How to talk.
+    pub(crate) ui: Ui,
+    /// The machine.
+    pub(crate) host: Arc<dyn Host>,
+    /// Is set when a person or the system wants the program to stop.
+    pub(crate) cancel: CancellationToken,
+    flags: Flags,
+    environment: Environment,
+}
+
+impl App {
+    /// Puts together what every command gets.
+    pub(crate) fn new(ui: Ui, flags: Flags, environment: Environment) -> Self {
+        let user = environment
+            .get("USER")
+            .or_else(|| environment.get("USERNAME"))
+            .unwrap_or("user")
+            .to_owned();
+        Self {
+            ui,
+            host: Arc::new(Os::new(user)),
+            cancel: CancellationToken::new(),
+            flags,
+            environment,
+        }
+    }
+
+    /// Returns the settings; not every command needs them.
+    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
+        Settings::new(&self.flags, &self.environment).map_err(|error| {
+            Failure::of(Exit::Usage, "settings", &error)
+                .hint("`lifeboat --help` lists the flags; docs/cli.md lists the variables and the keys of the file")
+        })
+    }
+
+    /// Returns the device that the person means, where one is named.
+    pub(crate) fn udid(&self) -> Option<&str> {
+        self.flags.udid.as_deref()
+    }
+
+    /// Makes what a job gets, and what shows how far it is.
+    pub(crate) fn context(&self) -> (Context, Arc<Progress>) {
+        let progress = Arc::new(Progress::new(self.ui));
+        let sink = events::sink(self.ui, Arc::clone(&progress));
+        (self.context_with(sink), progress)
+    }
+
+    /// Makes what a job gets that tells nothing.
+    pub(crate) fn silent_context(&self) -> Context {
+        self.context_with(EventSink::silent())
+    }
+
+    /// Makes what a job gets, with a listener of the caller's.
+    pub(crate) fn context_with(&self, events: EventSink) -> Context {
+        Context { host: Arc::clone(&self.host), events, cancel: self.cancel.clone() }
+    }
+
+    /// Returns where the things of a job lie; asks for the password where nothing else can tell it.
+    pub(crate) fn places(&self, settings: &Settings) -> Result<Places, Failure> {
+        let repository = local(settings)?;
+        let password = self.password(settings, &repository)?;
+        Ok(Places {
+            repository,
+            password,
+            key_file: settings.key_file.clone(),
+            make_repository: settings.repository_is_default,
+            working_area: settings.working_area.clone(),
+            cache: settings.cache.clone(),
+        })
+    }
+
+    /// Returns the password that a file or a credential gives.
+    pub(crate) fn given_password(
+        &self,
+        settings: &Settings,
+    ) -> Result<Option<SecretString>, Failure> {
+        let credential = settings
+            .credentials
+            .as_ref()
+            .and_then(|folder| secret::systemd_credential(folder, CREDENTIAL));
+        let Some(path) = settings.password_file.clone().or(credential) else { return Ok(None) };
+        let file = secret::read_password_file(&path)
+            .map_err(|error| Failure::of(Exit::WrongPassword, "no-password", &error))?;
+        if file.readable_by_others {
+            self.ui.note(format!(
+                "other users can read the password file {path} (`chmod 600` prevents it)"
+            ));
+        }
+        Ok(Some(file.password))
+    }
+
+    fn password(
+        &self,
+        settings: &Settings,
+        repository: &Utf8Path,
+    ) -> Result<Option<SecretString>, Failure> {
+        if let Some(password) = self.given_password(settings)? {
+            return Ok(Some(password));
+        }
+        // With a key file, or with nothing to open, there is nothing to ask.
+        if settings.key_file.exists() || !repository.join("config").exists() || !self.ui.can_ask {
+            return Ok(None);
+        }
+        let password =
+            rpassword::prompt_password(format!("password of the repository {repository}: "))
+                .map_err(|error| Failure::of(Exit::WrongPassword, "no-password", &error))?;
+        Ok(Some(SecretString::from(password)))
+    }
+}
+
+/// Returns the repository's folder; storage that is not built yet is refused by name.
+pub(crate) fn local(settings: &Settings) -> Result<Utf8PathBuf, Failure> {
+    let place = settings.repository.parse::<Location>().map_err(|error| {
+        Failure::of(Exit::Usage, "usage", &error).hint("give the path of a folder")
+    })?;
+    let Location::Local(path) = place else {
+        return Err(Failure::usage(format!("a repository at `{place}` is not supported")));
+    };
+    camino::absolute_utf8(&path).map_err(|error| {
+        Failure::of(Exit::Usage, "usage", &error).context("the repository's path makes no sense")
+    })
+}
+
+/// Returns the engine's form of the place where devices are reached.
+pub(crate) fn mux(settings: &Settings) -> Mux {
+    match &settings.mux {
+        crate::settings::Mux::Tcp(address) => Mux::Tcp(*address),
+        crate::settings::Mux::Unix(path) => Mux::Unix(path.clone()),
+    }
+}
+
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Self {
+        let told = error.summary.is_some();
+        let mut failure = Self::new(error.exit(), error.cause.id(), error.message.clone())
+            .hint(error.next_step());
+        failure.told = told;
+        failure
+    }
+}

@@ -1,0 +1,115 @@
+//! The command line: global flags and the list of commands. Each command's own flags are in its file.
+
+use camino::Utf8PathBuf;
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::commands::{
+    backup, cat, check, completions, demo, devices, diff, export, find, ls, pair, repo, show, sim,
+    snapshots, status,
+};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lifeboat",
+    version,
+    about = "Backs up iPhones and iPads to storage that you own",
+    after_help = "Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done but incomplete · 5 postponed · 10 no repository\n\
+        11 repository locked · 12 wrong password · 13 no device · 14 not trusted · 15 passcode not entered\n\
+        16 no space · 17 connection lost · 130 interrupted\n\n\
+        No iPhone at hand? `lifeboat demo` tells the whole story on a simulated one.",
+    disable_help_subcommand = true,
+    propagate_version = false
+)]
+pub(crate) struct Cli {
+    /// Flags that every command takes.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Where the repository is [env: `LIFEBOAT_REPO`] [default: `$XDG_DATA_HOME/lifeboat/repository`]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) repo: Option<String>,
+    /// Which device, where there are several [env: `LIFEBOAT_UDID`]
+    #[arg(short, long, global = true, value_name = "UDID")]
+    pub(crate) udid: Option<String>,
+    /// Print one JSON object, or one event a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print results and failures only
+    #[arg(long, global = true)]
+    pub(crate) quiet: bool,
+    /// Log what happens; twice for more, three times for everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Read this configuration file [default: `$XDG_CONFIG_HOME/lifeboat/config.toml`]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<Utf8PathBuf>,
+    /// Print without colour (so does `NO_COLOR`)
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Tell the whole story on a simulated iPhone
+    Demo(demo::DemoArgs),
+    /// Serve simulated iPhones on a usbmuxd socket
+    Sim(sim::SimArgs),
+    /// List the devices that can be reached
+    Devices(devices::DevicesArgs),
+    /// Trust a device, or forget it
+    Pair(pair::PairArgs),
+    /// Back up a device
+    Backup(backup::BackupArgs),
+    /// List the snapshots
+    Snapshots(snapshots::SnapshotsArgs),
+    /// Show what a snapshot holds
+    Show(show::ShowArgs),
+    /// List files of a snapshot
+    Ls(ls::LsArgs),
+    /// Print a file of a snapshot
+    Cat(cat::CatArgs),
+    /// Find files in snapshots by their name
+    Find(find::FindArgs),
+    /// Compare two snapshots
+    Diff(diff::DiffArgs),
+    /// Tell when each device was last backed up
+    Status(status::StatusArgs),
+    /// Check that the repository and its backups are whole
+    Check(check::CheckArgs),
+    /// Hand a snapshot back: as Apple's own folder, or as plain files
+    Export(export::ExportArgs),
+    /// Work on the repository itself
+    Repo(repo::RepoArgs),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.starts_with("Examples:\n"), "{} has no examples", command.get_name());
+        }
+    }
+}

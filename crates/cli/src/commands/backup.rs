@@ -1,0 +1,275 @@
+//! `backup`: one device, or all that can be reached.
+
+use std::time::Duration;
+
+use clap::Args;
+use lifeboat_engine::jobs::backup::{self, BackupPlan, BackupSummary, Kind};
+use lifeboat_engine::jobs::devices::{self, Trust};
+use lifeboat_engine::jobs::status;
+use lifeboat_engine::{Cause, JobError, Outcome};
+use lifeboat_host::Command;
+
+use super::Ended;
+use super::repo::show_sheet;
+use super::snapshots::short;
+use crate::app::{App, mux};
+use crate::exit::{Exit, worse};
+use crate::settings::Settings;
+use crate::ui::text::{bytes, parse_duration, plain, seconds, things};
+use crate::ui::{GOOD, STRONG};
+
+/// Flags of `backup`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  lifeboat backup\n  lifeboat backup --wait 10m\n  lifeboat backup --json --quiet\n  \
+    lifeboat backup --all --if-older-than 20h --notify-command 'notify-send \"$LIFEBOAT_MESSAGE\"'"
+)]
+pub(crate) struct BackupArgs {
+    /// Let the device send everything again; snapshots made before stay as they are
+    #[arg(long)]
+    full: bool,
+    /// How long to wait for the device to be there, trusted and unlocked
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    wait: Option<Duration>,
+    /// Back up all devices that can be reached, one after the other
+    #[arg(long, conflicts_with = "udid")]
+    all: bool,
+    /// Leave out devices whose last complete backup is younger
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "all")]
+    if_older_than: Option<Duration>,
+    /// Run this in a shell after each device; `LIFEBOAT_OUTCOME`, `_UDID`, `_DEVICE`, `_CAUSE` and `_MESSAGE` tell what came of it
+    #[arg(long, value_name = "COMMAND", requires = "all")]
+    notify_command: Option<String>,
+}
+
+/// Backs up.
+pub(crate) async fn run(app: &App, args: BackupArgs) -> Ended {
+    let settings = app.settings()?;
+    if args.all {
+        return all(app, &settings, &args).await;
+    }
+    let summary = one(app, &settings, &args, settings.udid.clone()).await?;
+    told(app, &settings, &summary).await?;
+    Ok(exit(&summary))
+}
+
+async fn one(
+    app: &App,
+    settings: &Settings,
+    args: &BackupArgs,
+    udid: Option<String>,
+) -> Result<BackupSummary, crate::ui::error::Failure> {
+    let plan = plan(app, settings, args, udid)?;
+    let (ctx, progress) = app.context();
+    let summary = backup::run(&ctx, plan).await;
+    progress.finish();
+    Ok(summary?)
+}
+
+fn plan(
+    app: &App,
+    settings: &Settings,
+    args: &BackupArgs,
+    udid: Option<String>,
+) -> Result<BackupPlan, crate::ui::error::Failure> {
+    Ok(BackupPlan {
+        places: app.places(settings)?,
+        mux: mux(settings),
+        udid,
+        full: args.full,
+        wait: args.wait,
+    })
+}
+
+fn exit(summary: &BackupSummary) -> Exit {
+    match summary.outcome {
+        Outcome::Done => Exit::Done,
+        Outcome::Incomplete => Exit::Incomplete,
+        Outcome::Postponed => Exit::Postponed,
+        Outcome::Interrupted => Exit::Interrupted,
+        Outcome::Failed => summary.cause.map_or(Exit::Failed, Cause::exit),
+    }
+}
+
+/// Prints what came of a backup; with `--json` its event has told it already.
+async fn told(app: &App, settings: &Settings, summary: &BackupSummary) -> anyhow::Result<()> {
+    if app.ui.json {
+        return Ok(());
+    }
+    app.ui.text(words(summary))?;
+    if summary.recovery_sheet.is_some() {
+        if app.ui.stdout_is_terminal {
+            app.ui.line("")?;
+            show_sheet(app, settings).await?;
+        } else {
+            app.ui.note("the recovery sheet was not yet shown: `lifeboat repo sheet` prints it");
+        }
+    }
+    Ok(())
+}
+
+/// Returns what came of a backup, in words.
+pub(crate) fn words(summary: &BackupSummary) -> String {
+    use std::fmt::Write as _;
+    let kind = match summary.kind {
+        Kind::Full => "full",
+        Kind::Incremental => "incremental",
+    };
+    let mut out = String::new();
+    let head = match summary.outcome {
+        Outcome::Done => format!("{GOOD}backed up{GOOD:#}"),
+        _ => format!("{STRONG}backed up, but not all of it{STRONG:#}"),
+    };
+    let again = if summary.resumed { ", went on where the last run stopped" } else { "" };
+    let _ = writeln!(
+        out,
+        "{head} {}: {kind}, {}{again}",
+        plain(&summary.device_name),
+        seconds(summary.seconds)
+    );
+    let _ = writeln!(
+        out,
+        "  received  {}, {}",
+        things(summary.files_received, "file"),
+        bytes(summary.bytes_received)
+    );
+    let _ = writeln!(out, "  added     {} to the repository", bytes(summary.bytes_added));
+    if let Some(snapshot) = &summary.snapshot {
+        let _ = writeln!(
+            out,
+            "  snapshot  {} with {}, {}",
+            short(snapshot),
+            things(summary.files_total, "file"),
+            bytes(summary.bytes_total)
+        );
+    }
+    if summary.file_errors > 0 {
+        let _ = writeln!(
+            out,
+            "  missing   {} that the device could not send",
+            things(summary.file_errors, "file")
+        );
+    }
+    if let Some(message) = summary.message.as_ref().filter(|_| summary.outcome != Outcome::Done) {
+        let _ = writeln!(out, "  because   {}", plain(message));
+    }
+    if let Some(next) = summary.next_step.as_ref().filter(|_| summary.outcome != Outcome::Done) {
+        let _ = writeln!(out, "  next      {next}");
+    }
+    out
+}
+
+/// What one device of several came to.
+struct Ending<'a> {
+    udid: &'a str,
+    device: &'a str,
+    outcome: &'static str,
+    cause: &'a str,
+    message: String,
+}
+
+async fn all(app: &App, settings: &Settings, args: &BackupArgs) -> Ended {
+    let devices = devices::run(&app.silent_context(), &mux(settings)).await?;
+    if devices.is_empty() {
+        return Err(JobError::new(Cause::NoDevice, format!("no device at {}", settings.mux)).into());
+    }
+    let fresh = match args.if_older_than {
+        Some(age) => fresh(app, settings, age).await?,
+        None => Vec::new(),
+    };
+    let mut total = Exit::Done;
+    for device in devices {
+        if app.cancel.is_cancelled() {
+            return Ok(Exit::Interrupted);
+        }
+        let name = device.name.clone().unwrap_or_else(|| device.udid.clone());
+        if fresh.contains(&device.udid) {
+            app.ui.note(format!("{} was backed up lately", plain(&name)));
+            continue;
+        }
+        if device.trust == Trust::NotTrusted {
+            // Not ours to back up until somebody pairs it: a guest's phone on the charger is no failure.
+            app.ui.note(format!(
+                "{} does not trust this computer: `lifeboat pair -u {}`",
+                plain(&name),
+                device.udid
+            ));
+            continue;
+        }
+        let (ended, ending) = match one(app, settings, args, Some(device.udid.clone())).await {
+            Ok(summary) => {
+                told(app, settings, &summary).await?;
+                let exit = exit(&summary);
+                let message =
+                    summary.message.clone().unwrap_or_else(|| format!("{name} is backed up"));
+                (
+                    exit,
+                    (
+                        crate::exit::outcome(exit),
+                        summary.cause.map_or("", Cause::id).to_owned(),
+                        message,
+                    ),
+                )
+            }
+            Err(failure) => {
+                failure.tell(app.ui);
+                let outcome = crate::exit::outcome(failure.exit);
+                (failure.exit, (outcome, failure.cause.clone(), format!("{name}: {failure}")))
+            }
+        };
+        total = worse(total, ended);
+        if let Some(command) = &args.notify_command {
+            let (outcome, cause, message) = ending;
+            notify(
+                app,
+                command,
+                &Ending { udid: &device.udid, device: &name, outcome, cause: &cause, message },
+            )
+            .await;
+        }
+    }
+    Ok(total)
+}
+
+/// Returns the devices whose last complete backup is younger than `age`.
+async fn fresh(
+    app: &App,
+    settings: &Settings,
+    age: Duration,
+) -> Result<Vec<String>, crate::ui::error::Failure> {
+    match status::run(&app.silent_context(), app.places(settings)?, None, Some(age)).await {
+        Ok(devices) => Ok(devices
+            .into_iter()
+            .filter(|device| !device.stale)
+            .map(|device| device.udid)
+            .collect()),
+        // Nothing was ever backed up: nothing is fresh.
+        Err(error) if error.cause == Cause::RepositoryMissing && settings.repository_is_default => {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn notify(app: &App, command: &str, ending: &Ending<'_>) {
+    let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("/bin/sh", "-c") };
+    let command = Command::new(shell)
+        .argument(flag)
+        .argument(command)
+        .variable("LIFEBOAT_OUTCOME", ending.outcome)
+        .variable("LIFEBOAT_UDID", ending.udid)
+        .variable("LIFEBOAT_DEVICE", ending.device)
+        .variable("LIFEBOAT_CAUSE", ending.cause)
+        .variable("LIFEBOAT_MESSAGE", ending.message.as_str());
+    let host = std::sync::Arc::clone(&app.host);
+    let ran = tokio::task::spawn_blocking(move || host.run(&command)).await;
+    match ran {
+        Ok(Ok(output)) if output.status == Some(0) => {}
+        Ok(Ok(output)) => app.ui.complain(format!(
+            "the notify command ended with {}",
+            output.status.map_or_else(|| "a signal".to_owned(), |status| status.to_string())
+        )),
+        Ok(Err(error)) => app.ui.complain(format!("the notify command failed: {error}")),
+        Err(error) => app.ui.complain(format!("the notify command failed: {error}")),
+    }
+}

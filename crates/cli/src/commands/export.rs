@@ -1,0 +1,72 @@
+//! `export SNAP DIR`: a snapshot handed back.
+
+use camino::Utf8PathBuf;
+use clap::{Args, ValueEnum};
+use lifeboat_engine::Outcome;
+use lifeboat_engine::jobs::export::{self, ExportPlan, Form};
+
+use super::Ended;
+use crate::app::App;
+use crate::exit::Exit;
+use crate::ui::text::{bytes, plain, seconds, things};
+
+/// Flags of `export`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  lifeboat export latest ~/Backup --as finder\n  lifeboat export latest ~/Phone --as files"
+)]
+pub(crate) struct ExportArgs {
+    /// The snapshot: an id, its beginning, `latest`, or `UDID@DATE`
+    #[arg(value_name = "SNAP")]
+    snapshot: String,
+    /// Where to: a folder that is absent or empty
+    #[arg(value_name = "DIR")]
+    target: Utf8PathBuf,
+    /// `finder`: DIR/UDID/… as Finder, iTunes and other tools take it; `files`: DIR/DOMAIN/PATH
+    #[arg(long = "as", value_enum, value_name = "FORM")]
+    form: FormArg,
+}
+
+/// The two forms, on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FormArg {
+    /// Apple's own folder, bit for bit
+    Finder,
+    /// Plain files with their real names
+    Files,
+}
+
+/// Exports.
+pub(crate) async fn run(app: &App, args: ExportArgs) -> Ended {
+    let settings = app.settings()?;
+    let plan = ExportPlan {
+        places: app.places(&settings)?,
+        snapshot: args.snapshot,
+        udid: settings.udid,
+        target: args.target,
+        form: match args.form {
+            FormArg::Finder => Form::Finder,
+            FormArg::Files => Form::Files,
+        },
+    };
+    let (ctx, progress) = app.context();
+    let exported = export::run(&ctx, plan).await;
+    progress.finish();
+    let exported = exported?;
+    let exit = if exported.outcome == Outcome::Done { Exit::Done } else { Exit::Incomplete };
+    if app.ui.json {
+        app.ui.object(&exported)?;
+        return Ok(exit);
+    }
+    for renamed in &exported.renamed {
+        app.ui.note(format!("{} is called {} there", plain(&renamed.from), plain(&renamed.to)));
+    }
+    app.ui.line(format!(
+        "{} with {} in {} ({})",
+        things(exported.files, "file"),
+        bytes(exported.bytes),
+        exported.folder,
+        seconds(exported.seconds)
+    ))?;
+    Ok(exit)
+}

@@ -1,0 +1,73 @@
+//! `find PATTERN`: files by their name, in one snapshot or in all.
+
+use clap::Args;
+use lifeboat_engine::jobs::snapshots::{self, Found};
+use serde::Serialize;
+
+use super::Ended;
+use super::snapshots::short;
+use crate::app::App;
+use crate::exit::Exit;
+use crate::ui::table::{Column, table};
+use crate::ui::text::{bytes, plain, time};
+
+/// Flags of `find`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  lifeboat find sms.db\n  lifeboat find 'IMG_*.HEIC' --snapshot latest\n  \
+    lifeboat find 'CameraRollDomain/*' --json"
+)]
+pub(crate) struct FindArgs {
+    /// A part of the path, or a pattern with `*` and `?`
+    #[arg(value_name = "PATTERN")]
+    pattern: String,
+    /// Only in this snapshot
+    #[arg(long, value_name = "SNAP")]
+    snapshot: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Findings<'a> {
+    format: u32,
+    found: &'a [Found],
+}
+
+/// Finds files.
+pub(crate) async fn run(app: &App, args: FindArgs) -> Ended {
+    let settings = app.settings()?;
+    let places = app.places(&settings)?;
+    let found = snapshots::find(
+        &app.silent_context(),
+        places,
+        settings.udid.as_deref(),
+        args.snapshot.as_deref(),
+        &args.pattern,
+    )
+    .await?;
+    if app.ui.json {
+        app.ui.object(&Findings { format: 1, found: &found })?;
+        return Ok(Exit::Done);
+    }
+    if found.is_empty() {
+        app.ui.say(format!("no file matches {:?}", args.pattern));
+        return Ok(Exit::Done);
+    }
+    let columns = [
+        Column::Left("SNAPSHOT"),
+        Column::Left("TIME"),
+        Column::Right("SIZE"),
+        Column::Left("PATH"),
+    ];
+    app.ui.text(table(
+        &columns,
+        found.iter().map(|found| {
+            vec![
+                short(&found.snapshot).to_owned(),
+                time(found.time),
+                bytes(found.entry.size),
+                plain(&found.entry.path),
+            ]
+        }),
+    ))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,74 @@
+//! The commands, one file each: its flags, and what it does.
+
+pub(crate) mod backup;
+pub(crate) mod cat;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod devices;
+pub(crate) mod diff;
+pub(crate) mod export;
+pub(crate) mod find;
+pub(crate) mod ls;
+pub(crate) mod pair;
+pub(crate) mod repo;
+pub(crate) mod show;
+pub(crate) mod sim;
+pub(crate) mod snapshots;
+pub(crate) mod status;
+
+use lifeboat_engine::jobs::snapshots::Look;
+
+use crate::app::App;
+use crate::args::Command;
+use crate::exit::Exit;
+use crate::ui::error::Failure;
+
+/// How a command ends.
+pub(crate) type Ended = Result<Exit, Failure>;
+
+/// Runs a command.
+pub(crate) async fn run(app: &App, command: Command) -> Ended {
+    match command {
+        Command::Demo(args) => demo::run(app, args).await,
+        Command::Sim(args) => sim::run(app, args).await,
+        Command::Devices(args) => devices::run(app, &args).await,
+        Command::Pair(args) => pair::run(app, &args).await,
+        Command::Backup(args) => backup::run(app, args).await,
+        Command::Snapshots(args) => snapshots::run(app, &args).await,
+        Command::Show(args) => show::run(app, args).await,
+        Command::Ls(args) => ls::run(app, args).await,
+        Command::Cat(args) => cat::run(app, args).await,
+        Command::Find(args) => find::run(app, args).await,
+        Command::Diff(args) => diff::run(app, args).await,
+        Command::Status(args) => status::run(app, args).await,
+        Command::Check(args) => check::run(app, &args).await,
+        Command::Export(args) => export::run(app, args).await,
+        Command::Repo(args) => repo::run(app, args).await,
+        Command::Completions(args) => completions::run(app, &args),
+    }
+}
+
+/// Returns what a command looks into: a snapshot of the repository, or a folder.
+fn look(
+    app: &App,
+    snapshot: Option<String>,
+    folder: Option<camino::Utf8PathBuf>,
+) -> Result<Look, Failure> {
+    match (snapshot, folder) {
+        (_, Some(folder)) => Ok(Look::Folder(folder)),
+        (Some(snapshot), None) => {
+            let settings = app.settings()?;
+            Ok(Look::Snapshot { places: app.places(&settings)?, snapshot, udid: settings.udid })
+        }
+        (None, None) => {
+            Err(Failure::usage("which snapshot? give an id, `latest`, or `--folder DIR`"))
+        }
+    }
+}
+
+/// Splits `SNAP:PATH`.
+fn snapshot_and_path(text: &str) -> (String, String) {
+    let (snapshot, path) = text.split_once(':').unwrap_or((text, ""));
+    (snapshot.to_owned(), path.trim_matches('/').to_owned())
+}

@@ -1,0 +1,85 @@
+//! `show SNAP`: what a snapshot holds.
+
+use camino::Utf8PathBuf;
+use clap::Args;
+use lifeboat_engine::jobs::snapshots::{self, SnapshotDetails};
+
+use super::{Ended, look};
+use crate::app::App;
+use crate::exit::Exit;
+use crate::ui::Ui;
+use crate::ui::table::{Column, table};
+use crate::ui::text::{bytes, count, plain, things, time};
+
+/// Flags of `show`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  lifeboat show latest\n  lifeboat show 4f2a91c0\n  lifeboat show UDID@2026-11-22\n  \
+    lifeboat show --folder ~/Backup/UDID"
+)]
+pub(crate) struct ShowArgs {
+    /// The snapshot: an id, its beginning, `latest`, or `UDID@DATE`
+    #[arg(value_name = "SNAP", required_unless_present = "folder", conflicts_with = "folder")]
+    snapshot: Option<String>,
+    /// Look into a folder as Finder, iTunes and other tools make it
+    #[arg(long, value_name = "DIR")]
+    folder: Option<Utf8PathBuf>,
+}
+
+/// Shows a snapshot.
+pub(crate) async fn run(app: &App, args: ShowArgs) -> Ended {
+    let look = look(app, args.snapshot, args.folder)?;
+    let details = snapshots::show(&app.silent_context(), look).await?;
+    if app.ui.json {
+        app.ui.object(&details)?;
+    } else {
+        human(app.ui, &details)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn human(ui: Ui, details: &SnapshotDetails) -> anyhow::Result<()> {
+    let info = &details.info;
+    let mut facts: Vec<(&str, String)> = Vec::new();
+    if !info.id.is_empty() {
+        facts.push(("snapshot", info.id.clone()));
+    }
+    facts.push(("time", time(info.time)));
+    if let Some(name) = &info.device_name {
+        facts.push(("device", plain(name)));
+    }
+    facts.push(("UDID", plain(&info.udid)));
+    if let Some(model) = &info.product_type {
+        facts.push(("model", plain(model)));
+    }
+    if let Some(ios) = &info.ios {
+        facts.push(("iOS", plain(ios)));
+    }
+    facts.push(("state", plain(&info.tag)));
+    facts
+        .push(("encrypted by the device", if details.encrypted { "yes" } else { "no" }.to_owned()));
+    if let (Some(files), Some(size)) = (info.files, info.bytes) {
+        facts.push(("holds", format!("{}, {}", things(files, "file"), bytes(size))));
+    }
+    if let Some(added) = info.bytes_added {
+        facts.push(("added to the repository", bytes(added)));
+    }
+    if details.sealed > 0 {
+        facts.push(("kept as the device sent it", things(details.sealed, "file")));
+    }
+    facts.push(("apps", count(details.apps.len() as u64)));
+    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, value) in facts {
+        ui.line(format!("{name:width$}  {value}"))?;
+    }
+    ui.line("")?;
+    let mut domains: Vec<_> = details.domains.iter().collect();
+    domains.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.domain.cmp(&b.domain)));
+    let columns = [Column::Left("DOMAIN"), Column::Right("FILES"), Column::Right("SIZE")];
+    ui.text(table(
+        &columns,
+        domains
+            .iter()
+            .map(|domain| vec![plain(&domain.domain), count(domain.files), bytes(domain.bytes)]),
+    ))
+}

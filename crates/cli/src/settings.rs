@@ -1,0 +1,438 @@
+//! Settings: the only place that reads the environment and the configuration file.
+//!
+//! Each value comes from the first of: flag, environment variable, configuration file, default.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
+
+/// The environment, as it was when the program started.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// Reads the environment of this process; what is not UTF-8 is left out.
+    pub(crate) fn read() -> Self {
+        Self(
+            std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect(),
+        )
+    }
+
+    /// Returns a variable, if it is set and not empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+#[cfg(test)]
+impl<const N: usize> From<[(&str, &str); N]> for Environment {
+    fn from(variables: [(&str, &str); N]) -> Self {
+        Self(
+            variables
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        )
+    }
+}
+
+/// The configuration file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ConfigFile {
+    repository: Option<String>,
+    repository_password_file: Option<Utf8PathBuf>,
+    udid: Option<String>,
+    usbmuxd: Option<String>,
+    working_area: Option<Utf8PathBuf>,
+    cache: Option<Utf8PathBuf>,
+}
+
+/// What the command line says about settings.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Flags {
+    /// `--repo`
+    pub(crate) repository: Option<String>,
+    /// `--udid`
+    pub(crate) udid: Option<String>,
+    /// `--config`
+    pub(crate) config: Option<Utf8PathBuf>,
+}
+
+/// Where devices are reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Mux {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A UNIX socket.
+    Unix(Utf8PathBuf),
+}
+
+impl std::fmt::Display for Mux {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "{path}"),
+        }
+    }
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    /// The configuration file cannot be read.
+    #[error("cannot read the configuration file")]
+    Read(#[source] std::io::Error),
+    /// The configuration file is not what it should be.
+    #[error("the configuration file {path} is not valid")]
+    Parse {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong in it, and where.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// An address cannot be understood.
+    #[error("{name} is not an address: {value:?} (write HOST:PORT, a path, or UNIX:PATH)")]
+    Address {
+        /// What it was given as.
+        name: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// There is no home folder to put the defaults in.
+    #[error("cannot tell where to keep things: HOME is not set")]
+    NoHome,
+    /// A host's name has no address.
+    #[error("cannot find the address of {host}")]
+    NoSuchHost {
+        /// The name.
+        host: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// All settings, after flags, environment and file were put together.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The repository, as given: a path or a URL.
+    pub(crate) repository: String,
+    /// True when nobody named a repository.
+    pub(crate) repository_is_default: bool,
+    /// The file with the repository's password, when somebody named one.
+    pub(crate) password_file: Option<Utf8PathBuf>,
+    /// Where the key of this repository is kept when we make it.
+    pub(crate) key_file: Utf8PathBuf,
+    /// The folder of the systemd credentials.
+    pub(crate) credentials: Option<Utf8PathBuf>,
+    /// The device that is meant.
+    pub(crate) udid: Option<String>,
+    /// Where devices are reached.
+    pub(crate) mux: Mux,
+    /// The folder for new files and journals of runs.
+    pub(crate) working_area: Utf8PathBuf,
+    /// The folder for what can be made again.
+    pub(crate) cache: Utf8PathBuf,
+}
+
+impl Settings {
+    /// Puts the settings together.
+    pub(crate) fn new(flags: &Flags, environment: &Environment) -> Result<Self, SettingsError> {
+        let folders = Folders::new(environment)?;
+        let file = read_file(flags, environment, &folders)?;
+        let named = flags
+            .repository
+            .clone()
+            .or_else(|| environment.get("LIFEBOAT_REPO").map(str::to_owned))
+            .or(file.repository);
+        let default = folders.data.join("repository");
+        let repository = named.clone().unwrap_or_else(|| default.to_string());
+        let repository_is_default = named.is_none() || Utf8Path::new(&repository) == default;
+        let mux = match environment.get("USBMUXD_SOCKET_ADDRESS") {
+            Some(value) => mux_address("USBMUXD_SOCKET_ADDRESS", value)?,
+            None => match &file.usbmuxd {
+                Some(value) => mux_address("usbmuxd", value)?,
+                None => default_mux(),
+            },
+        };
+        Ok(Self {
+            key_file: key_file(&folders.config, &repository, repository_is_default),
+            repository,
+            repository_is_default,
+            password_file: environment
+                .get("LIFEBOAT_REPO_PASSWORD_FILE")
+                .map(Utf8PathBuf::from)
+                .or(file.repository_password_file),
+            credentials: environment.get("CREDENTIALS_DIRECTORY").map(Utf8PathBuf::from),
+            udid: flags
+                .udid
+                .clone()
+                .or_else(|| environment.get("LIFEBOAT_UDID").map(str::to_owned))
+                .or(file.udid),
+            mux,
+            working_area: environment
+                .get("LIFEBOAT_WORKING_AREA")
+                .map(Utf8PathBuf::from)
+                .or(file.working_area)
+                .unwrap_or_else(|| folders.state.join("working")),
+            cache: environment
+                .get("LIFEBOAT_CACHE")
+                .map(Utf8PathBuf::from)
+                .or(file.cache)
+                .unwrap_or(folders.cache),
+        })
+    }
+}
+
+/// The folders of this program.
+struct Folders {
+    config: Utf8PathBuf,
+    data: Utf8PathBuf,
+    state: Utf8PathBuf,
+    cache: Utf8PathBuf,
+}
+
+impl Folders {
+    fn new(environment: &Environment) -> Result<Self, SettingsError> {
+        let home = environment
+            .get("HOME")
+            .or_else(|| environment.get("USERPROFILE"))
+            .map(Utf8PathBuf::from);
+        let folder = |variable: &str, below: &str| -> Result<Utf8PathBuf, SettingsError> {
+            // A relative path in such a variable is to be ignored, says the XDG specification.
+            match environment.get(variable).map(Utf8PathBuf::from).filter(|path| path.is_absolute())
+            {
+                Some(path) => Ok(path.join("lifeboat")),
+                None => {
+                    Ok(home.as_ref().ok_or(SettingsError::NoHome)?.join(below).join("lifeboat"))
+                }
+            }
+        };
+        Ok(Self {
+            config: folder("XDG_CONFIG_HOME", ".config")?,
+            data: folder("XDG_DATA_HOME", ".local/share")?,
+            state: folder("XDG_STATE_HOME", ".local/state")?,
+            cache: folder("XDG_CACHE_HOME", ".cache")?,
+        })
+    }
+}
+
+fn read_file(
+    flags: &Flags,
+    environment: &Environment,
+    folders: &Folders,
+) -> Result<ConfigFile, SettingsError> {
+    let named =
+        flags.config.clone().or_else(|| environment.get("LIFEBOAT_CONFIG").map(Utf8PathBuf::from));
+    let path = named.clone().unwrap_or_else(|| folders.config.join("config.toml"));
+    let text = match fs_err::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(ConfigFile::default());
+        }
+        Err(error) => return Err(SettingsError::Read(error)),
+    };
+    toml::from_str(&text).map_err(|source| SettingsError::Parse { path, source: Box::new(source) })
+}
+
+/// The key of the default repository lies beside the configuration; those of others in a folder there, by their place.
+fn key_file(config: &Utf8Path, repository: &str, is_default: bool) -> Utf8PathBuf {
+    use std::fmt::Write as _;
+    if is_default {
+        return config.join("repository.key");
+    }
+    let place = if repository.contains("://") {
+        repository.to_owned()
+    } else {
+        camino::absolute_utf8(Utf8Path::new(repository)).map_or_else(
+            |_| repository.to_owned(),
+            |path| path.as_str().trim_end_matches('/').to_owned(),
+        )
+    };
+    let mut name = String::new();
+    for byte in place.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+                name.push(char::from(byte));
+            }
+            other => write!(name, "%{other:02X}").expect("a String takes everything"),
+        }
+    }
+    config.join("keys").join(format!("{name}.key"))
+}
+
+#[cfg(unix)]
+fn default_mux() -> Mux {
+    Mux::Unix(Utf8PathBuf::from("/var/run/usbmuxd"))
+}
+
+#[cfg(not(unix))]
+fn default_mux() -> Mux {
+    Mux::Tcp(SocketAddr::from(([127, 0, 0, 1], 27015)))
+}
+
+/// Understands every form of `USBMUXD_SOCKET_ADDRESS` that other tools take: `host:port`, `[v6]:port`, a path,
+/// `UNIX:path` and `unix://path`.
+pub(crate) fn mux_address(name: &'static str, value: &str) -> Result<Mux, SettingsError> {
+    let wrong = || SettingsError::Address { name, value: value.to_owned() };
+    let lower = value.to_ascii_lowercase();
+    if lower.starts_with("unix:") {
+        let path = value.get(5..).unwrap_or_default();
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return if path.is_empty() { Err(wrong()) } else { Ok(Mux::Unix(Utf8PathBuf::from(path))) };
+    }
+    if value.contains('/') {
+        return Ok(Mux::Unix(Utf8PathBuf::from(value)));
+    }
+    let (host, port) = value.rsplit_once(':').ok_or_else(wrong)?;
+    let port: u16 = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
+    if let Some(inner) = host.strip_prefix('[') {
+        let inner = inner.strip_suffix(']').ok_or_else(wrong)?;
+        let address: Ipv6Addr = inner.parse().map_err(|_| wrong())?;
+        return Ok(Mux::Tcp(SocketAddr::from((address, port))));
+    }
+    if host.is_empty() || host.contains(':') {
+        return Err(wrong());
+    }
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(Mux::Tcp(SocketAddr::from((address, port))));
+    }
+    resolve(host, port).map(Mux::Tcp)
+}
+
+fn resolve(host: &str, port: u16) -> Result<SocketAddr, SettingsError> {
+    use std::net::ToSocketAddrs as _;
+    let failed = |source| SettingsError::NoSuchHost { host: host.to_owned(), source };
+    let mut addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(failed)?.collect();
+    // IPv4 first: that is where usbmuxd and its stand-ins listen.
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    addresses.first().copied().ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home() -> (tempfile::TempDir, Utf8PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn defaults_lie_in_the_folders_of_the_xdg_specification() {
+        let (_dir, home) = home();
+        let settings =
+            Settings::new(&Flags::default(), &Environment::from([("HOME", home.as_str())]))
+                .unwrap();
+        assert_eq!(settings.repository, home.join(".local/share/lifeboat/repository").as_str());
+        assert!(settings.repository_is_default);
+        assert_eq!(settings.key_file, home.join(".config/lifeboat/repository.key"));
+        assert_eq!(settings.working_area, home.join(".local/state/lifeboat/working"));
+        assert_eq!(settings.cache, home.join(".cache/lifeboat"));
+        let moved = Environment::from([
+            ("HOME", home.as_str()),
+            ("XDG_DATA_HOME", "/data"),
+            ("XDG_CACHE_HOME", "no"),
+        ]);
+        let settings = Settings::new(&Flags::default(), &moved).unwrap();
+        assert_eq!(settings.repository, "/data/lifeboat/repository");
+        assert_eq!(settings.cache, home.join(".cache/lifeboat"));
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_which_beats_the_file() {
+        let (_dir, home) = home();
+        let file = home.join("config.toml");
+        fs_err::write(
+            &file,
+            "repository = \"/from/file\"\nudid = \"file\"\nusbmuxd = \"127.0.0.1:5\"\n",
+        )
+        .unwrap();
+        let flags = Flags { config: Some(file), ..Flags::default() };
+        let plain = Environment::from([("HOME", home.as_str())]);
+        let settings = Settings::new(&flags, &plain).unwrap();
+        assert_eq!(
+            (settings.repository.as_str(), settings.udid.as_deref()),
+            ("/from/file", Some("file"))
+        );
+        assert_eq!(settings.mux.to_string(), "127.0.0.1:5");
+        let environment = Environment::from([
+            ("HOME", home.as_str()),
+            ("LIFEBOAT_REPO", "/from/environment"),
+            ("USBMUXD_SOCKET_ADDRESS", "UNIX:/run/mux"),
+        ]);
+        let settings = Settings::new(&flags, &environment).unwrap();
+        assert_eq!(settings.repository, "/from/environment");
+        assert_eq!(settings.mux, Mux::Unix("/run/mux".into()));
+        let flags =
+            Flags { repository: Some("/from/flag".into()), udid: Some("flag".into()), ..flags };
+        let settings = Settings::new(&flags, &environment).unwrap();
+        assert_eq!(
+            (settings.repository.as_str(), settings.udid.as_deref()),
+            ("/from/flag", Some("flag"))
+        );
+        assert_eq!(settings.key_file, home.join(".config/lifeboat/keys/%2Ffrom%2Fflag.key"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_place() {
+        let (_dir, home) = home();
+        let file = home.join("config.toml");
+        fs_err::write(&file, "repositry = \"/x\"\n").unwrap();
+        let flags = Flags { config: Some(file), ..Flags::default() };
+        let error =
+            Settings::new(&flags, &Environment::from([("HOME", home.as_str())])).unwrap_err();
+        let SettingsError::Parse { source, .. } = error else { panic!("{error}") };
+        assert!(source.to_string().contains("unknown field `repositry`"), "{source}");
+    }
+
+    #[test]
+    fn a_named_file_must_be_there() {
+        let (_dir, home) = home();
+        let flags = Flags { config: Some(home.join("none.toml")), ..Flags::default() };
+        let error =
+            Settings::new(&flags, &Environment::from([("HOME", home.as_str())])).unwrap_err();
+        assert!(matches!(error, SettingsError::Read(_)));
+    }
+
+    #[test]
+    fn every_form_of_the_mux_address() {
+        let tcp = |text: &str| Mux::Tcp(text.parse().unwrap());
+        let unix = |text: &str| Mux::Unix(text.into());
+        for (text, mux) in [
+            ("127.0.0.1:27015", tcp("127.0.0.1:27015")),
+            ("localhost:27015", tcp("127.0.0.1:27015")),
+            ("[::1]:27015", tcp("[::1]:27015")),
+            ("/var/run/usbmuxd", unix("/var/run/usbmuxd")),
+            ("./mux.sock", unix("./mux.sock")),
+            ("UNIX:/tmp/mux", unix("/tmp/mux")),
+            ("unix:mux.sock", unix("mux.sock")),
+            ("unix:///tmp/mux", unix("/tmp/mux")),
+        ] {
+            assert_eq!(mux_address("x", text).unwrap(), mux, "{text}");
+        }
+        for text in [
+            "",
+            "here",
+            "host:",
+            ":1",
+            "::1:5",
+            "127.0.0.1:0",
+            "127.0.0.1:70000",
+            "[::1]",
+            "UNIX:",
+            "[x]:1",
+        ] {
+            assert!(mux_address("x", text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A failure on the screen: what failed, why, what to do.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{BAD, HINT, Ui, text};
+use crate::exit::Exit;
+
+/// A failure, ready to be told and to end the program.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// How the program ends.
+    pub(crate) exit: Exit,
+    /// The cause, as programs name it.
+    pub(crate) cause: String,
+    /// What failed, then why, each the reason for the one before.
+    pub(crate) chain: Vec<String>,
+    /// What to do.
+    pub(crate) hints: Vec<String>,
+    /// True when `--json` readers were told already.
+    pub(crate) told: bool,
+}
+
+impl Failure {
+    /// Makes a failure without an underlying error.
+    pub(crate) fn new(exit: Exit, cause: &str, what: impl Into<String>) -> Self {
+        Self {
+            exit,
+            cause: cause.to_owned(),
+            chain: vec![what.into()],
+            hints: Vec::new(),
+            told: false,
+        }
+    }
+
+    /// Makes a failure of an error: its chain is the why.
+    pub(crate) fn of(exit: Exit, cause: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        let chain = std::iter::successors(Some(error), |error| error.source())
+            .map(ToString::to_string)
+            .collect();
+        Self { exit, cause: cause.to_owned(), chain, hints: Vec::new(), told: false }
+    }
+
+    /// Makes a failure of wrong usage.
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, "usage", what)
+    }
+
+    /// Puts what was tried before the chain.
+    #[must_use]
+    pub(crate) fn context(mut self, what: impl Into<String>) -> Self {
+        self.chain.insert(0, what.into());
+        self
+    }
+
+    /// Adds a thing to do.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Tells the failure: on standard error for people, with `--json` on standard output for programs too.
+    pub(crate) fn tell(&self, ui: Ui) {
+        ui.complain(self.render());
+        if ui.json && !self.told {
+            // A reader that is gone does not need to be told.
+            let _told = ui.object(&self.as_event());
+        }
+    }
+
+    fn render(&self) -> String {
+        let mut out = String::new();
+        let mut chain = self.chain.iter();
+        let what = chain.next().map_or("it failed", String::as_str);
+        let _ = write!(out, "{BAD}error:{BAD:#} {}", text::plain(what));
+        let mut before = what;
+        for why in chain.filter(|why| !why.is_empty()) {
+            // Some libraries repeat their source in their own text: once is enough.
+            if !before.contains(why.as_str()) {
+                let _ = write!(out, "\n  because: {}", why.trim_end().replace('\n', "\n    "));
+            }
+            before = why;
+        }
+        for hint in &self.hints {
+            let _ = write!(out, "\n{HINT}hint:{HINT:#} {hint}");
+        }
+        out
+    }
+
+    fn as_event(&self) -> FailureEvent<'_> {
+        FailureEvent {
+            event: "summary",
+            outcome: crate::exit::outcome(self.exit),
+            cause: &self.cause,
+            message: self.chain.join(": "),
+            next: &self.hints,
+            exit: self.exit.code(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct FailureEvent<'a> {
+    event: &'static str,
+    outcome: &'static str,
+    cause: &'a str,
+    message: String,
+    next: &'a [String],
+    exit: u8,
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        if error.is::<super::ClosedPipe>() {
+            return Self { told: true, ..Self::new(Exit::Done, "closed-pipe", String::new()) };
+        }
+        match error.downcast::<Failure>() {
+            Ok(failure) => failure,
+            Err(error) => Self::of(Exit::Failed, "unknown", error.as_ref()),
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.chain.first().map_or("it failed", String::as_str))
+    }
+}
+
+impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_why_and_what_to_do_each_have_a_line() {
+        let source = std::io::Error::other("connection refused");
+        let failure = Failure::of(Exit::DeviceNotFound, "mux-absent", &source)
+            .context("cannot reach usbmuxd at 127.0.0.1:1")
+            .hint("start it, or set `USBMUXD_SOCKET_ADDRESS`");
+        assert_eq!(
+            anstream::adapter::strip_str(&failure.render()).to_string(),
+            "error: cannot reach usbmuxd at 127.0.0.1:1\n  because: connection refused\nhint: start it, or set `USBMUXD_SOCKET_ADDRESS`"
+        );
+        assert_eq!(
+            serde_json::to_string(&failure.as_event()).unwrap(),
+            r#"{"event":"summary","outcome":"failed","cause":"mux-absent","message":"cannot reach usbmuxd at 127.0.0.1:1: connection refused","next":["start it, or set `USBMUXD_SOCKET_ADDRESS`"],"exit":13}"#
+        );
+    }
+
+    #[test]
+    fn a_closed_pipe_is_success() {
+        let failure = Failure::from(anyhow::Error::from(super::super::ClosedPipe));
+        assert_eq!(failure.exit, Exit::Done);
+    }
+}

@@ -1,0 +1,76 @@
+//! What a job tells, for people and for programs.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lifeboat_engine::{Event, EventSink, Stage};
+
+use super::progress::{Look, Progress};
+use super::{BAD, HINT, Ui, text};
+
+/// Makes a listener: with `--json` one event a line, else bars, lines and notes.
+pub(crate) fn sink(ui: Ui, progress: Arc<Progress>) -> EventSink {
+    if ui.json {
+        return EventSink::new(move |event| {
+            // A reader that is gone must not stop a backup.
+            let _told = ui.object(&event);
+        });
+    }
+    let stage = Mutex::new(None);
+    EventSink::new(move |event| human(&event, &progress, &stage))
+}
+
+fn human(event: &Event, progress: &Progress, last: &Mutex<Option<Stage>>) {
+    match event {
+        Event::Stage { stage } => {
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(*stage);
+            progress.show(&Look { doing: doing(*stage).to_owned(), ..Look::default() });
+        }
+        Event::Waiting { message, .. } => {
+            progress.say(&format!("{HINT}waiting:{HINT:#} {}", text::plain(message)));
+        }
+        Event::Progress(now) => progress.show(&Look {
+            doing: doing(now.stage).to_owned(),
+            bytes: now.bytes,
+            bytes_total: now.bytes_total,
+            files: now.files,
+            files_total: now.files_total,
+            rate: now.rate,
+            seconds_left: now.seconds_left,
+            percent: now.percent,
+        }),
+        Event::FileError { path, message } => {
+            progress.say(&format!(
+                "{BAD}file:{BAD:#} {}: {}",
+                text::plain(path),
+                text::plain(message)
+            ));
+        }
+        Event::Finding(finding) => {
+            let object =
+                finding.object.as_deref().map(|object| format!("{}: ", text::plain(object)));
+            progress.say(&format!(
+                "{BAD}found:{BAD:#} {}{}",
+                object.unwrap_or_default(),
+                text::plain(&finding.message)
+            ));
+        }
+        Event::Note(note) => progress.say(&format!("note: {}", text::plain(&note.message))),
+        // The command prints the summary itself.
+        Event::Summary(_) => progress.finish(),
+        _ => {}
+    }
+}
+
+/// Returns a stage as what is being done.
+pub(crate) fn doing(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Discover => "looking for the device",
+        Stage::Link => "connecting",
+        Stage::Prepare => "preparing",
+        Stage::Transfer => "receiving",
+        Stage::Verify => "verifying",
+        Stage::Snapshot => "storing",
+        Stage::Retain => "tidying",
+        Stage::Read => "reading",
+    }
+}

@@ -1,0 +1,121 @@
+//! What people and programs read: data on standard output, all else on standard error.
+//!
+//! [`Ui`] is the one thing that prints. [`table`], [`tree`] and [`text`] make strings, [`progress`] shows how far a job is,
+//! [`error`] says what failed, why, and what to do.
+
+pub(crate) mod error;
+pub(crate) mod events;
+pub(crate) mod progress;
+pub(crate) mod table;
+pub(crate) mod text;
+pub(crate) mod tree;
+
+use std::io::{IsTerminal as _, Write as _};
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+/// A heading, or what a line is about.
+pub(crate) const STRONG: Style = Style::new().bold();
+/// What matters less.
+pub(crate) const FAINT: Style = Style::new().dimmed();
+/// What went well.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+/// What went wrong.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// What to do.
+pub(crate) const HINT: Style = AnsiColor::Cyan.on_default();
+
+/// Nobody reads standard output any more: the end, and no failure.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output was closed")]
+pub(crate) struct ClosedPipe;
+
+/// How this run talks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ui {
+    /// One JSON object, or one event a line, on standard output.
+    pub(crate) json: bool,
+    /// Nothing on standard error but failures.
+    pub(crate) quiet: bool,
+    /// Whether standard output is a terminal.
+    pub(crate) stdout_is_terminal: bool,
+    /// Whether standard error is a terminal.
+    pub(crate) stderr_is_terminal: bool,
+    /// Whether questions can be asked.
+    pub(crate) can_ask: bool,
+}
+
+#[expect(clippy::unused_self, reason = "who prints holds the one thing that may")]
+impl Ui {
+    /// Looks at the terminal and sets the use of colour for the whole program.
+    pub(crate) fn new(json: bool, quiet: bool, no_color: bool) -> Self {
+        if no_color {
+            anstream::ColorChoice::Never.write_global();
+        }
+        let stdout_is_terminal = std::io::stdout().is_terminal();
+        let stderr_is_terminal = std::io::stderr().is_terminal();
+        Self {
+            json,
+            quiet,
+            stdout_is_terminal,
+            stderr_is_terminal,
+            can_ask: std::io::stdin().is_terminal() && stderr_is_terminal,
+        }
+    }
+
+    /// Writes a line of data to standard output.
+    pub(crate) fn line(self, text: impl AsRef<str>) -> anyhow::Result<()> {
+        let mut out = anstream::stdout().lock();
+        closed(writeln!(out, "{}", text.as_ref()))
+    }
+
+    /// Writes text that already ends its lines to standard output.
+    pub(crate) fn text(self, text: impl AsRef<str>) -> anyhow::Result<()> {
+        let mut out = anstream::stdout().lock();
+        closed(write!(out, "{}", text.as_ref()))
+    }
+
+    /// Writes bytes to standard output as they are.
+    pub(crate) fn bytes(self, bytes: &[u8]) -> anyhow::Result<()> {
+        closed(std::io::stdout().lock().write_all(bytes))
+    }
+
+    /// Writes everything out that is still held back.
+    pub(crate) fn flush(self) -> anyhow::Result<()> {
+        closed(std::io::stdout().lock().flush())
+    }
+
+    /// Writes one JSON object, on one line.
+    pub(crate) fn object(self, object: &impl Serialize) -> anyhow::Result<()> {
+        let mut text = serde_json::to_string(object)?;
+        text.push('\n');
+        let mut out = std::io::stdout().lock();
+        closed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+    }
+
+    /// Says something to the person, on standard error.
+    pub(crate) fn say(self, text: impl AsRef<str>) {
+        if !self.quiet {
+            // Standard error may be closed: then nobody wants to know.
+            let _told = writeln!(anstream::stderr().lock(), "{}", text.as_ref());
+        }
+    }
+
+    /// Says what is worth knowing but changes nothing.
+    pub(crate) fn note(self, text: impl AsRef<str>) {
+        self.say(format!("{FAINT}note:{FAINT:#} {}", text.as_ref()));
+    }
+
+    /// Says what must be heard even when all else is quiet.
+    pub(crate) fn complain(self, text: impl AsRef<str>) {
+        let _told = writeln!(anstream::stderr().lock(), "{}", text.as_ref());
+    }
+}
+
+fn closed(written: std::io::Result<()>) -> anyhow::Result<()> {
+    match written {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(ClosedPipe.into()),
+        other => Ok(other?),
+    }
+}

@@ -1,0 +1,173 @@
+//! Numbers and times as people read them.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// Returns a number of bytes: `512 B`, `1.5 kB`, `220 MB`.
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+pub(crate) fn bytes(count: u64) -> String {
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1000.0;
+    let mut unit = "kB";
+    for larger in ["MB", "GB", "TB"] {
+        // What would be shown as 1000 is 1.0 of the next.
+        if value < 999.5 {
+            break;
+        }
+        value /= 1000.0;
+        unit = larger;
+    }
+    if value < 9.95 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
+}
+
+/// Returns a number with its thousands apart: `12 000`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) && digits.len() > 4 {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Returns a number of things, with its noun: `1 file`, `2 files`.
+pub(crate) fn things(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{} {noun}s", count(number)) }
+}
+
+/// Returns a length of time: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a length of time in a person's range"
+)]
+pub(crate) fn seconds(seconds: f64) -> String {
+    if seconds < 9.95 {
+        return format!("{:.1} s", seconds.max(0.0));
+    }
+    let whole = seconds.round() as u64;
+    let pair = |large: u64, large_unit: &str, small: u64, small_unit: &str| {
+        if small == 0 {
+            format!("{large} {large_unit}")
+        } else {
+            format!("{large} {large_unit} {small} {small_unit}")
+        }
+    };
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3600 => pair(whole / 60, "min", whole % 60, "s"),
+        3600..86400 => pair(whole / 3600, "h", whole % 3600 / 60, "min"),
+        _ => pair(whole / 86400, "d", whole % 86400 / 3600, "h"),
+    }
+}
+
+/// Returns a moment as the calendar and clock here show it: `2026-11-22 10:30:05`.
+pub(crate) fn time(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Returns text from a device or a file with what could command a terminal made visible.
+pub(crate) fn plain(text: &str) -> String {
+    if !text.chars().any(char::is_control) {
+        return text.to_owned();
+    }
+    text.chars()
+        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
+}
+
+/// A length of time on the command line: `90`, `90s`, `10m`, `26h`, `7d`, `2w`, `1h30m`.
+pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    let wrong =
+        || format!("{text:?} is not a length of time (write 90s, 10m, 26h, 7d, 2w or 1h30m)");
+    let mut total: u64 = 0;
+    let mut number = String::new();
+    for c in text.chars() {
+        if c.is_ascii_digit() {
+            number.push(c);
+            continue;
+        }
+        let unit = match c {
+            's' => 1,
+            'm' => 60,
+            'h' => 3600,
+            'd' => 86400,
+            'w' => 604_800,
+            _ => return Err(wrong()),
+        };
+        let value: u64 = number.parse().map_err(|_| wrong())?;
+        number.clear();
+        total =
+            value.checked_mul(unit).and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
+    }
+    if !number.is_empty() {
+        // Seconds need no letter, but only alone: `1h30` could mean anything.
+        if number.len() != text.len() {
+            return Err(wrong());
+        }
+        total = number.parse().map_err(|_| wrong())?;
+    } else if text.is_empty() {
+        return Err(wrong());
+    }
+    // A hundred years is as long as anything here, and dates can still be reckoned with it.
+    if total > 100 * 366 * 86400 { Err(wrong()) } else { Ok(std::time::Duration::from_secs(total)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_two_or_three_digits() {
+        let shown = [0, 999, 1000, 1550, 9940, 9960, 999_400, 999_600, 220_000_000, 4_000_000_000]
+            .map(bytes);
+        assert_eq!(
+            shown,
+            [
+                "0 B", "999 B", "1.0 kB", "1.6 kB", "9.9 kB", "10 kB", "999 kB", "1.0 MB",
+                "220 MB", "4.0 GB"
+            ]
+        );
+    }
+
+    #[test]
+    fn counts_are_grouped_from_five_digits() {
+        assert_eq!([7, 1234, 12345, 1_234_567].map(count), ["7", "1234", "12 345", "1 234 567"]);
+        assert_eq!(
+            (things(1, "file"), things(0, "file")),
+            ("1 file".to_owned(), "0 files".to_owned())
+        );
+    }
+
+    #[test]
+    fn lengths_of_time() {
+        let shown = [0.04, 9.9, 12.2, 60.0, 185.0, 7800.0, 273_600.0].map(seconds);
+        assert_eq!(
+            shown,
+            ["0.0 s", "9.9 s", "12 s", "1 min", "3 min 5 s", "2 h 10 min", "3 d 4 h"]
+        );
+    }
+
+    #[test]
+    fn durations_are_read_or_refused() {
+        let read = |text: &str| parse_duration(text).map(|duration| duration.as_secs());
+        assert_eq!(read("90"), Ok(90));
+        assert_eq!(read("10m"), Ok(600));
+        assert_eq!(read("1h30m"), Ok(5400));
+        assert_eq!(read("2w"), Ok(1_209_600));
+        for wrong in ["", "m", "1y", "1h30", "-5s", "1.5h", "99999999999999999999w"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn control_characters_are_shown_and_not_obeyed() {
+        assert_eq!(plain("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\\nc");
+        assert_eq!(plain("Zoë's iPhone"), "Zoë's iPhone");
+    }
+}

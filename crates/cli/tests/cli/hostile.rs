@@ -1,0 +1,93 @@
+//! Phones that misbehave: a named error, the right exit code, nothing lost, no panic.
+
+use lifeboat_testkit::{Home, Run, Sim};
+
+use crate::trusted_phone;
+
+/// Sets a fault, backs up, and makes sure that the snapshots from before are as they were.
+fn backup_with(home: &Home, sim: &Sim, fault: &[&str]) -> Run {
+    let before = home.lifeboat(["snapshots", "--json"]).ok().out();
+    let mut action = vec!["fault"];
+    action.extend_from_slice(fault);
+    sim.ctl(home, &action);
+    sim.ctl(home, &["live"]);
+    let run = home.lifeboat(["backup", "--json"]).run();
+    sim.ctl(home, &["fault", "--clear"]);
+    assert!(!run.err().contains("panicked"), "{fault:?}\n{run}");
+    if run.status != Some(3) {
+        assert_eq!(home.lifeboat(["snapshots", "--json"]).ok().out(), before, "{fault:?}\n{run}");
+    }
+    run
+}
+
+#[test]
+fn data_that_makes_no_sense_ends_with_1_and_nothing_is_lost() {
+    let (home, sim) = trusted_phone();
+    home.lifeboat(["backup"]).ok();
+    for fault in [
+        &["path-traversal"] as &[&str],
+        &["absolute-path"],
+        &["plist-bomb"],
+        &["huge-frame"],
+        &["unknown-message"],
+    ] {
+        let run = backup_with(&home, &sim, fault);
+        assert_eq!(run.status, Some(1), "{fault:?}\n{run}");
+        let summary = run.summary();
+        assert_eq!(summary["outcome"], "failed", "{fault:?}\n{run}");
+        assert!(summary["cause"].is_string() && summary["cause"] != "unknown", "{fault:?}\n{run}");
+    }
+    // The phone comes to its senses: the next backup is whole, and nothing escaped.
+    home.lifeboat(["backup"]).ok();
+    home.lifeboat(["check", "--read-data"]).ok();
+    home.lifeboat(["export", "latest", "out", "--as", "files"]).ok();
+    lifeboat_testkit::digest::assert_same(
+        &lifeboat_testkit::digest::files(&home.path().join("out")),
+        &sim.digest(&home),
+    );
+}
+
+#[test]
+fn a_truncated_upload_is_not_taken_for_a_file() {
+    let (home, sim) = trusted_phone();
+    home.lifeboat(["backup"]).ok();
+    let run = backup_with(&home, &sim, &["truncated-upload"]);
+    assert!(matches!(run.status, Some(1 | 17)), "{run}");
+    home.lifeboat(["backup"]).ok();
+    home.lifeboat(["check", "--read-data"]).ok();
+}
+
+#[test]
+fn a_file_that_the_phone_cannot_read_makes_the_backup_incomplete() {
+    let (home, sim) = trusted_phone();
+    sim.ctl(&home, &["fault", "read-error", "file=sms.db"]);
+    let run = home.lifeboat(["backup", "--json"]).run();
+    assert_eq!(run.status, Some(3), "{run}");
+    let summary = run.summary();
+    assert_eq!(summary["outcome"], "incomplete", "{run}");
+    assert!(run.events().iter().any(|event| event["event"] == "file-error"), "{run}");
+}
+
+#[test]
+fn a_link_that_breaks_ends_with_17_and_what_arrived_is_kept() {
+    let (home, sim) = trusted_phone();
+    sim.ctl(&home, &["fault", "drop", "after=40"]);
+    let run = home.lifeboat(["backup", "--json"]).run();
+    assert_eq!(run.status, Some(17), "{run}");
+    let kept = run.summary();
+    sim.ctl(&home, &["fault", "--clear"]);
+    let again = home.lifeboat(["backup", "--json"]).ok().summary();
+    if kept["files_kept"].as_u64() > Some(0) {
+        assert_eq!(again["resumed"], true, "{kept}\n{again}");
+    }
+    assert_eq!(sim.traffic(&home)["finished"], true);
+}
+
+#[test]
+fn an_error_of_the_phone_is_told_with_its_number() {
+    let (home, sim) = trusted_phone();
+    sim.ctl(&home, &["fault", "error", "code=102"]);
+    let run = home.lifeboat(["backup"]).run();
+    assert!(!matches!(run.status, Some(0)), "{run}");
+    assert!(run.err().contains("102"), "{run}");
+}

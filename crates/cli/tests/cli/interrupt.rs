@@ -1,0 +1,46 @@
+use lifeboat_testkit::Sim;
+
+use crate::home;
+
+/// A phone whose cable is slow enough to be interrupted in the middle.
+const SLOW: &str = "profile = \"tiny\"\n[knobs]\nthrottle = 400000\n";
+
+#[test]
+fn ctrl_c_keeps_what_arrived_and_the_next_run_goes_on() {
+    for terminate in [false, true] {
+        let mut home = home();
+        let sim = Sim::start_phones(&mut home, &[SLOW], &[]);
+        home.lifeboat(["pair"]).ok();
+        let running = home.lifeboat(["backup", "--json"]).start();
+        // Some files have come, not all.
+        loop {
+            let line = running.next_line().expect("the backup tells how far it is");
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if event["event"] == "progress"
+                && event["stage"] == "transfer"
+                && event["files"].as_u64() >= Some(5)
+            {
+                break;
+            }
+            assert_ne!(event["event"], "summary", "the backup was too fast to be interrupted");
+        }
+        if terminate {
+            running.terminate();
+        } else {
+            running.interrupt();
+        }
+        let run = running.wait();
+        assert_eq!(run.status, Some(130), "{run}");
+        let summary = run.summary();
+        assert_eq!(summary["cause"], "interrupted", "{run}");
+        assert!(summary["files_kept"].as_u64() > Some(0), "{run}");
+
+        let again = home.lifeboat(["backup", "--json"]).ok().summary();
+        assert_eq!((&again["outcome"], &again["resumed"]), (&"done".into(), &true.into()));
+        home.lifeboat(["export", "latest", "out", "--as", "files"]).ok();
+        lifeboat_testkit::digest::assert_same(
+            &lifeboat_testkit::digest::files(&home.path().join("out")),
+            &sim.digest(&home),
+        );
+    }
+}

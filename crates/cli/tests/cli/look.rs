@@ -1,0 +1,129 @@
+use lifeboat_testkit::{Home, Sim};
+
+use crate::trusted_phone;
+
+/// A home with two snapshots and a day between them.
+fn two_snapshots() -> (Home, Sim, [String; 2]) {
+    let (home, sim) = trusted_phone();
+    let backup = || {
+        let summary = home.lifeboat(["backup", "--json"]).ok().summary();
+        summary["snapshot"].as_str().expect("a snapshot").to_owned()
+    };
+    let first = backup();
+    sim.ctl(&home, &["live", "--days", "1"]);
+    let second = backup();
+    (home, sim, [first, second])
+}
+
+/// As much of an id as people use.
+fn short(id: &str) -> &str {
+    id.get(..8).expect("a long id")
+}
+
+#[test]
+fn snapshots_are_listed_shown_and_compared() {
+    let (home, sim, [first, second]) = two_snapshots();
+    let list = home.lifeboat(["snapshots", "--json"]).ok().json();
+    let ids: Vec<&str> = list["snapshots"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|snapshot| snapshot["id"].as_str())
+        .collect();
+    assert_eq!(ids, [&first, &second]);
+    let table = home.lifeboat(["snapshots"]).ok().out();
+    assert!(
+        table.contains(short(&first))
+            && table.contains("Robin's iPhone")
+            && table.contains("complete"),
+        "{table}"
+    );
+
+    let latest = home.lifeboat(["show", "latest", "--json"]).ok().json();
+    assert_eq!(latest["id"], second.as_str());
+    assert_eq!(latest["udid"], sim.udid());
+    let by_prefix = home.lifeboat(["show", short(&first), "--json"]).ok().json();
+    assert_eq!(by_prefix["id"], first.as_str());
+    let shown = home.lifeboat(["show", "latest"]).ok().out();
+    for part in ["HomeDomain", "CameraRollDomain", sim.udid(), "DOMAIN"] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+
+    let diff = home.lifeboat(["diff", &first, &second, "--json"]).ok().json();
+    assert!(
+        !diff["added"].as_array().unwrap().is_empty()
+            && !diff["changed"].as_array().unwrap().is_empty(),
+        "{diff}"
+    );
+    let lines = home.lifeboat(["diff", &first, &second]).ok().out();
+    assert!(
+        lines.lines().any(|line| line.starts_with("M HomeDomain/Library/SMS/sms.db")),
+        "{lines}"
+    );
+}
+
+#[test]
+fn files_are_listed_found_and_printed() {
+    let (home, sim, [first, _]) = two_snapshots();
+    let domains = home.lifeboat(["ls", "latest"]).ok().out();
+    assert!(domains.lines().any(|line| line.trim_end_matches('/') == "HomeDomain"), "{domains}");
+    let all = home.lifeboat(["ls", "-R", "latest", "--json"]).ok().json();
+    let listed: Vec<&str> = all["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["kind"] == "file")
+        .filter_map(|entry| entry["path"].as_str())
+        .collect();
+    let phone = sim.digest(&home);
+    assert_eq!(listed.len(), phone.len());
+    assert!(listed.iter().all(|path| phone.contains_key(*path)));
+    let long = home.lifeboat(["ls", "-l", "latest:HomeDomain/Library/SMS"]).ok().out();
+    assert!(long.lines().any(|line| line.starts_with('-') && line.ends_with("sms.db")), "{long}");
+
+    let run = home.lifeboat(["cat", "latest:HomeDomain/Library/SMS/sms.db"]).ok();
+    assert!(run.stdout.starts_with(b"SQLite format 3\0"));
+    fs_err::write(home.path().join("sms.db"), &run.stdout).unwrap();
+    let (_, sum) = lifeboat_testkit::digest::file(&home.path().join("sms.db"));
+    assert_eq!(sum, phone["HomeDomain/Library/SMS/sms.db"]);
+
+    let found = home.lifeboat(["find", "sms.db", "--json"]).ok().json();
+    assert_eq!(found["found"].as_array().unwrap().len(), 2, "{found}");
+    let found = home.lifeboat(["find", "*/sms.db", "--snapshot", &first]).ok().out();
+    assert!(
+        found.contains("HomeDomain/Library/SMS/sms.db") && found.contains(short(&first)),
+        "{found}"
+    );
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let (home, _sim, _) = two_snapshots();
+    for (arguments, cause) in [
+        (["show", "ffffffffff", "--json"], "no-such-snapshot"),
+        (["ls", "latest:NoDomain", "--json"], "no-such-path"),
+    ] {
+        let run = home.lifeboat(arguments).run();
+        assert_eq!(run.status, Some(1), "{run}");
+        assert_eq!(run.summary()["cause"], cause, "{run}");
+        assert!(run.err().contains("hint:"), "{run}");
+    }
+    let run = home.lifeboat(["cat", "latest:HomeDomain/nothing"]).run();
+    assert_eq!(run.status, Some(1), "{run}");
+    assert!(run.out().is_empty(), "{run}");
+}
+
+#[test]
+fn folders_of_other_tools_are_looked_into() {
+    let (home, sim, _) = two_snapshots();
+    home.lifeboat(["export", "latest", "apple", "--as", "finder"]).ok();
+    let folder = format!("apple/{}", sim.udid());
+    let shown = home.lifeboat(["show", "--folder", &folder, "--json"]).ok().json();
+    assert_eq!(shown["udid"], sim.udid());
+    let listed = home.lifeboat(["ls", "--folder", &folder, "HomeDomain/Library"]).ok().out();
+    assert!(listed.contains("HomeDomain/Library/SMS"), "{listed}");
+    let sms = home.lifeboat(["cat", "--folder", &folder, "HomeDomain/Library/SMS/sms.db"]).ok();
+    assert!(sms.stdout.starts_with(b"SQLite format 3\0"));
+    let run = home.lifeboat(["show", "--folder", "config"]).run();
+    assert_eq!(run.status, Some(1), "{run}");
+}

@@ -1,0 +1,116 @@
+use lifeboat_testkit::stranger::stranger;
+
+use crate::{home, trusted_phone};
+
+#[test]
+fn a_repository_that_is_missing_ends_with_10() {
+    let (home, _sim) = trusted_phone();
+    let run = home.lifeboat(["backup", "--repo", "nowhere", "--json"]).run();
+    assert_eq!(run.status, Some(10), "{run}");
+    assert_eq!(run.summary()["cause"], "repository-missing");
+    assert!(!home.path().join("nowhere").exists());
+}
+
+#[test]
+fn the_default_repository_is_made_with_a_private_key() {
+    let (home, _sim) = trusted_phone();
+    home.lifeboat(["backup"]).ok();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode =
+            |path: &camino::Utf8Path| fs_err::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&home.key_file()), 0o600);
+        assert_eq!(mode(home.key_file().parent().unwrap()), 0o700);
+        assert_eq!(mode(&home.repository()), 0o700);
+    }
+    let key = home.lifeboat(["repo", "key"]).ok().out();
+    let last = key.lines().last().unwrap();
+    assert_eq!(last, fs_err::read_to_string(home.key_file()).unwrap().trim_end());
+    let sheet = home.lifeboat(["repo", "sheet"]).ok().out();
+    assert!(
+        sheet.contains(last)
+            && sheet.contains(home.repository().as_str())
+            && sheet.contains("restic -r"),
+        "{sheet}"
+    );
+    let stats = home.lifeboat(["repo", "stats", "--json"]).ok().json();
+    assert_eq!(stats["snapshots"], 1);
+    assert!(sheet.contains(stats["id"].as_str().unwrap()), "{sheet}");
+}
+
+#[test]
+fn a_wrong_key_ends_with_12_and_so_does_none() {
+    let (home, _sim) = trusted_phone();
+    home.lifeboat(["backup"]).ok();
+    fs_err::write(home.path().join("wrong"), "not the password\n").unwrap();
+    for command in [&["snapshots"] as &[&str], &["backup"], &["repo", "key"], &["check"]] {
+        let run = home
+            .lifeboat(command.iter().copied())
+            .env("LIFEBOAT_REPO_PASSWORD_FILE", "wrong")
+            .run();
+        assert_eq!(run.status, Some(12), "{run}");
+    }
+    fs_err::remove_file(home.key_file()).unwrap();
+    for command in ["snapshots", "backup"] {
+        let run = home.lifeboat([command]).run();
+        assert_eq!(run.status, Some(12), "{run}");
+    }
+    assert!(!home.key_file().exists(), "no new key may be made for an old repository");
+}
+
+#[test]
+fn a_repository_elsewhere_has_a_password_of_its_own() {
+    let (home, _sim) = trusted_phone();
+    fs_err::write(home.path().join("password"), "correct horse\n").unwrap();
+    let with_password = |arguments: &[&str]| {
+        home.lifeboat(arguments.iter().copied())
+            .env("LIFEBOAT_REPO", home.path().join("elsewhere"))
+            .env("LIFEBOAT_REPO_PASSWORD_FILE", "password")
+            .ok()
+    };
+    with_password(&["repo", "init"]);
+    with_password(&["backup"]);
+    assert_eq!(with_password(&["repo", "key"]).out(), "correct horse\n");
+    assert_eq!(
+        with_password(&["snapshots", "--json"]).json()["snapshots"].as_array().unwrap().len(),
+        1
+    );
+    let again = home
+        .lifeboat(["repo", "init", "--repo", "elsewhere"])
+        .env("LIFEBOAT_REPO_PASSWORD_FILE", "password")
+        .run();
+    assert_eq!(again.status, Some(2), "{again}");
+}
+
+#[test]
+fn an_initialised_repository_gets_a_key_beside_the_configuration() {
+    let home = home();
+    let made = home.lifeboat(["repo", "init", "--repo", "elsewhere", "--json"]).ok().json();
+    let key_file = made["key_file"].as_str().unwrap();
+    assert!(key_file.starts_with(home.path().join("config/lifeboat/keys").as_str()), "{made}");
+    assert_eq!(made["recovery_sheet"], "not yet shown");
+    let key = home.lifeboat(["repo", "key", "--repo", "elsewhere"]).ok().out();
+    assert_eq!(key, fs_err::read_to_string(key_file).unwrap());
+}
+
+#[test]
+fn stock_restic_lists_checks_and_restores() {
+    let (home, sim) = trusted_phone();
+    home.lifeboat(["backup"]).ok();
+    sim.ctl(&home, &["live"]);
+    home.lifeboat(["backup"]).ok();
+    let restic = stranger("restic");
+    let run = |arguments: &[&str]| {
+        home.command(&restic)
+            .args(["-r", home.repository().as_str(), "-p", home.key_file().as_str()])
+            .args(arguments)
+            .ok()
+    };
+    let snapshots = run(&["snapshots", "--json"]).json();
+    assert_eq!(snapshots.as_array().unwrap().len(), 2);
+    run(&["check", "--read-data"]);
+    run(&["restore", "latest", "--host", sim.udid(), "--tag", "complete", "--target", "restored"]);
+    let restored = lifeboat_testkit::digest::files(&home.path().join("restored/files"));
+    lifeboat_testkit::digest::assert_same(&restored, &sim.digest(&home));
+}
