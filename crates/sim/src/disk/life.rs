@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use super::entry::Content;
+use super::index::Index;
 use super::maker::Maker;
 use super::prng::Rng;
 use super::{Disk, DiskError, apps, content};
@@ -18,6 +20,7 @@ impl Disk {
             None => 0,
         };
         let mut rng = Rng::new(self.seed, &format!("life {lived}"));
+        self.index.set_property(LIVING, "1")?;
         let when = (days, now.as_second());
         let mut maker =
             Maker::resume(&self.folder, &mut self.index, self.profile, self.seed, self.ios, when)?;
@@ -25,6 +28,31 @@ impl Disk {
         maker.finish()?;
         self.index.set_property("lived", &(lived + 1).to_string())?;
         apps::save(&self.index, &self.apps)?;
-        self.index.save()
+        self.index.save()?;
+        self.index.set_property(LIVING, "0")
     }
+}
+
+/// Set while databases may be ahead of the index.
+const LIVING: &str = "living";
+
+/// Gives every database a later time if the program ended in the middle of a day: some of them have changed, and the
+/// index does not know which.
+pub(crate) fn recover(index: &mut Index) -> Result<(), DiskError> {
+    if index.property(LIVING)?.as_deref() != Some("1") {
+        return Ok(());
+    }
+    let databases: Vec<(String, String)> = index
+        .iter()
+        .filter(|entry| matches!(entry.content, Content::File(_)))
+        .map(|entry| (entry.domain.clone(), entry.relative_path.clone()))
+        .collect();
+    for (domain, path) in databases {
+        if let Some(entry) = index.change(&domain, &path) {
+            entry.modified += 1;
+            entry.changed = entry.modified;
+        }
+    }
+    index.save()?;
+    index.set_property(LIVING, "0")
 }

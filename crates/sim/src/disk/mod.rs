@@ -1,10 +1,10 @@
 //! The disk of the simulated phone: synthetic content that is coherent, deterministic per seed, and lives.
 //!
-//! In reading order: [`profile`] (how much there is), [`entry`] (one file), [`domains`] (rules of the backup
-//! domains), [`index`] (the list of all files, kept across restarts), [`prng`] and [`media`] (randomness, files made
-//! on the fly), [`maker`] (puts files and databases on the disk), [`content`] (what is in them, one module a kind of
-//! data), [`apps`], [`life`] (a day passes), [`frozen`] (a consistent view for one backup), [`digest`] (the oracle)
-//! and [`afc`] (the view of `/var/mobile/Media`).
+//! In reading order: `profile` (how much there is), `entry` (one file), `domains` (rules of the backup
+//! domains), `index` (the list of all files, kept across restarts), `prng` and `media` (randomness, files made
+//! on the fly), `maker` (puts files and databases on the disk), `content` (what is in them, one module a kind of
+//! data), `apps`, `life` (a day passes), `frozen` (a consistent view for one backup), `digest` (the oracle)
+//! and `afc` (the view of `/var/mobile/Media`).
 //!
 //! Databases are real SQLite files, changed only through SQL and kept in write-ahead mode as on a phone; everything
 //! else is either a few bytes in the index or made where it is read, so that 20 GB need no disk.
@@ -157,7 +157,8 @@ impl Disk {
 
     /// Opens the content that [`Disk::create`] left in `folder`.
     pub fn open(folder: &Utf8Path) -> Result<Self, DiskError> {
-        let index = Index::open(folder)?;
+        let mut index = Index::open(folder)?;
+        life::recover(&mut index)?;
         let property = |key: &'static str| index.property(key)?.ok_or(DiskError::Property(key));
         let profile: Profile = property("profile")?.parse()?;
         let seed = property("seed")?.parse().map_err(|_| DiskError::Property("seed"))?;

@@ -412,6 +412,22 @@ fn afc_shows_media_and_takes_small_files() {
     );
 }
 
+#[test]
+fn a_day_cut_short_makes_every_database_look_changed() {
+    let Phone { mut disk, folder } = phone(Profile::Tiny, 47, "18.0");
+    let before = disk.freeze().unwrap();
+    disk.index.set_property("living", "1").unwrap();
+    drop(disk);
+    let mut disk = Disk::open(&path_of(&folder)).unwrap();
+    let after = disk.freeze().unwrap();
+    for (old, new) in before.entries.iter().zip(&after.entries) {
+        let later = i64::from(matches!(old.content, Content::File(_)));
+        assert_eq!(new.modified, old.modified + later, "{}", old.relative_path);
+    }
+    drop(disk);
+    assert_eq!(Disk::open(&path_of(&folder)).unwrap().freeze().unwrap().entries, after.entries);
+}
+
 /// Prints what a profile costs.
 fn cost(profile: Profile) {
     let start = std::time::Instant::now();
