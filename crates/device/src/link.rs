@@ -8,11 +8,15 @@ use idevice::pairing_file::PairingFile;
 use idevice::{Idevice, IdeviceError, ReadWrite};
 use lifeboat_wire::lockdown::ErrorWord;
 use plist::Value;
+use tokio::io::BufReader;
 
 use crate::error::LinkError;
 use crate::limit::{ANSWER, within};
-use crate::mux::{Device, Mux};
+use crate::mux::{Device, LABEL, Mux};
 use crate::pairing::PairingRecord;
+
+/// How much is read at once below TLS.
+const READ: usize = 128 << 10;
 
 /// The stream of a started service, encrypted where the device wants it so.
 pub type ServiceStream = Box<dyn ReadWrite>;
@@ -53,6 +57,8 @@ impl Link {
         let file = self.record.to_pairing_file()?;
         let stream = self.mux.open(&self.device, LockdownClient::LOCKDOWND_PORT).await?;
         let mut lockdown = LockdownClient::new(stream);
+        // Whoever does not answer this is gone; whoever does, and then hangs up, does not know us.
+        within(ANSWER, "asking the device who it is", lockdown.idevice.get_type()).await?;
         within(ANSWER, "starting a session", async {
             lockdown.start_session(&file).await.map_err(|error| match error {
                 // The device forgot its half of the record: the handshake just ends (`docs/protocol.md` 2.6).
@@ -67,7 +73,7 @@ impl Link {
     /// Starts a service and returns its stream. The escrow bag goes along where the record has one.
     pub async fn start_service(&self, name: &str) -> Result<ServiceStream, LinkError> {
         let stream = self.start(name).await?;
-        stream.get_socket().ok_or_else(|| LinkError::Malformed("the service has no stream".into()))
+        stream.get_socket().ok_or_else(no_stream)
     }
 
     /// Starts a service for one of `idevice`'s clients.
@@ -90,12 +96,19 @@ impl Link {
         })?;
         let mut stream = self.mux.open(&self.device, port).await?;
         if encrypted {
+            // TLS reads record by record, in small pieces: one large read below it saves most of the system calls.
+            let socket = stream.get_socket().ok_or_else(no_stream)?;
+            stream = Idevice::new(Box::new(BufReader::with_capacity(READ, socket)), LABEL);
             let file: PairingFile = self.record.to_pairing_file()?;
             within(ANSWER, "encrypting a service", stream.start_session(&file, false)).await?;
         }
         session.close().await;
         Ok(stream)
     }
+}
+
+fn no_stream() -> LinkError {
+    LinkError::Malformed("the service has no stream".into())
 }
 
 /// A lockdown session.

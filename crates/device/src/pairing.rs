@@ -10,6 +10,10 @@ use lifeboat_wire::lockdown::ErrorWord;
 use lifeboat_wire::plist_frame;
 use lifeboat_wire::plist_guard::{self, Limits};
 use plist::{Dictionary, Value};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::sign::CertifiedKey;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -126,9 +130,20 @@ impl PairingRecord {
         if !record.contains_key("WiFiMACAddress") {
             record.insert("WiFiMACAddress".into(), "".into());
         }
-        PairingFile::from_value(&Value::Dictionary(record))
-            .map_err(|_| LinkError::RecordDamaged("a certificate or key in it cannot be read"))
+        let file = PairingFile::from_value(&Value::Dictionary(record))
+            .map_err(|_| LinkError::RecordDamaged("a certificate or key in it cannot be read"))?;
+        check(&file)?;
+        Ok(file)
     }
+}
+
+/// Checks that certificate and key belong together; `idevice` takes it for granted.
+fn check(file: &PairingFile) -> Result<(), LinkError> {
+    const DAMAGED: LinkError =
+        LinkError::RecordDamaged("its certificate and key do not belong together");
+    let key = PrivateKeyDer::from_pem_slice(&file.host_private_key).map_err(|_| DAMAGED)?;
+    let chain = vec![file.host_certificate.clone()];
+    CertifiedKey::from_der(chain, key, &default_provider()).map(drop).map_err(|_| DAMAGED)
 }
 
 /// Pairs with a device, or returns at once where a record exists that it honours.
