@@ -74,7 +74,12 @@ impl SyncLock {
                 .await;
         let mut lock = Self { poster, file: None, _listener: listener };
         match opened {
-            Ok(file) => lock.acquire(file).await?,
+            Ok(file) => {
+                if let Err(error) = lock.acquire(file).await {
+                    lock.release().await;
+                    return Err(error);
+                }
+            }
             Err(error) => tracing::info!(%error, "the device has no sync lock"),
         }
         Ok((lock, notices))

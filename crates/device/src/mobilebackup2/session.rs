@@ -25,6 +25,9 @@ const OLDEST_DEVICELINK: i64 = 300;
 /// Versions of MobileBackup2 we speak.
 const MOBILEBACKUP2: [f64; 2] = [2.0, 2.1];
 
+/// How long a device may take to take the sync lock back: one that is gone never does.
+const RELEASE: Duration = Duration::from_secs(5);
+
 /// Backs a device up into `files`.
 ///
 /// Takes the sync lock, starts the service, asks for a backup and serves the phone until it answers. It comes back when the phone
@@ -61,7 +64,9 @@ pub async fn backup(
         run(stream, &job, files, observer, side).await
     }
     .await;
-    lock.release().await;
+    if tokio::time::timeout(RELEASE, lock.release()).await.is_err() {
+        tracing::debug!("the device did not take the sync lock back in time");
+    }
     outcome
 }
 
@@ -255,7 +260,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Reads the next message of the phone.
     async fn message(&mut self) -> Result<PhoneMessage, BackupError> {
         loop {
-            if let Some(message) = self.transport.message()? {
+            // Whatever it was that cannot be read: the phone waits for an answer.
+            let next = self.transport.message().inspect_err(|_| self.owed = true)?;
+            if let Some(message) = next {
                 self.reply.messages += 1;
                 if let PhoneMessage::Disconnect { reason } = message {
                     self.answered = true;
@@ -381,7 +388,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Answers whatever is outstanding with an error until the phone ends the job.
     async fn refuse(&mut self) -> Result<(), BackupError> {
         let limit = self.patience.parting;
-        while !self.answered && self.in_step {
+        // Before the request nothing is outstanding.
+        let asked = self.stage != TransferStage::Starting;
+        while asked && !self.answered && self.in_step {
             self.drain().await?;
             if self.owed {
                 if self.sending {

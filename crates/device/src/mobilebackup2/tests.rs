@@ -265,6 +265,7 @@ async fn paths_that_lead_elsewhere_end_the_job() {
 async fn bombs_and_huge_units_end_the_job() {
     let (error, _) = hostile(async |phone| {
         phone.send_unit(&bomb()).await;
+        assert_eq!(phone.status().await.status, Status::GENERIC);
         phone.send(&response(0, None)).await;
     })
     .await;
