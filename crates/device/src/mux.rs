@@ -231,7 +231,96 @@ fn dashed(udid: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use lifeboat_wire::mux::{Connection as WireConnection, DeviceProperties};
+    use plist::Value;
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
     use super::*;
+
+    const UDID: &str = "00008120-000A1B2C3D4E5F60";
+
+    /// A mux that answers every connection's first request with what `answer` makes of it, then waits.
+    async fn fake(answer: fn(&Request) -> Vec<Value>) -> (Mux, JoinSet<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut kept = Vec::new();
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut decoder = Decoder::new(PACKET_LIMIT);
+                let packet = loop {
+                    if let Some(packet) = decoder.next().unwrap() {
+                        break packet;
+                    }
+                    let mut buffer = [0; 512];
+                    let count = socket.read(&mut buffer).await.unwrap();
+                    decoder.push(&buffer[..count]);
+                };
+                for value in answer(&Request::from_packet(&packet).unwrap()) {
+                    let bytes = Packet::plist(packet.tag, &value).encode();
+                    socket.write_all(&bytes).await.unwrap();
+                }
+                kept.push(socket);
+            }
+        });
+        (Mux::new(MuxAddress::Tcp(address)), tasks)
+    }
+
+    fn attached(serial: &str, device_id: u32) -> DeviceProperties {
+        let connection = WireConnection::Usb { speed: 480_000_000, location: 1, product: 0x12a8 };
+        DeviceProperties { device_id, serial: serial.to_owned(), connection }
+    }
+
+    #[tokio::test]
+    async fn devices_and_records_are_asked_for() {
+        let (mux, _tasks) = fake(|request| {
+            let answer = match request {
+                Request::ListDevices => {
+                    Answer::Devices(vec![attached("00008120000A1B2C3D4E5F60", 7)])
+                }
+                Request::ReadPairRecord { id } if id == UDID => Answer::PairRecord(vec![1, 2]),
+                Request::ReadBuid => Answer::Buid("A-B".to_owned()),
+                _ => Answer::Result(ResultCode::NO_ENTRY),
+            };
+            vec![answer.to_plist()]
+        })
+        .await;
+        let devices = mux.devices().await.unwrap();
+        let found: Vec<_> = devices.iter().map(|d| (d.udid.as_str(), d.mux_id)).collect();
+        assert_eq!(found, [(UDID, 7)]);
+        assert_eq!(mux.read_record(UDID).await.unwrap(), Some(vec![1, 2]));
+        assert_eq!(mux.read_record("other").await.unwrap(), None);
+        assert_eq!(mux.buid().await.unwrap(), "A-B");
+    }
+
+    #[tokio::test]
+    async fn a_device_is_gone_when_the_mux_says_so() {
+        let (mux, _tasks) = fake(|_| {
+            vec![
+                Answer::Result(ResultCode::Ok).to_plist(),
+                Event::Attached(attached(UDID, 7)).to_plist(),
+                Event::Detached(6).to_plist(),
+                Event::Detached(7).to_plist(),
+            ]
+        })
+        .await;
+        let device = Device { udid: UDID.to_owned(), mux_id: 7, connection: Connection::Usb };
+        mux.gone(&device).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_mux_that_is_not_there_is_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let error = Mux::new(MuxAddress::Tcp(address)).devices().await.unwrap_err();
+        assert!(
+            matches!(error, LinkError::MuxAbsent { address: a, .. } if a == address.to_string())
+        );
+        let absent = MuxAddress::Unix("/nonexistent/usbmuxd".into());
+        assert!(matches!(Mux::new(absent).buid().await, Err(LinkError::MuxAbsent { .. })));
+    }
 
     #[test]
     fn spellings_of_one_device_are_one() {

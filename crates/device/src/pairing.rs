@@ -355,3 +355,61 @@ impl Plain {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
+
+    use super::*;
+
+    fn made() -> Certificates {
+        let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
+        Certificates::generate(key.public_key_pem().as_bytes(), Timestamp::UNIX_EPOCH).unwrap()
+    }
+
+    fn record(made: &Certificates, host_private_key: &str) -> Dictionary {
+        let data = |text: &str| Value::Data(text.as_bytes().to_vec());
+        Dictionary::from_iter([
+            ("HostCertificate", data(&made.host_certificate)),
+            ("RootCertificate", data(&made.root_certificate)),
+            ("HostPrivateKey", data(host_private_key)),
+            ("HostID", "H".into()),
+            ("SystemBUID", "B".into()),
+            ("EscrowBag", Value::Data(vec![7; 32])),
+        ])
+    }
+
+    fn read(record: &Dictionary) -> Result<PairingFile, LinkError> {
+        let bytes = plist_guard::to_xml(&Value::Dictionary(record.clone()));
+        PairingRecord::parse(&bytes)?.to_pairing_file()
+    }
+
+    #[test]
+    fn a_record_of_the_least_keys_is_enough() {
+        let made = made();
+        let record = record(&made, &made.host_private_key);
+        let file = read(&record).unwrap();
+        assert_eq!(file.host_id, "H");
+        assert_eq!(file.escrow_bag, Some(vec![7; 32]));
+    }
+
+    #[test]
+    fn damaged_records_are_named_and_never_panic() {
+        let made = made();
+        let whole = record(&made, &made.host_private_key);
+        assert!(matches!(PairingRecord::parse(b"x"), Err(LinkError::RecordDamaged(_))));
+        for key in ["HostCertificate", "RootCertificate", "HostPrivateKey", "HostID", "SystemBUID"]
+        {
+            let mut record = whole.clone();
+            record.remove(key);
+            assert!(matches!(read(&record), Err(LinkError::RecordDamaged(_))), "{key}");
+        }
+        // The key of another certificate, and no key at all.
+        for key in [made.root_private_key.as_str(), "-----BEGIN PRIVATE KEY-----"] {
+            assert!(matches!(read(&record(&made, key)), Err(LinkError::RecordDamaged(_))));
+        }
+        let mut noise = whole;
+        noise.insert("HostCertificate".into(), Value::Data(b"noise".to_vec()));
+        assert!(matches!(read(&noise), Err(LinkError::RecordDamaged(_))));
+    }
+}
