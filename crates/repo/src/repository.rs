@@ -1,6 +1,6 @@
 //! The way in.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustic_core::repofile::MasterKey;
@@ -19,7 +19,7 @@ use crate::{
         snapshot,
         tree::{self, TreeNode},
     },
-    id::{BlobId, PackId, SnapshotId, TreeId},
+    id::{BlobId, SnapshotId, TreeId},
     index::{Place, SharedIndex},
     ingest::{Gear, Writer, WriterOptions},
     keys::{self, Opened},
@@ -371,15 +371,5 @@ impl Inner {
     /// Returns one line of a folder, out of the catalogue.
     fn row(&self, tree: TreeId, name: &str) -> Result<Option<TreeNode>, RepoError> {
         self.catalogue.row(tree, name, || self.tree(tree))
-    }
-
-    /// Returns which of the packs on disk are in no index.
-    pub(crate) fn unindexed(
-        &self,
-        known: &HashSet<PackId>,
-    ) -> Result<Vec<(PackId, u64)>, RepoError> {
-        let packs = self.store.list(FileKind::Pack)?;
-        let packs = packs.into_iter().map(|(id, size)| (PackId::from(id), size));
-        Ok(packs.filter(|(pack, _)| !known.contains(pack)).collect())
     }
 }

@@ -19,28 +19,26 @@ use crate::{
 /// Returns the index of all blobs that are really there, after writing down the packs that were in none.
 pub(super) fn run(repository: &Inner) -> Result<Arc<Index>, RepoError> {
     let index = repository.index.refresh(&*repository.store, &repository.key)?;
-    let unindexed = repository.unindexed(&index.known_packs())?;
-    let mut packs = Vec::new();
-    for (id, _) in unindexed {
-        match read(repository, id)? {
-            Some(blobs) => {
-                packs.push(IndexPack { id, blobs: blobs.iter().map(Into::into).collect() });
-            }
-            None => {
-                tracing::warn!(pack = %id.short(), "a pack without index is damaged and not used");
-            }
-        }
-    }
-    let index = if packs.is_empty() {
-        index
-    } else {
-        let json = index::encode(&IndexFile { packs, ..IndexFile::default() });
-        let sealed = file::seal(&repository.key, &json);
-        repository.store.write(FileKind::Index, FileId::new(sha256(&sealed)), &sealed)?;
-        repository.index.refresh(&*repository.store, &repository.key)?
-    };
     let present: HashSet<PackId> =
         repository.store.list(FileKind::Pack)?.into_iter().map(|(id, _)| id.into()).collect();
+    let known = index.known_packs();
+    let mut unindexed: Vec<PackId> = present.difference(&known).copied().collect();
+    unindexed.sort_unstable();
+    let mut packs = Vec::new();
+    for id in unindexed {
+        if let Some(blobs) = read(repository, id)? {
+            packs.push(IndexPack { id, blobs: blobs.iter().map(Into::into).collect() });
+        } else {
+            tracing::warn!(pack = %id.short(), "a pack without index is damaged and not used");
+        }
+    }
+    if packs.is_empty() {
+        return Ok(index.only(&present));
+    }
+    let json = index::encode(&IndexFile { packs, ..IndexFile::default() });
+    let sealed = file::seal(&repository.key, &json);
+    repository.store.write(FileKind::Index, FileId::new(sha256(&sealed)), &sealed)?;
+    let index = repository.index.refresh(&*repository.store, &repository.key)?;
     Ok(index.only(&present))
 }
 
