@@ -1,4 +1,4 @@
-//! How the phone words what went wrong (docs/protocol.md, "MBErrorDomain codes").
+//! How the phone words what went wrong (docs/protocol.md, "Errors").
 
 use std::fmt;
 

@@ -137,7 +137,7 @@ where
         .collect();
     let close = |version: &f64| offered.iter().any(|other| (other - version).abs() < 0.01);
     let common = PROTOCOL_VERSIONS.into_iter().find(close);
-    let mut keys = response(if common.is_some() { 0 } else { 1 });
+    let mut keys = response(i64::from(common.is_none()));
     match common {
         Some(version) => keys.insert("ProtocolVersion".into(), version.into()),
         None => {

@@ -135,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
     /// Opens the last manifest and checks that its payloads are there; if it cannot be built upon, all is sent anew.
     async fn build_upon(&mut self, fresh: Opening) -> Result<Opening, Stop> {
         let Some(manifest) = self.fetch_manifests(1.0).await? else { return Ok(fresh) };
-        let Some(old) = self.read_rows()? else { return Ok(fresh) };
+        let Some(old) = self.read_rows() else { return Ok(fresh) };
         if manifest.is_encrypted {
             // The settings have changed: this phone does not encrypt.
             return Ok(fresh);
@@ -184,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
     }
 
     /// Reads the rows of the manifest in the cache; nothing when it is damaged.
-    fn read_rows(&self) -> Result<Option<OldRows>, Stop> {
+    fn read_rows(&self) -> Option<OldRows> {
         let mut rows = OldRows::new();
         let path = self.cache.fetched("Manifest.db");
         let read = ManifestDb::open(&path).and_then(|db| {
@@ -196,10 +196,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
             })
         });
         match read {
-            Ok(_) => Ok(Some(rows)),
+            Ok(_) => Some(rows),
             Err(error) => {
                 tracing::info!(%error, "the manifest on the host is damaged: everything is sent again");
-                Ok(None)
+                None
             }
         }
     }
@@ -231,7 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
         let manifest = self.fetch_manifests(1.0).await?;
         let (stored, _) = self.link.walk(&self.udid.clone(), 2.0).await?;
         if manifest.is_some_and(|manifest| !manifest.is_encrypted)
-            && let Some(rows) = self.read_rows()?
+            && let Some(rows) = self.read_rows()
         {
             let surplus: Vec<FileId> = stored
                 .into_keys()

@@ -112,7 +112,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
             .iter()
             .filter_map(|at| plan.items.get(*at))
             .filter(|item| item.todo != Todo::Failed);
-        let failed = batch.len() - confirmed.clone().count();
+        // A host names what it refused as it was told, which a bad phone does wrongly.
+        let failed = (batch.len() - confirmed.clone().count()).max(refused.0.len());
         self.cache.confirm(&self.uuid, confirmed.map(|item| (&item.id, &item.file)))?;
         if refused.0.values().any(|fault| fault.status == Status::NO_SPACE) {
             return Err(MbError::no_space().into());
@@ -173,7 +174,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
             job.files_sent_again += u64::from(again);
             job.bytes_sent_again += if again { bytes } else { 0 };
         });
-        self.sent_files.push_str(&format!("{} {bytes} {path}\n", item.id));
+        self.sent_files.extend([
+            item.id.to_string().as_str(),
+            " ",
+            &bytes.to_string(),
+            " ",
+            &path,
+            "\n",
+        ]);
         Ok(true)
     }
 
