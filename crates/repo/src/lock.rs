@@ -287,4 +287,40 @@ mod tests {
         #[cfg(unix)]
         assert!(is_stale(&lock(i32::MAX.unsigned_abs(), hostname(), "2026-11-22T11:59:00Z"), now));
     }
+
+    #[test]
+    fn an_exclusive_lock_is_honoured_and_a_stale_one_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = camino::Utf8Path::from_path(folder.path()).unwrap();
+        let store = Arc::new(crate::store::MemoryStore::new());
+        let repository = crate::Repository::init_in(store, &"x".into(), cache).unwrap();
+        let inner = repository.inner();
+        let put = |lock: &LockFile| {
+            let sealed = file::seal(&inner.key, &lock::encode(lock));
+            inner.store.write(FileKind::Lock, FileId::new(sha256(&sealed)), &sealed).unwrap();
+        };
+        let count = || inner.store.list(FileKind::Lock).unwrap().len();
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let clock: Clock = Arc::new(move || now);
+
+        put(&lock(9, "elsewhere".into(), "2026-11-22T11:00:00Z"));
+        let (first, shared) = Lock::take(inner, &clock).unwrap();
+        assert!(!shared);
+        assert_eq!(count(), 1, "the stale one is gone, ours is there");
+        let (second, shared) = Lock::take(inner, &clock).unwrap();
+        assert!(shared, "two writers side by side");
+        second.verify().unwrap();
+        first.shared.refresh(&mut first.shared.state());
+        first.verify().unwrap();
+        assert_eq!(count(), 2, "the old form of a lock goes when the new one is there");
+        drop((first, second));
+        assert_eq!(count(), 0);
+
+        put(&lock(9, "elsewhere".into(), "2026-11-22T11:55:00Z"));
+        let Err(RepoError::Locked { by }) = Lock::take(inner, &clock) else {
+            panic!("it is locked")
+        };
+        assert_eq!((by.hostname.as_str(), by.pid, by.exclusive), ("elsewhere", 9, true));
+        assert_eq!(count(), 1, "none of ours stays behind");
+    }
 }

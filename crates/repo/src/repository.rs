@@ -117,6 +117,11 @@ impl Repository {
         Self { inner: Arc::new(inner) }
     }
 
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
     /// Returns the identifier in the configuration of the repository.
     pub fn id(&self) -> &str {
         &self.inner.config.id

@@ -182,7 +182,8 @@ fn locks_are_honoured_both_ways() {
     let (pruned, _, error) = try_restic(&path, &home, &["prune"]);
     assert!(!pruned && error.contains("already locked"), "{error}");
     // Other writers may write beside us.
-    restic(&path, &home, &["backup", "/etc/hostname"]);
+    fs::write(home.path("beside"), b"beside us").unwrap();
+    restic(&path, &home, &["backup", "beside"]);
     // Restic takes our lock for that of a living process.
     restic(&path, &home, &["unlock"]);
     assert_eq!(restic(&path, &home, &["list", "locks"]).lines().count(), 1);
