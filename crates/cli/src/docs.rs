@@ -20,11 +20,10 @@ fn page() -> String {
 fn section(page: &mut String, command: &Command, name: &str) {
     // Flags that every command takes are shown once, at the top.
     let top = name == "lifeboat";
-    let mut shown =
-        command.clone().term_width(100).mut_args(|arg| {
-            let hidden = arg.get_id() == "help" || (arg.is_global_set() && !top);
-            arg.hide(hidden)
-        });
+    let mut shown = command.clone().term_width(100).mut_args(|arg| {
+        let hidden = arg.get_id() == "help" || (arg.is_global_set() && !top);
+        arg.hide(hidden)
+    });
     let help = shown.render_long_help().to_string();
     let help: Vec<&str> = help.lines().map(str::trim_end).collect();
     let _ = write!(page, "\n## `{name}`\n\n```text\n{}\n```\n", help.join("\n").trim_end());

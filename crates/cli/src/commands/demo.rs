@@ -11,7 +11,7 @@ use lifeboat_engine::jobs::backup::{self, BackupPlan, BackupSummary};
 use lifeboat_engine::jobs::check::{self, CheckSummary};
 use lifeboat_engine::jobs::export::{self, ExportPlan, ExportSummary, Form};
 use lifeboat_engine::jobs::pair;
-use lifeboat_engine::{Context, EventSink, Mux, Outcome, Places};
+use lifeboat_engine::{Context, Event, EventSink, Mux, Outcome, Places};
 use lifeboat_host::secret::create_private_folder;
 use lifeboat_sim::disk::Profile;
 use lifeboat_sim::options::Knobs;
@@ -294,13 +294,17 @@ impl<'a> Teller<'a> {
                 format!("the backup is not whole: {why}"),
             ));
         }
-        self.say(format!(
-            "The phone sent {} of its content, {}; with its lists of them {}, {} arrived.",
-            things(traffic.files_sent, "file"),
-            bytes(traffic.bytes_sent),
-            things(summary.files_received, "file"),
-            bytes(summary.bytes_received)
-        ))?;
+        let arrived = (summary.files_received, summary.bytes_received);
+        let count = if arrived == (traffic.files_sent, traffic.bytes_sent) {
+            "; so the phone counted, too".to_owned()
+        } else {
+            format!(
+                "; the phone counted {}, {}",
+                things(traffic.files_sent, "file"),
+                bytes(traffic.bytes_sent)
+            )
+        };
+        self.say(format!("{}, {} arrived{count}.", things(arrived.0, "file"), bytes(arrived.1)))?;
         self.say(format!(
             "Snapshot {} holds {}, {}; the repository grew by {}. It took {}.",
             summary.snapshot.as_deref().map_or("?", super::snapshots::short),
@@ -458,7 +462,14 @@ impl<'a> Teller<'a> {
         let (ctx, progress) = if self.app.ui.json {
             (self.app.context_with(EventSink::silent()), Arc::new(Progress::new(self.app.ui)))
         } else {
-            self.app.context()
+            let (ctx, progress) = self.app.context();
+            let all = ctx.events;
+            // The owner of this phone needs no telling.
+            let some = EventSink::new(move |event| match event {
+                Event::Waiting { .. } | Event::Note(_) => {}
+                event => all.tell(event),
+            });
+            (self.app.context_with(some), progress)
         };
         let done = work(ctx).await;
         progress.finish();

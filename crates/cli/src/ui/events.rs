@@ -26,7 +26,7 @@ fn human(event: &Event, progress: &Progress, last: &Mutex<Option<Stage>>) {
             progress.show(&Look { doing: doing(*stage).to_owned(), ..Look::default() });
         }
         Event::Waiting { message, .. } => {
-            progress.say(&format!("{HINT}waiting:{HINT:#} {}", text::plain(message)));
+            progress.say(&format!("{HINT}{}{HINT:#}", text::plain(message)));
         }
         Event::Progress(now) => progress.show(&Look {
             doing: doing(now.stage).to_owned(),

@@ -78,8 +78,8 @@ impl Look {
             let _ = write!(words, ", {}/s", text::bytes(self.rate));
         }
         #[expect(clippy::cast_precision_loss, reason = "seconds that a person waits")]
-        if let Some(left) = self.seconds_left {
-            let _ = write!(words, ", {} left", text::seconds((left as f64).max(10.0)));
+        if let Some(left) = self.seconds_left.filter(|left| *left > 0) {
+            let _ = write!(words, ", {} left", text::seconds(left as f64));
         }
         words
     }
