@@ -30,7 +30,7 @@ fn units(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut decoder = plist_frame::Decoder::new(plist_frame::MESSAGE_LIMIT);
     decoder.push(bytes);
     let mut units = Vec::new();
-    while let Some(unit) = decoder.next().unwrap() {
+    while let Some(unit) = decoder.next().expect("units") {
         units.push(unit);
     }
     assert!(!decoder.is_partial(), "bytes are left over");
@@ -40,8 +40,14 @@ fn units(bytes: &[u8]) -> Vec<Vec<u8>> {
 /// The value of a key of each property list in a stream of units.
 fn words(bytes: &[u8], key: &str) -> Vec<String> {
     let word = |unit: &Vec<u8>| {
-        let value = parse(unit, &Limits::MESSAGE).unwrap();
-        value.as_dictionary().unwrap().get(key).and_then(Value::as_string).unwrap_or("?").to_owned()
+        let value = parse(unit, &Limits::MESSAGE).expect("a property list");
+        value
+            .as_dictionary()
+            .expect("a dictionary")
+            .get(key)
+            .and_then(Value::as_string)
+            .unwrap_or("?")
+            .to_owned()
     };
     units(bytes).iter().map(word).collect()
 }
@@ -129,10 +135,10 @@ fn events(bytes: &[u8], piece: usize) -> Vec<Event> {
     let mut events: Vec<Event> = Vec::new();
     for part in bytes.chunks(piece) {
         buffer.extend_from_slice(part);
-        while let Some(event) = decoder.next(&mut buffer).unwrap() {
+        while let Some(event) = decoder.next(&mut buffer).expect("a stream of files") {
             match (events.last_mut(), event) {
                 (Some(Event::Data(before)), Event::Data(more)) => {
-                    *before = [&before[..], &more[..]].concat().into()
+                    *before = [&before[..], &more[..]].concat().into();
                 }
                 (_, event) => events.push(event),
             }

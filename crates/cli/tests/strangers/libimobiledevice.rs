@@ -1,0 +1,88 @@
+//! libimobiledevice's tools, unmodified, against the simulated phone.
+
+use camino::Utf8PathBuf;
+use lifeboat_testkit::{Home, Sim};
+
+use crate::folder::{Folder, was_sent_whole};
+use crate::{home, phone};
+
+#[test]
+fn the_tools_meet_the_oldest_ios() {
+    whole_life("15.7", "");
+}
+
+#[test]
+fn the_tools_meet_the_newest_ios() {
+    whole_life("26.4", "devicelink = 400\nmanifest = \"rebuilt\"");
+}
+
+/// Finds, pairs, reads, backs up twice and forgets the phone.
+fn whole_life(ios: &str, knobs: &str) {
+    let mut home = home();
+    let sim = Sim::start_phones(&mut home, &[&phone(ios, knobs)], &[]);
+
+    let listed = home.command("idevice_id").arg("-l").ok();
+    assert_eq!(listed.out(), format!("{}\n", sim.udid()));
+
+    pair(&home);
+    let validated = home.command("idevicepair").arg("validate").ok();
+    assert!(validated.out().contains("SUCCESS"), "{validated}");
+    values(&home, &sim, ios);
+
+    let root = home.path().join("idevicebackup2");
+    fs_err::create_dir(&root).expect("a folder");
+    let first = first_backup(&home, &sim, &root);
+    let info = home.command("idevicebackup2").args(["info", root.as_str()]).ok();
+    assert!(!info.out().contains("ERROR"), "{info}");
+    second_backup(&home, &sim, &root, &first);
+
+    let forgotten = home.command("idevicepair").arg("unpair").ok();
+    assert!(forgotten.out().contains("SUCCESS"), "{forgotten}");
+    assert_eq!(home.command("idevicepair").arg("list").ok().out(), "", "still paired");
+}
+
+/// Pairs; the tool ends with 1 while the dialog is up and wants to be run again.
+fn pair(home: &Home) {
+    let runs: Vec<_> = (0..5)
+        .map_while(|_| {
+            let run = home.command("idevicepair").arg("pair").run();
+            (run.status != Some(0)).then_some(run)
+        })
+        .collect();
+    assert!(runs.len() < 5, "never paired: {}", runs.last().expect("five runs"));
+}
+
+/// Reads every value that the tool knows.
+fn values(home: &Home, sim: &Sim, ios: &str) {
+    let all = home.command("ideviceinfo").ok().out();
+    for line in [format!("UniqueDeviceID: {}", sim.udid()), format!("ProductVersion: {ios}")] {
+        assert!(all.lines().any(|told| told == line), "no `{line}` in:\n{all}");
+    }
+    let usage = home.command("ideviceinfo").arg("-h").ok().out();
+    let (_, after) = usage.split_once("Known domains are:").expect("a list of domains");
+    let domains: Vec<&str> =
+        after.lines().map(str::trim).filter(|line| line.starts_with("com.apple.")).collect();
+    assert!(domains.len() > 25, "only {} domains", domains.len());
+    for domain in domains {
+        let told = home.command("ideviceinfo").args(["-q", domain]).ok();
+        assert!(!told.err().contains("ERROR"), "{domain}: {told}");
+    }
+}
+
+fn first_backup(home: &Home, sim: &Sim, root: &Utf8PathBuf) -> Folder {
+    let run = home.command("idevicebackup2").args(["backup", "--full", root.as_str()]).ok();
+    assert!(run.out().contains("Backup Successful."), "{run}");
+    let folder = Folder::read(root, sim.udid());
+    folder.is_what_the_phone_holds(home, sim);
+    was_sent_whole(&folder, &sim.traffic(home));
+    folder
+}
+
+fn second_backup(home: &Home, sim: &Sim, root: &Utf8PathBuf, first: &Folder) {
+    sim.ctl(home, &["live", "--days", "1"]);
+    let run = home.command("idevicebackup2").args(["backup", root.as_str()]).ok();
+    assert!(run.out().contains("Backup Successful."), "{run}");
+    let second = Folder::read(root, sim.udid());
+    second.is_what_the_phone_holds(home, sim);
+    second.was_sent_as_changes_of(first, &sim.traffic(home));
+}
