@@ -181,6 +181,7 @@ impl BackupSummary {
         self.outcome = match error.exit() {
             ExitClass::Interrupted => Outcome::Interrupted,
             ExitClass::Postponed => Outcome::Postponed,
+            ExitClass::Incomplete => Outcome::Incomplete,
             _ => Outcome::Failed,
         };
         self.cause = Some(error.cause);

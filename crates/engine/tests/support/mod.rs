@@ -130,8 +130,17 @@ impl Bench {
         let reply = self.ctl(Action::Digest).await;
         let text = text_of(reply);
         text.lines()
-            .map(|line| line.split_once("  ").unwrap())
-            .map(|(digest, path)| (path.to_owned(), digest.to_owned()))
+            .map(|line| {
+                // As `sha256sum` escapes it.
+                let (line, escaped) =
+                    line.strip_prefix('\\').map_or((line, false), |line| (line, true));
+                let (digest, path) = line.split_once("  ").unwrap();
+                let path = match escaped {
+                    true => path.replace("\\n", "\n").replace("\\r", "\r").replace("\\\\", "\\"),
+                    false => path.to_owned(),
+                };
+                (path, digest.to_owned())
+            })
             .collect()
     }
 

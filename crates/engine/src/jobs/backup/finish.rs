@@ -44,7 +44,18 @@ pub(super) async fn received(
             Ok(prepared)
         }
         Err(error) => {
-            let error = explain(&prepared, error);
+            let mut error = explain(&prepared, error);
+            let unread = watcher.files_failed();
+            if error.cause == Cause::TransferFailed && unread > 0 {
+                // The device counts what it could not read and ends the job when it has sent the rest.
+                summary.file_errors = unread;
+                error = JobError::new(
+                    Cause::FilesMissing,
+                    format!(
+                        "the device could not read {unread} files and made no end of the backup"
+                    ),
+                );
+            }
             keep(ctx, prepared, &error, summary).await;
             Err(error)
         }

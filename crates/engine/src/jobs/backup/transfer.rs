@@ -21,6 +21,7 @@ struct State {
     percent: Option<f64>,
     bytes: u64,
     files: u64,
+    failed: u64,
 }
 
 impl Watcher {
@@ -29,12 +30,17 @@ impl Watcher {
         let meter = Meter::new(ctx, Stage::Transfer, None);
         Self {
             events: ctx.events.clone(),
-            state: Mutex::new(State { meter, percent: None, bytes: 0, files: 0 }),
+            state: Mutex::new(State { meter, percent: None, bytes: 0, files: 0, failed: 0 }),
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns how many files the device could not send.
+    pub(super) fn files_failed(&self) -> u64 {
+        self.state().failed
     }
 
     /// Tells the last state.

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use camino::Utf8Path;
 use jiff::Timestamp;
 use lifeboat_mobilesync::{FileId, ManifestDb};
 use lifeboat_repo::{Content, NodeKind};
@@ -104,7 +105,10 @@ fn sealed(
     let mut renamed = Vec::new();
     for (id, domain, path, record) in rows {
         let Some(content) = sealed.get(&id) else { continue };
-        let to = escaped(&domain, &path, &id);
+        // A disk that tells upper from lower case may hold what a snapshot must not rely on.
+        let own = name(&domain, &path);
+        let fits = is_plain(&domain, &path) && !path.is_empty() && is_free(export.target, &own);
+        let to = if fits { own.clone() } else { escaped(&domain, &path, &id) };
         if let Some((parent, _)) = to.rsplit_once('/') {
             export.folder(parent)?;
         }
@@ -112,9 +116,21 @@ fn sealed(
         if let Some(record) = record {
             finish(&file, record.mode, lifeboat_repo::moment(record.modified, 0))?;
         }
-        renamed.push(Renamed { from: name(&domain, &path), to });
+        if to != own {
+            renamed.push(Renamed { from: own, to });
+        }
     }
     Ok(renamed)
+}
+
+/// Whether nothing has this name and nothing but folders are above it. No link was made yet.
+fn is_free(target: &Utf8Path, path: &str) -> bool {
+    let is_folder = |path: &str| match fs_err::symlink_metadata(target.join(path)) {
+        Ok(meta) => meta.is_dir(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
+    fs_err::symlink_metadata(target.join(path)).is_err()
+        && path.match_indices('/').all(|(at, _)| path.get(..at).is_some_and(is_folder))
 }
 
 /// Makes a name that can be one and that no other file has: signs that cannot stay are written as `%XX`, long parts are cut,
@@ -162,7 +178,7 @@ fn finish(file: &fs_err::File, mode: u32, modified: Timestamp) -> Result<(), Job
     file.file().set_modified(modified.into()).map_err(|error| cannot_write(&error))
 }
 
-fn finish_folder(path: &camino::Utf8Path, mode: u32, modified: Timestamp) -> Result<(), JobError> {
+fn finish_folder(path: &Utf8Path, mode: u32, modified: Timestamp) -> Result<(), JobError> {
     let file = fs_err::File::open(path).map_err(|error| cannot_write(&error))?;
     set_mode(&file, (mode & 0o777) | 0o700)?;
     file.file().set_modified(modified.into()).map_err(|error| cannot_write(&error))
@@ -181,13 +197,13 @@ fn set_mode(_file: &fs_err::File, _mode: u32) -> Result<(), JobError> {
 }
 
 #[cfg(unix)]
-fn link(target: &str, path: &camino::Utf8Path) -> std::io::Result<()> {
+fn link(target: &str, path: &Utf8Path) -> std::io::Result<()> {
     fs_err::os::unix::fs::symlink(target, path)
 }
 
 /// Elsewhere a link may need rights that a person does not have: its target is written into a file.
 #[cfg(not(unix))]
-fn link(target: &str, path: &camino::Utf8Path) -> std::io::Result<()> {
+fn link(target: &str, path: &Utf8Path) -> std::io::Result<()> {
     fs_err::write(path, target)
 }
 
