@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use camino::Utf8Path;
 use lifeboat_mobilesync::property_list::PlistError;
 use lifeboat_mobilesync::status::{self, VERSION};
 use lifeboat_mobilesync::{
-    BackupState, EntryKind, FileId, ManifestDb, ManifestPlist, MbFile, SnapshotState, StatusPlist,
+    BackupState, EntryKind, FileId, ManifestDb, ManifestError, ManifestPlist, MbFile,
+    SnapshotState, StatusPlist,
 };
 use lifeboat_wire::devicelink::Status;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -14,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::cache::Journal;
 use super::fail::{MbError, Stop, Underlying, code};
 use super::link::Stored;
-use super::run::Run;
+use super::run::{Run, apart};
 
 /// The highest table of domains that is understood.
 const NEWEST_DOMAINS: u32 = 24;
@@ -135,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
     /// Opens the last manifest and checks that its payloads are there; if it cannot be built upon, all is sent anew.
     async fn build_upon(&mut self, fresh: Opening) -> Result<Opening, Stop> {
         let Some(manifest) = self.fetch_manifests(1.0).await? else { return Ok(fresh) };
-        let Some(old) = self.read_rows() else { return Ok(fresh) };
+        let Some(old) = self.read_rows().await? else { return Ok(fresh) };
         if manifest.is_encrypted {
             // The settings have changed: this phone does not encrypt.
             return Ok(fresh);
@@ -184,22 +186,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
     }
 
     /// Reads the rows of the manifest in the cache; nothing when it is damaged.
-    fn read_rows(&self) -> Option<OldRows> {
-        let mut rows = OldRows::new();
+    async fn read_rows(&mut self) -> Result<Option<OldRows>, Stop> {
         let path = self.cache.fetched("Manifest.db");
-        let read = ManifestDb::open(&path).and_then(|db| {
-            db.quick_check()?;
-            db.for_each(|row| {
-                if let Some(file) = row.file {
-                    rows.insert(row.file_id, OldRow { flags: row.flags, kind: row.kind, file });
-                }
-            })
-        });
-        match read {
-            Ok(_) => Some(rows),
+        match apart(move || read_rows(&path)).await? {
+            Ok(rows) => Ok(Some(rows)),
             Err(error) => {
                 tracing::info!(%error, "the manifest on the host is damaged: everything is sent again");
-                None
+                Ok(None)
             }
         }
     }
@@ -231,7 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
         let manifest = self.fetch_manifests(1.0).await?;
         let (stored, _) = self.link.walk(&self.udid.clone(), 2.0).await?;
         if manifest.is_some_and(|manifest| !manifest.is_encrypted)
-            && let Some(rows) = self.read_rows()
+            && let Some(rows) = self.read_rows().await?
         {
             let surplus: Vec<FileId> = stored
                 .into_keys()
@@ -242,6 +235,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
         self.remove_snapshot().await?;
         self.upload_status(uuid, BackupState::New, SnapshotState::Finished, false).await
     }
+}
+
+fn read_rows(path: &Utf8Path) -> Result<OldRows, ManifestError> {
+    let db = ManifestDb::open(path)?;
+    db.quick_check()?;
+    let mut rows = OldRows::new();
+    db.for_each(|row| {
+        if let Some(file) = row.file {
+            rows.insert(row.file_id, OldRow { flags: row.flags, kind: row.kind, file });
+        }
+    })?;
+    Ok(rows)
 }
 
 /// Says whether a row must have a payload: a regular file that was not lost on its way.

@@ -4,8 +4,11 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
+use camino::Utf8Path;
 use lifeboat_mobilesync::status;
-use lifeboat_mobilesync::{BackupState, FileId, ManifestDb, SnapshotState, StatusPlist};
+use lifeboat_mobilesync::{
+    BackupState, FileId, ManifestDb, ManifestError, SnapshotState, StatusPlist,
+};
 use lifeboat_wire::devicelink::{PhoneMessage, Status, StatusResponse};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -18,6 +21,7 @@ use super::link::{Link, Stored, failures};
 use super::manifest::{self, Method};
 use super::opening::{Opening, STATUS_VERSION, is_wanted};
 use super::plan::Plan;
+use crate::disk::DiskError;
 use crate::options::Ios;
 use crate::phone::{PasscodeAnswer, Phone, PromptReason};
 
@@ -173,17 +177,12 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
         tokio::time::sleep(Duration::from_secs(self.phone.spec.knobs.scan_silence)).await;
         let phone = Arc::clone(&self.phone);
         let known = self.cache.all_journals()?;
-        let scanned = tokio::task::spawn_blocking(move || {
+        let plan = apart(move || {
             let frozen = phone.disk().freeze()?;
-            Ok::<_, crate::disk::DiskError>(Plan::make(
-                frozen,
-                opening.old,
-                opening.resume.as_ref(),
-                &known,
-            ))
+            let (old, resume) = (opening.old, opening.resume);
+            Ok::<_, DiskError>(Plan::make(frozen, old, resume.as_ref(), &known))
         });
-        let plan = scanned.await.map_err(|error| MbError::local(&error))?;
-        plan.map_err(|error| MbError::local(&error).into())
+        plan.await?.map_err(|error| MbError::local(&error).into())
     }
 
     /// Makes sure of space on the host (docs/protocol.md, "Free-space negotiation").
@@ -313,14 +312,11 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
         let method = Method::of(self.phone.spec.knobs.manifest, !full, seed);
         let (last, target) =
             (self.cache.fetched("Manifest.db"), self.cache.running(&self.uuid).join("Manifest.db"));
-        let made = tokio::task::spawn_blocking({
+        let made = apart({
             let target = target.clone();
             move || manifest::database(&plan, method, &last, &target).map(|()| plan)
         });
-        let plan = made
-            .await
-            .map_err(|error| MbError::local(&error))?
-            .map_err(|error| MbError::local(&error))?;
+        let plan = made.await?.map_err(|error| MbError::local(&error))?;
         let mut file = fs_err::File::open(&target)?;
         let size = file.metadata()?.len();
         let device = if self.phone.ios() >= Ios::V17 {
@@ -433,7 +429,12 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
             return Err(MbError::new(code::CORRUPT, "Error reading manifest").into());
         }
         let (stored, _) = self.link.walk(&self.udid.clone(), 100.0).await?;
-        let missing = self.missing(&stored)?;
+        let path = self.cache.fetched("Manifest.db");
+        let missing = apart(move || missing(&path, &stored)).await?.map_err(|error| {
+            let underlying =
+                Underlying::unreadable(&error.to_string(), &self.on_host("Manifest.db"));
+            MbError::reading("Error reading manifest", underlying)
+        })?;
         if missing > 0 {
             tracing::info!(missing, "payloads are missing on the host");
             return Err(
@@ -442,23 +443,22 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
         }
         Ok(())
     }
+}
 
-    fn missing(&self, stored: &Stored) -> Result<u64, Stop> {
-        let mut missing = 0;
-        let read = ManifestDb::open(&self.cache.fetched("Manifest.db")).and_then(|db| {
-            db.for_each(|row| {
-                if is_wanted(row.flags) && !stored.contains_key(&row.file_id) {
-                    missing += 1;
-                }
-            })
-        });
-        match read {
-            Ok(_) => Ok(missing),
-            Err(error) => {
-                let underlying =
-                    Underlying::unreadable(&error.to_string(), &self.on_host("Manifest.db"));
-                Err(MbError::reading("Error reading manifest", underlying).into())
-            }
+/// Does long work on a thread of its own.
+pub(super) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Stop> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| MbError::local(&error).into())
+}
+
+/// Counts rows whose payload is not there.
+fn missing(manifest: &Utf8Path, stored: &Stored) -> Result<u64, ManifestError> {
+    let mut missing = 0;
+    ManifestDb::open(manifest)?.for_each(|row| {
+        if is_wanted(row.flags) && !stored.contains_key(&row.file_id) {
+            missing += 1;
         }
-    }
+    })?;
+    Ok(missing)
 }
