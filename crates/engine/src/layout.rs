@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lifeboat/about.json                device, iOS, kind of backup, how each part is stored, format version
-//! lifeboat/ids.json                  file IDs that are not the SHA-1 of their domain and path (rare; absent when there are none)
+//! lifeboat/ids.json                  the names of files under sealed/, and file IDs that are not the SHA-1 of their name (absent when there are none)
 //! backup/Info.plist  Manifest.plist  Status.plist  Manifest.db
 //! files/<Domain>/<relative path>     plaintext, real names, modes, times, links
 //! sealed/<hh>/<fileID>               what cannot lie under its name: as the device sent it
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 /// The folder of what the program says about the snapshot.
 pub(crate) const ABOUT: &str = "lifeboat/about.json";
-/// The exceptions from the rule that makes a file's ID from its domain and path.
+/// The names of sealed files, and the exceptions from the rule that makes a file's ID from its domain and path.
 pub(crate) const IDS: &str = "lifeboat/ids.json";
 /// The folder of the backup's own files.
 pub(crate) const BACKUP: &str = "backup";
@@ -64,7 +64,7 @@ pub(crate) struct About {
     pub(crate) known_damage: Vec<String>,
 }
 
-/// Exceptions: file ID to `<Domain>/<relative path>`.
+/// File ID to `<Domain>/<relative path>`.
 pub(crate) type Ids = std::collections::BTreeMap<String, String>;
 
 /// Returns the path of a sealed payload.

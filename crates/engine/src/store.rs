@@ -175,6 +175,8 @@ impl Storing<'_> {
                 Err(error) => tracing::debug!(%error, "a file is stored under its id"),
             }
         }
+        // Two rows of one name both lie here, and one id twice is refused.
+        self.ids.insert(row.file_id.to_string(), name(&row.domain, &row.relative_path));
         self.seal(&row.file_id, node)
     }
 

@@ -196,6 +196,7 @@ pub async fn ls(
     blocking(move || {
         let mut all = Vec::new();
         view::open(look)?.list(&path, recursive, &mut |listed| all.push(listed))?;
+        all.sort_by(|a: &Listed, b: &Listed| a.path.cmp(&b.path));
         Ok(all)
     })
     .await

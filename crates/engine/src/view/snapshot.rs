@@ -9,12 +9,19 @@ use lifeboat_repo::{Entry, NodeKind, Repository, Snapshot};
 use super::BackupView;
 use crate::error::{Cause, JobError};
 use crate::jobs::snapshots::{DomainSummary, FileKind, Listed, SnapshotDetails, SnapshotInfo};
-use crate::layout::{ABOUT, About, BACKUP, FILES, SEALED};
+use crate::layout::{ABOUT, About, BACKUP, FILES, SEALED, sealed_path};
+use crate::working_tree::base;
 
 /// A snapshot of the repository.
 pub(crate) struct SnapshotView {
     pub(crate) repository: Repository,
     pub(crate) snapshot: Snapshot,
+}
+
+/// A file that lies sealed and has a name.
+struct Named {
+    name: String,
+    entry: Entry,
 }
 
 /// Returns what a snapshot says about itself, where it does.
@@ -74,6 +81,30 @@ impl SnapshotView {
             visit(listed(&entry));
             if recursive && entry.node.is_directory() {
                 self.below(&entry.path, true, visit)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the files that lie sealed and have a name, by name.
+    fn named(&self) -> Result<Vec<Named>, JobError> {
+        let mut found = Vec::new();
+        for (id, name) in base::ids(&self.repository, &self.snapshot)? {
+            let Ok(id) = id.parse() else { continue };
+            if let Some(entry) = self.repository.entry(&self.snapshot, &sealed_path(&id))? {
+                found.push(Named { name, entry });
+            }
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    /// Shows what is sealed and has no names.
+    fn sealed(&self, recursive: bool, visit: &mut dyn FnMut(Listed)) -> Result<(), JobError> {
+        if let Some(sealed) = self.repository.entry(&self.snapshot, SEALED)? {
+            visit(listed(&sealed));
+            if recursive {
+                self.below(SEALED, true, visit)?;
             }
         }
         Ok(())
@@ -153,30 +184,43 @@ impl BackupView for SnapshotView {
         recursive: bool,
         visit: &mut dyn FnMut(Listed),
     ) -> Result<(), JobError> {
+        let path = path.trim_matches('/');
         let inner = Self::inner(path);
+        let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
+        let named = self.named()?;
+        let beside: Vec<&Named> = named
+            .iter()
+            .filter(|named| match named.name.strip_prefix(&prefix) {
+                Some(rest) => recursive || !rest.contains('/'),
+                None => named.name == path,
+            })
+            .collect();
         match self.repository.entry(&self.snapshot, &inner)? {
             Some(entry) if entry.node.is_directory() => self.below(&inner, recursive, visit)?,
             Some(entry) => visit(listed(&entry)),
             // A snapshot of which everything is sealed has no files to name.
-            None if inner == FILES => {}
+            None if inner == FILES || !beside.is_empty() => {}
             None => return Err(no_such_path(path)),
         }
-        if path.trim_matches('/').is_empty()
-            && let Some(sealed) = self.repository.entry(&self.snapshot, SEALED)?
-        {
-            visit(listed(&sealed));
-            if recursive {
-                self.below(SEALED, true, visit)?;
-            }
+        for named in &beside {
+            visit(Listed { path: named.name.clone(), ..listed(&named.entry) });
+        }
+        if path.is_empty() && named.is_empty() {
+            self.sealed(recursive, visit)?;
         }
         Ok(())
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, JobError> {
-        let entry = self
-            .repository
-            .entry(&self.snapshot, &Self::inner(path))?
-            .ok_or_else(|| no_such_path(path))?;
+        let plain = self.repository.entry(&self.snapshot, &Self::inner(path))?;
+        let entry = match plain {
+            Some(entry) if entry.node.content().is_some() => entry,
+            other => {
+                let named = self.named()?.into_iter().find(|named| named.name == path);
+                let missing = if other.is_some() { not_a_file(path) } else { no_such_path(path) };
+                named.map(|named| named.entry).ok_or(missing)?
+            }
+        };
         let content = entry.node.content().ok_or_else(|| not_a_file(path))?;
         Ok(Box::new(self.repository.reader(content)?))
     }

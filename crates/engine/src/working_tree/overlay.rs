@@ -14,7 +14,7 @@ use std::sync::Arc;
 use camino::Utf8PathBuf;
 use fs_err as fs;
 use lifeboat_host::Host;
-use lifeboat_mobilesync::{FileId, StatusPlist};
+use lifeboat_mobilesync::{FileId, SnapshotState, StatusPlist};
 use lifeboat_repo::{Content, Cut, Incoming, RepoError, Repository, Writer};
 use sha1::{Digest as _, Sha1};
 
@@ -404,10 +404,10 @@ impl Overlay {
     fn read_status(&mut self, number: u64) {
         let status =
             fs::read(self.area.file(number)).ok().and_then(|bytes| StatusPlist::parse(&bytes).ok());
-        if let Some(status) = status {
-            if status.snapshot_state != lifeboat_mobilesync::SnapshotState::Finished {
-                self.was_full = Some(status.is_full_backup);
-            }
+        if let Some(status) = status
+            && status.snapshot_state != SnapshotState::Finished
+        {
+            self.was_full = Some(status.is_full_backup);
         }
     }
 

@@ -1,5 +1,7 @@
 //! What the tests share: a simulated phone, places in a throw-away folder, what was told.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails as a test does")]
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +19,7 @@ use lifeboat_sim::{Listen, Options, PhoneSpec, Server, serve};
 use sha2::{Digest as _, Sha256};
 
 /// A simulated phone and a home for what is made of it.
-pub struct Bench {
+pub(crate) struct Bench {
     _dir: tempfile::TempDir,
     pub root: Utf8PathBuf,
     pub mux: Mux,
@@ -28,7 +30,7 @@ pub struct Bench {
 
 impl Bench {
     /// Plugs a small phone in; `knobs` are lines of TOML.
-    pub async fn new(knobs: &str) -> Self {
+    pub(crate) async fn new(knobs: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
         let host = Arc::new(FakeHost::default());
@@ -48,7 +50,7 @@ impl Bench {
         Self { _dir: dir, root, mux, server, host, told: Arc::default() }
     }
 
-    pub fn places(&self) -> Places {
+    pub(crate) fn places(&self) -> Places {
         Places {
             repository: self.root.join("repository"),
             password: None,
@@ -59,16 +61,16 @@ impl Bench {
         }
     }
 
-    pub fn context(&self) -> Context {
+    pub(crate) fn context(&self) -> Context {
         let told = self.told.clone();
         let sink = EventSink::new(move |event| {
-            told.lock().unwrap_or_else(PoisonError::into_inner).push(event)
+            told.lock().unwrap_or_else(PoisonError::into_inner).push(event);
         });
         Context::new(self.host.clone(), sink)
     }
 
     /// Returns a context that is cancelled at the first event that fits.
-    pub fn context_that_cancels(
+    pub(crate) fn context_that_cancels(
         &self,
         when: impl Fn(&Event) -> bool + Send + Sync + 'static,
     ) -> (Context, ()) {
@@ -84,26 +86,26 @@ impl Bench {
         (ctx, ())
     }
 
-    pub fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<Event> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub async fn pair(&self) {
+    pub(crate) async fn pair(&self) {
         pair::run(&self.context(), &self.mux, None, Duration::from_secs(20)).await.unwrap();
     }
 
-    pub async fn backup(&self) -> Result<BackupSummary, JobError> {
+    pub(crate) async fn backup(&self) -> Result<BackupSummary, JobError> {
         self.backup_with(|_| {}).await
     }
 
-    pub async fn backup_with(
+    pub(crate) async fn backup_with(
         &self,
         change: impl FnOnce(&mut BackupPlan),
     ) -> Result<BackupSummary, JobError> {
         self.backup_in(&self.context(), change).await
     }
 
-    pub async fn backup_in(
+    pub(crate) async fn backup_in(
         &self,
         ctx: &Context,
         change: impl FnOnce(&mut BackupPlan),
@@ -126,7 +128,7 @@ impl Bench {
     }
 
     /// Returns what the phone would put into a backup: path and SHA-256.
-    pub async fn oracle(&self) -> BTreeMap<String, String> {
+    pub(crate) async fn oracle(&self) -> BTreeMap<String, String> {
         let reply = self.ctl(Action::Digest).await;
         let text = text_of(reply);
         text.lines()
@@ -135,42 +137,43 @@ impl Bench {
                 let (line, escaped) =
                     line.strip_prefix('\\').map_or((line, false), |line| (line, true));
                 let (digest, path) = line.split_once("  ").unwrap();
-                let path = match escaped {
-                    true => path.replace("\\n", "\n").replace("\\r", "\r").replace("\\\\", "\\"),
-                    false => path.to_owned(),
+                let path = if escaped {
+                    path.replace("\\n", "\n").replace("\\r", "\r").replace("\\\\", "\\")
+                } else {
+                    path.to_owned()
                 };
                 (path, digest.to_owned())
             })
             .collect()
     }
 
-    pub async fn live(&self, days: u32) {
+    pub(crate) async fn live(&self, days: u32) {
         self.ctl(Action::Live { days }).await;
     }
 
-    pub fn traffic(&self) -> lifeboat_sim::traffic::Job {
+    pub(crate) fn traffic(&self) -> lifeboat_sim::traffic::Job {
         self.server.phones[0].traffic.job()
     }
 
-    pub fn fault(&self, name: &str, values: &[(&str, &str)]) {
+    pub(crate) fn fault(&self, name: &str, values: &[(&str, &str)]) {
         let values =
             values.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         self.server.phones[0].faults.set(name, values).unwrap();
     }
 
-    pub fn clear_faults(&self) {
+    pub(crate) fn clear_faults(&self) {
         self.server.phones[0].faults.clear();
     }
 
-    pub fn unlock(&self) {
+    pub(crate) fn unlock(&self) {
         self.server.phones[0].unlock_screen().unwrap();
     }
 
-    pub fn unplug(&self) {
+    pub(crate) fn unplug(&self) {
         self.server.phones[0].pull_cable();
     }
 
-    pub async fn cat(&self, look: Look, path: &str) -> Vec<u8> {
+    pub(crate) async fn cat(&self, look: Look, path: &str) -> Vec<u8> {
         let out = Shared::default();
         let count =
             snapshots::cat(&self.context(), look, path, Box::new(out.clone())).await.unwrap();
@@ -201,12 +204,12 @@ impl Write for Shared {
     }
 }
 
-pub fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
 /// Returns every file below a folder with its SHA-256.
-pub fn tree(folder: &Utf8Path) -> BTreeMap<String, String> {
+pub(crate) fn tree(folder: &Utf8Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {

@@ -74,6 +74,7 @@ impl Observer for Watcher {
                 } else {
                     &problem.device_path
                 };
+                self.state().failed += 1;
                 self.events
                     .tell(Event::FileError { path: path.clone(), message: problem.text.clone() });
             }

@@ -3,23 +3,24 @@
 //! Links are made last and nothing is written through one: a backup that holds a link to `/etc` and a file “below” it
 //! writes nothing there.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 use jiff::Timestamp;
-use lifeboat_mobilesync::{FileId, ManifestDb};
-use lifeboat_repo::{Content, NodeKind};
+use lifeboat_mobilesync::FileId;
+use lifeboat_repo::{Node, NodeKind};
 
 use super::{Export, Renamed, cannot_write};
 use crate::error::{Cause, JobError};
-use crate::layout::{FILES, SEALED, is_plain, name};
+use crate::layout::{FILES, SEALED, is_plain};
+use crate::working_tree::base;
 
 /// What is done after all files are written.
 #[derive(Default)]
 struct Later {
     links: Vec<(String, String)>,
     folders: Vec<(String, u32, Timestamp)>,
-    sealed: HashMap<FileId, Content>,
+    sealed: BTreeMap<FileId, Node>,
 }
 
 /// Writes them.
@@ -29,14 +30,14 @@ pub(super) fn write(export: &mut Export<'_>) -> Result<Vec<Renamed>, JobError> {
     repository.walk(snapshot, |entry| {
         let (top, rest) = entry.path.split_once('/').unwrap_or((&entry.path, ""));
         match (top, &entry.node.kind) {
-            (SEALED, NodeKind::File(content)) => {
+            (SEALED, NodeKind::File(_)) => {
                 if let Ok(id) = entry.name().parse() {
-                    later.sealed.insert(id, content.clone());
+                    later.sealed.insert(id, entry.node.clone());
                 }
             }
             (FILES, kind) if !rest.is_empty() => {
                 let (domain, path) = rest.split_once('/').unwrap_or((rest, ""));
-                if !is_plain(domain, path) {
+                if !is_plain(domain, path) || !fits_here(rest) {
                     return Err(JobError::new(
                         Cause::RepositoryDamaged,
                         "a name in the snapshot leaves its folder",
@@ -74,53 +75,35 @@ pub(super) fn write(export: &mut Export<'_>) -> Result<Vec<Renamed>, JobError> {
 /// Writes what could not lie under its name, under a name made from it.
 fn sealed(
     export: &mut Export<'_>,
-    sealed: &HashMap<FileId, Content>,
+    sealed: &BTreeMap<FileId, Node>,
 ) -> Result<Vec<Renamed>, JobError> {
-    let manifest = export
-        .repository
-        .entry(export.snapshot, "backup/Manifest.db")?
-        .and_then(|entry| entry.node.content().cloned())
-        .ok_or_else(|| {
-            JobError::new(Cause::RepositoryDamaged, "the snapshot has no Manifest.db")
-        })?;
-    // The target is ours and empty but for what was written: a name that no backup has.
-    let scratch = export.target.join(".lifeboat-manifest.db");
-    let failed = |error: std::io::Error| cannot_write(&error);
-    {
-        let mut file = fs_err::File::create(&scratch).map_err(failed)?;
-        std::io::copy(&mut export.repository.reader(&manifest)?, &mut file).map_err(failed)?;
-    }
-    let mut rows = Vec::new();
-    let read = ManifestDb::open(&scratch).and_then(|db| {
-        db.for_each(|row| {
-            if sealed.contains_key(&row.file_id) {
-                rows.push((row.file_id, row.domain, row.relative_path, row.file));
-            }
-        })
-    });
-    fs_err::remove_file(&scratch).map_err(failed)?;
-    read.map_err(|error| {
-        JobError::of(Cause::RepositoryDamaged, "Manifest.db cannot be read", &error)
-    })?;
+    let ids = base::ids(export.repository, export.snapshot)?;
     let mut renamed = Vec::new();
-    for (id, domain, path, record) in rows {
-        let Some(content) = sealed.get(&id) else { continue };
+    for (id, node) in sealed {
+        let Some(content) = node.content() else { continue };
+        let own = ids.get(&id.to_string()).cloned().unwrap_or_else(|| id.to_string());
+        let (domain, path) = own.split_once('/').unwrap_or((&own, ""));
         // A disk that tells upper from lower case may hold what a snapshot must not rely on.
-        let own = name(&domain, &path);
-        let fits = is_plain(&domain, &path) && !path.is_empty() && is_free(export.target, &own);
-        let to = if fits { own.clone() } else { escaped(&domain, &path, &id) };
+        let fits = is_plain(domain, path)
+            && fits_here(&own)
+            && !path.is_empty()
+            && is_free(export.target, &own);
+        let to = if fits { own.clone() } else { escaped(domain, path, id) };
         if let Some((parent, _)) = to.rsplit_once('/') {
             export.folder(parent)?;
         }
         let file = export.file(&to, content)?;
-        if let Some(record) = record {
-            finish(&file, record.mode, lifeboat_repo::moment(record.modified, 0))?;
-        }
+        finish(&file, node.mode, node.modified)?;
         if to != own {
             renamed.push(Renamed { from: own, to });
         }
     }
     Ok(renamed)
+}
+
+/// Whether a name means the same on this system as in the backup.
+fn fits_here(path: &str) -> bool {
+    !cfg!(windows) || !path.contains(['\\', ':', '<', '>', '"', '|', '?', '*'])
 }
 
 /// Whether nothing has this name and nothing but folders are above it. No link was made yet.
