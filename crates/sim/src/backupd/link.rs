@@ -41,6 +41,10 @@ pub(super) struct Link<S> {
     pub(super) version: i64,
     sent: u64,
     received: u64,
+    /// The percentage told last: it never falls.
+    progress: f64,
+    /// What part of the whole job the percentages of the steps are a percentage of.
+    pub(super) share: f64,
 }
 
 /// A file of the host that could not be had.
@@ -82,6 +86,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             version: 0,
             sent: 0,
             received: 0,
+            progress: 0.0,
+            share: 1.0,
         }
     }
 
@@ -91,6 +97,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             job.messages_sent = self.sent;
             job.messages_received = self.received;
         });
+    }
+
+    /// Returns the percentage to tell for one that is expected at the end of an operation.
+    pub(super) fn forward(&mut self, percent: f64) -> f64 {
+        self.progress = self.progress.max(percent * self.share);
+        self.progress
     }
 
     /// Sends a message.
@@ -243,7 +255,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     ) -> Result<Result<u64, Refusal>, BackupdError> {
         let message = PhoneMessage::DownloadFiles {
             paths: vec![path.to_owned()],
-            progress: Some(progress),
+            progress: Some(self.forward(progress)),
             size: 0,
         };
         self.send(&message).await?;
@@ -322,8 +334,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         path: &str,
         progress: f64,
     ) -> Result<Option<Listing>, Stop> {
-        let message =
-            PhoneMessage::ContentsOfDirectory { path: path.to_owned(), progress: Some(progress) };
+        let message = PhoneMessage::ContentsOfDirectory {
+            path: path.to_owned(),
+            progress: Some(self.forward(progress)),
+        };
         let answer = self.ask(&message).await?;
         if answer.status.is_ok() {
             let entries = answer.object.and_then(plist::Value::into_dictionary).unwrap_or_default();

@@ -36,6 +36,9 @@ const PURGE_SURPLUS: u64 = 2 << 30;
 
 const PURGE_URGENCY: i64 = 4;
 
+/// The part of a job's time that is foreseen for looking at what lies on the host.
+const OPENING_SHARE: f64 = 0.05;
+
 /// Versions of DeviceLink from which on a message may be sent.
 const KNOWS_MOVE_ITEMS: i64 = 200;
 const KNOWS_FREE_SPACE: i64 = 300;
@@ -110,7 +113,10 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
         self.passcode().await?;
         self.cache.clear_sent()?;
         self.step(Step::Status)?;
+        // Whatever is left to be done of an earlier run is a small part of this one.
+        self.link.share = OPENING_SHARE;
         let opening = self.opening().await?;
+        self.link.share = 1.0;
         self.uuid.clone_from(&opening.uuid);
         let kind = if opening.full { "full" } else { "incremental" };
         self.phone.traffic.update(|job| job.kind = Some(kind.to_owned()));
@@ -255,7 +261,10 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
     }
 
     async fn create_directory(&mut self, path: String) -> Result<(), Stop> {
-        let message = PhoneMessage::CreateDirectory { path: path.clone(), progress: Some(5.0) };
+        let message = PhoneMessage::CreateDirectory {
+            path: path.clone(),
+            progress: Some(self.link.forward(5.0)),
+        };
         let answer = self.link.ask(&message).await?;
         if answer.status.is_ok() || answer.status == Status::EXISTS {
             return Ok(());
@@ -337,10 +346,8 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
         progress: f64,
     ) -> Result<StatusResponse, Stop> {
         let old_name = self.link.version < KNOWS_MOVE_ITEMS;
-        Ok(self
-            .link
-            .ask(&PhoneMessage::MoveItems { items, progress: Some(progress), old_name })
-            .await?)
+        let progress = Some(self.link.forward(progress));
+        Ok(self.link.ask(&PhoneMessage::MoveItems { items, progress, old_name }).await?)
     }
 
     /// Moves payloads from `Snapshot/` into their place.
@@ -387,10 +394,9 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
 
     async fn remove(&mut self, paths: Vec<String>, progress: f64) -> Result<StatusResponse, Stop> {
         let old_name = self.link.version < KNOWS_MOVE_ITEMS;
-        let answer = self
-            .link
-            .ask(&PhoneMessage::RemoveItems { paths, progress: Some(progress), old_name })
-            .await?;
+        let progress = Some(self.link.forward(progress));
+        let answer =
+            self.link.ask(&PhoneMessage::RemoveItems { paths, progress, old_name }).await?;
         // What is not there need not be removed.
         let gone = match answer.status {
             Status::NOT_FOUND => true,

@@ -82,7 +82,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
         progress: f64,
         size: u64,
     ) -> Result<u64, Stop> {
-        self.link.send(&PhoneMessage::UploadFiles { progress: Some(progress), size }).await?;
+        let progress = Some(self.link.forward(progress));
+        self.link.send(&PhoneMessage::UploadFiles { progress, size }).await?;
         let mut broken = Vec::new();
         for (position, at) in batch.iter().enumerate() {
             if !self.upload_item(plan, *at, position == 0).await? {
@@ -238,7 +239,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
         progress: f64,
         size: u64,
     ) -> Result<(), Stop> {
-        self.link.send(&PhoneMessage::UploadFiles { progress: Some(progress), size }).await?;
+        let progress = Some(self.link.forward(progress));
+        self.link.send(&PhoneMessage::UploadFiles { progress, size }).await?;
         let mut part = Vec::with_capacity(256);
         files::encode_upload(device, host, &mut part);
         self.link.write(&part).await?;

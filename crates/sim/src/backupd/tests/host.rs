@@ -39,6 +39,7 @@ pub(super) struct Host {
     pub(super) broken: Vec<String>,
     pub(super) largest_chunk: usize,
     pub(super) content: Option<String>,
+    progress: f64,
 }
 
 /// Runs one job; gives back how the service ended and what the phone answered.
@@ -89,6 +90,7 @@ impl Talk {
 
     /// Serves the phone until it answers; nothing when it breaks off before.
     async fn run(&mut self, host: &mut Host) -> Option<(i64, String)> {
+        host.progress = 0.0;
         self.receive().await?;
         self.send(&HostMessage::VersionExchange { answer: VersionAnswer::Ok, version: Some(400) })
             .await?;
@@ -102,7 +104,9 @@ impl Talk {
         self.process(Dictionary::from_iter(request.map(|(key, value)| (key, Value::from(value)))))
             .await?;
         loop {
-            let answer = match self.receive().await? {
+            let message = self.receive().await?;
+            host.told(&message);
+            let answer = match message {
                 PhoneMessage::ProcessMessage(keys) => {
                     host.content =
                         keys.get("Content").and_then(Value::as_string).map(ToOwned::to_owned);
@@ -186,6 +190,7 @@ impl Host {
             broken: Vec::new(),
             largest_chunk: 0,
             content: None,
+            progress: 0.0,
         }
     }
 
@@ -199,6 +204,24 @@ impl Host {
 
     pub(super) fn remove(&mut self, name: &str) {
         drop(self.files.remove(&self.path(name)));
+    }
+
+    /// Percentages never fall within a job.
+    fn told(&mut self, message: &PhoneMessage) {
+        if let PhoneMessage::DownloadFiles { progress: Some(progress), .. }
+        | PhoneMessage::UploadFiles { progress: Some(progress), .. }
+        | PhoneMessage::ContentsOfDirectory { progress: Some(progress), .. }
+        | PhoneMessage::CreateDirectory { progress: Some(progress), .. }
+        | PhoneMessage::MoveItems { progress: Some(progress), .. }
+        | PhoneMessage::RemoveItems { progress: Some(progress), .. } = message
+        {
+            assert!(
+                (self.progress..=100.0).contains(progress),
+                "{progress} after {}",
+                self.progress
+            );
+            self.progress = *progress;
+        }
     }
 
     fn receive(&mut self, path: String, bytes: Vec<u8>, errors: &mut FileErrors) {
