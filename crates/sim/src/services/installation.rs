@@ -7,11 +7,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{keys, text};
 use crate::channel::{ChannelError, PlistChannel};
-use crate::disk::{App, AppKind};
+use crate::disk::{App, AppKind, Container};
 use crate::phone::Phone;
-
-/// Where containers of app groups lie.
-const GROUPS: &str = "/private/var/mobile/Containers/Shared/AppGroup";
 
 /// Apps in one answer.
 const BATCH: usize = 10;
@@ -43,8 +40,12 @@ async fn browse<S: AsyncRead + AsyncWrite + Unpin>(
     channel: &mut PlistChannel<S>,
 ) -> Result<(), ChannelError> {
     let wanted = Wanted::new(options);
-    let apps: Vec<Value> =
-        wanted.apps(phone).iter().map(|app| Value::Dictionary(wanted.describe(app))).collect();
+    let containers = phone.disk().containers();
+    let apps: Vec<Value> = wanted
+        .apps(phone)
+        .iter()
+        .map(|app| Value::Dictionary(wanted.describe(app, &containers)))
+        .collect();
     let mut index = 0;
     for batch in apps.chunks(BATCH) {
         let answer = keys([
@@ -61,10 +62,11 @@ async fn browse<S: AsyncRead + AsyncWrite + Unpin>(
 
 fn lookup(phone: &Phone, options: &Dictionary) -> Dictionary {
     let wanted = Wanted::new(options);
+    let containers = phone.disk().containers();
     let found: Dictionary = wanted
         .apps(phone)
         .iter()
-        .map(|app| (app.bundle_id.clone(), Value::Dictionary(wanted.describe(app))))
+        .map(|app| (app.bundle_id.clone(), Value::Dictionary(wanted.describe(app, &containers))))
         .collect();
     keys([("LookupResult", Value::Dictionary(found)), ("Status", "Complete".into())])
 }
@@ -100,9 +102,9 @@ impl<'a> Wanted<'a> {
     }
 
     /// Describes an app: what was asked for, or all but what is large or slow.
-    fn describe(&self, app: &App) -> Dictionary {
+    fn describe(&self, app: &App, containers: &[Container]) -> Dictionary {
         const ONLY_WHEN_ASKED: [&str; 3] = ["ApplicationSINF", "iTunesMetadata", "StaticDiskUsage"];
-        attributes(app)
+        attributes(app, containers)
             .into_iter()
             .filter(|(key, _)| match &self.attributes {
                 Some(asked) => asked.contains(key.as_str()),
@@ -112,7 +114,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-fn attributes(app: &App) -> Dictionary {
+fn attributes(app: &App, containers: &[Container]) -> Dictionary {
     let user = app.kind == AppKind::User;
     let executable: String = app.name.split_whitespace().collect();
     let mut all = keys([
@@ -129,10 +131,10 @@ fn attributes(app: &App) -> Dictionary {
         ("StaticDiskUsage", app.static_bytes.into()),
         ("UIFileSharingEnabled", Value::Boolean(app.file_sharing)),
     ]);
-    let groups: Dictionary = app
-        .groups
+    let groups: Dictionary = containers
         .iter()
-        .map(|group| (group.clone(), Value::String(format!("{GROUPS}/{group}"))))
+        .filter(|container| app.groups.contains(&container.identifier))
+        .map(|container| (container.identifier.clone(), Value::from(container.path.as_str())))
         .collect();
     if !groups.is_empty() {
         all.insert("GroupContainers".to_owned(), Value::Dictionary(groups));
