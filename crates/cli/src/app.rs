@@ -15,6 +15,7 @@ use crate::ui::Ui;
 use crate::ui::error::Failure;
 use crate::ui::events;
 use crate::ui::progress::Progress;
+use crate::ui::text::{bytes, things};
 
 /// The name of the systemd credential that holds the repository's password.
 const CREDENTIAL: &str = "lifeboat-repo-password";
@@ -154,10 +155,14 @@ pub(crate) fn mux(settings: &Settings) -> Mux {
 
 impl From<JobError> for Failure {
     fn from(error: JobError) -> Self {
-        let told = error.summary.is_some();
-        let mut failure = Self::new(error.exit(), error.cause.id(), error.message.clone())
-            .hint(error.next_step());
-        failure.told = told;
-        failure
+        let mut failure = Self::new(error.exit(), error.cause.id(), error.message.clone());
+        if let Some(summary) = &error.summary {
+            failure.told = true;
+            if summary.files_kept > 0 {
+                let (files, size) = (things(summary.files_kept, "file"), bytes(summary.bytes_kept));
+                failure.kept = Some(format!("{files}, {size}, for the next run"));
+            }
+        }
+        failure.hint(error.next_step())
     }
 }

@@ -14,9 +14,10 @@ use crate::commands::{
     name = "lifeboat",
     version,
     about = "Backs up iPhones and iPads to storage that you own",
-    after_help = "Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done but incomplete · 5 postponed · 10 no repository\n\
-        11 repository locked · 12 wrong password · 13 no device · 14 not trusted · 15 passcode not entered\n\
-        16 no space · 17 connection lost · 130 interrupted\n\n\
+    after_help = "Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done but incomplete · 5 postponed\n\
+        10 no repository · 11 repository locked · 12 wrong password · 13 no device\n\
+        14 not trusted · 15 passcode not entered · 16 no space · 17 connection lost\n\
+        130 interrupted\n\n\
         No iPhone at hand? `lifeboat demo` tells the whole story on a simulated one.",
     disable_help_subcommand = true,
     propagate_version = false

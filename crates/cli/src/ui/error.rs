@@ -16,6 +16,8 @@ pub(crate) struct Failure {
     pub(crate) cause: String,
     /// What failed, then why, each the reason for the one before.
     pub(crate) chain: Vec<String>,
+    /// What is not lost.
+    pub(crate) kept: Option<String>,
     /// What to do.
     pub(crate) hints: Vec<String>,
     /// True when `--json` readers were told already.
@@ -29,6 +31,7 @@ impl Failure {
             exit,
             cause: cause.to_owned(),
             chain: vec![what.into()],
+            kept: None,
             hints: Vec::new(),
             told: false,
         }
@@ -39,7 +42,7 @@ impl Failure {
         let chain = std::iter::successors(Some(error), |error| error.source())
             .map(ToString::to_string)
             .collect();
-        Self { exit, cause: cause.to_owned(), chain, hints: Vec::new(), told: false }
+        Self { exit, cause: cause.to_owned(), chain, kept: None, hints: Vec::new(), told: false }
     }
 
     /// Makes a failure of wrong usage.
@@ -82,6 +85,9 @@ impl Failure {
                 let _ = write!(out, "\n  because: {}", why.trim_end().replace('\n', "\n    "));
             }
             before = why;
+        }
+        if let Some(kept) = &self.kept {
+            let _ = write!(out, "\n  kept: {kept}");
         }
         for hint in &self.hints {
             let _ = write!(out, "\n{HINT}hint:{HINT:#} {hint}");

@@ -12,6 +12,13 @@ fn without_usbmuxd_the_exit_is_13_and_the_next_step_is_named() {
         assert!(run.err().contains("usbmuxd") && run.err().contains("hint:"), "{run}");
         assert!(run.out().is_empty());
     }
+    assert_snapshot!(home.lifeboat(["devices"]).run().snapshot(&[(home.path().as_str(), "[HOME]")]), @r"
+    exit: 13
+    --- stdout
+    --- stderr
+    error: nothing answers at [HOME]/no-usbmuxd, where usbmuxd should be: No such file or directory (os error 2)
+    hint: Start `usbmuxd` (on Debian: `apt install usbmuxd`), or set USBMUXD_SOCKET_ADDRESS to where it listens.
+    ");
     let failure = home.lifeboat(["backup", "--json"]).run();
     assert_eq!(failure.status, Some(13), "{failure}");
     let summary = failure.summary();

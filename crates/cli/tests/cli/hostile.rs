@@ -24,13 +24,9 @@ fn backup_with(home: &Home, sim: &Sim, fault: &[&str]) -> Run {
 fn data_that_makes_no_sense_ends_with_1_and_nothing_is_lost() {
     let (home, sim) = trusted_phone();
     home.lifeboat(["backup"]).ok();
-    for fault in [
-        &["path-traversal"] as &[&str],
-        &["absolute-path"],
-        &["plist-bomb"],
-        &["huge-frame"],
-        &["unknown-message"],
-    ] {
+    for fault in
+        [&["path-traversal"] as &[&str], &["absolute-path"], &["plist-bomb"], &["huge-frame"]]
+    {
         let run = backup_with(&home, &sim, fault);
         assert_eq!(run.status, Some(1), "{fault:?}\n{run}");
         let summary = run.summary();
@@ -45,6 +41,14 @@ fn data_that_makes_no_sense_ends_with_1_and_nothing_is_lost() {
         &lifeboat_testkit::digest::files(&home.path().join("out")),
         &sim.digest(&home),
     );
+}
+
+#[test]
+fn a_message_that_nobody_knows_is_declined_and_the_backup_goes_on() {
+    let (home, sim) = trusted_phone();
+    sim.ctl(&home, &["fault", "unknown-message"]);
+    let summary = home.lifeboat(["backup", "--json"]).ok().summary();
+    assert_eq!(summary["outcome"], "done");
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod check;
 mod demo;
 mod devices;
 mod export;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod hostile;
 mod interrupt;
 mod look;

@@ -1,5 +1,3 @@
-use lifeboat_testkit::stranger::stranger;
-
 use crate::{home, trusted_phone};
 
 #[test]
@@ -92,25 +90,4 @@ fn an_initialised_repository_gets_a_key_beside_the_configuration() {
     assert_eq!(made["recovery_sheet"], "not yet shown");
     let key = home.lifeboat(["repo", "key", "--repo", "elsewhere"]).ok().out();
     assert_eq!(key, fs_err::read_to_string(key_file).unwrap());
-}
-
-#[test]
-fn stock_restic_lists_checks_and_restores() {
-    let (home, sim) = trusted_phone();
-    home.lifeboat(["backup"]).ok();
-    sim.ctl(&home, &["live"]);
-    home.lifeboat(["backup"]).ok();
-    let restic = stranger("restic");
-    let run = |arguments: &[&str]| {
-        home.command(&restic)
-            .args(["-r", home.repository().as_str(), "-p", home.key_file().as_str()])
-            .args(arguments)
-            .ok()
-    };
-    let snapshots = run(&["snapshots", "--json"]).json();
-    assert_eq!(snapshots.as_array().unwrap().len(), 2);
-    run(&["check", "--read-data"]);
-    run(&["restore", "latest", "--host", sim.udid(), "--tag", "complete", "--target", "restored"]);
-    let restored = lifeboat_testkit::digest::files(&home.path().join("restored/files"));
-    lifeboat_testkit::digest::assert_same(&restored, &sim.digest(&home));
 }

@@ -1,3 +1,5 @@
+use insta::assert_snapshot;
+
 use crate::{home, trusted_phone};
 
 #[test]
@@ -17,6 +19,13 @@ fn a_fresh_backup_is_well_and_an_old_one_ends_with_3() {
 #[test]
 fn without_a_repository_the_exit_is_10() {
     let home = home();
+    assert_snapshot!(home.lifeboat(["snapshots"]).run().snapshot(&[(home.path().as_str(), "[HOME]")]), @r"
+    exit: 10
+    --- stdout
+    --- stderr
+    error: no repository at [HOME]/data/lifeboat/repository
+    hint: Check the path, or make one with `lifeboat repo init`.
+    ");
     for command in ["status", "snapshots", "check"] {
         let run = home.lifeboat([command]).run();
         assert_eq!(run.status, Some(10), "{run}");
