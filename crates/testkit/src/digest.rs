@@ -118,7 +118,7 @@ pub fn difference<V: PartialEq + std::fmt::Debug>(
         match right.get(path) {
             None => lines.push(format!("only left:  {path}")),
             Some(other) if other != value => {
-                lines.push(format!("other:      {path}\n  {value:?}\n  {other:?}"))
+                lines.push(format!("other:      {path}\n  {value:?}\n  {other:?}"));
             }
             Some(_) => {}
         }
