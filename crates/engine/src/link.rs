@@ -24,8 +24,9 @@ pub(crate) async fn reach(
 ) -> Result<Link, JobError> {
     let started = ctx.host.now();
     let mut told = None;
+    let mut linking = false;
     loop {
-        let error = match attempt(ctx, mux, udid, left(ctx, started, wait)).await {
+        let error = match attempt(ctx, mux, udid, left(ctx, started, wait), &mut linking).await {
             Ok(link) => return Ok(link),
             Err(error) => error,
         };
@@ -54,11 +55,14 @@ async fn attempt(
     mux: &Mux,
     udid: Option<&str>,
     patience: Duration,
+    linking: &mut bool,
 ) -> Result<Link, JobError> {
     let mux = mux.client();
     let devices = mux.devices().await.map_err(JobError::from).at(Stage::Discover)?;
     let device = choose(devices, udid).at(Stage::Discover)?;
-    ctx.events.stage(Stage::Link);
+    if !std::mem::replace(linking, true) {
+        ctx.events.stage(Stage::Link);
+    }
     let linked = Link::open(&mux, &device).await.map_err(JobError::from);
     match linked {
         Err(error)

@@ -190,7 +190,7 @@ mod tests {
         let lines: Vec<Vec<u8>> = records().iter().map(|record| line(record).unwrap()).collect();
         let all = lines.concat();
         for cut in 0..=all.len() {
-            fs_err::write(&path, all.get(..cut).unwrap()).unwrap();
+            fs_err::write(&path, &all[..cut]).unwrap();
             let (mut journal, found) = Journal::open(&path).unwrap();
             let mut whole = 0;
             let count = lines

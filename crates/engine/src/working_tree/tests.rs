@@ -215,7 +215,9 @@ fn what_was_kept_for_another_snapshot_is_not_used() {
         base: Some("ab".repeat(32)),
         boot: String::new(),
     };
-    records.iter().for_each(|record| rewritten.append(record).unwrap());
+    for record in &records {
+        rewritten.append(record).unwrap();
+    }
     drop(rewritten);
     let (mut tree, opened) = open(&root);
     assert!(opened.discarded && !opened.resumed);
@@ -288,9 +290,13 @@ fn apply(model: &mut Model, op: &Op) {
         Op::Rename(a, b) | Op::Copy(a, b) if a != b => {
             let moved = below(model, &full(a));
             if matches!(op, Op::Rename(..)) {
-                moved.iter().for_each(|(p, _)| drop(model.remove(p)));
+                for (p, _) in &moved {
+                    model.remove(p);
+                }
             }
-            below(model, &full(b)).iter().for_each(|(p, _)| drop(model.remove(p)));
+            for (p, _) in below(model, &full(b)) {
+                model.remove(&p);
+            }
             make_parents(model, &full(b));
             model.extend(moved.into_iter().map(|(p, c)| (p.replacen(&full(a), &full(b), 1), c)));
         }
@@ -401,4 +407,77 @@ fn every_moment_of_a_run_can_be_the_last() {
             assert!(there("Snapshot/Manifest.db") || there("Manifest.db"), "after step {step}");
         }
     }
+}
+
+fn repository(root: &Utf8Path) -> (Repository, Arc<lifeboat_repo::Writer>) {
+    let place = lifeboat_repo::Location::from(root.join("repository"));
+    let password = secrecy::SecretString::from("a password".to_owned());
+    let open = if root.join("repository").exists() { Repository::open } else { Repository::init };
+    let repository = open(&place, &password, &root.join("cache")).unwrap();
+    let clock: lifeboat_repo::Clock = Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
+    let writer = repository.writer(&lifeboat_repo::WriterOptions::new(clock)).unwrap();
+    (repository, Arc::new(writer))
+}
+
+fn open_packing(root: &Utf8Path, area_minimum: u64) -> WorkingTree {
+    let (repository, writer) = repository(root);
+    let mut settings = settings(&Arc::new(FakeHost::default()));
+    settings.repository = Some(repository);
+    settings.writer = Some(writer);
+    settings.area_minimum = area_minimum;
+    settings.checkpoint = 1 << 40;
+    WorkingTree::open(Area::take(root, UDID).unwrap(), settings, UDID, None, false).unwrap().0
+}
+
+#[test]
+fn what_lies_in_packs_for_good_needs_no_copy() {
+    let (_dir, root) = folder();
+    let mut tree = open_packing(&root, 0);
+    let bytes: Vec<u8> = (0..100_000u32).flat_map(u32::to_le_bytes).collect();
+    for (rest, bytes) in
+        [("Snapshot/ab/a", &bytes[..]), ("Snapshot/ab/empty", b""), ("Snapshot/ab/short", b"short")]
+    {
+        tree.begin(&path(rest)).unwrap();
+        bytes.chunks(5000).for_each(|part| tree.write(part).unwrap());
+        tree.finish().unwrap();
+    }
+    put(&mut tree, "Snapshot/Manifest.db", b"stays here").unwrap();
+    tree.state().checkpoint().unwrap();
+    put(&mut tree, "Snapshot/ab/late", b"not packed yet").unwrap();
+    tree.rename(&path("Snapshot/ab"), &path("ab")).unwrap();
+    assert_eq!(tree.state().area().numbers().unwrap().len(), 2);
+    let seen = all(&mut tree);
+    drop(tree);
+    let mut tree = open_packing(&root, 0);
+    assert_eq!(all(&mut tree), seen);
+    assert_eq!(seen[&format!("{UDID}/ab/a")].as_ref(), Some(&bytes));
+}
+
+#[test]
+fn a_small_disk_gets_no_copies_and_loses_only_what_was_not_packed() {
+    let (_dir, root) = folder();
+    let mut tree = open_packing(&root, u64::MAX);
+    put(&mut tree, "Snapshot/ab/a", b"first").unwrap();
+    assert!(tree.state().area().numbers().unwrap().is_empty());
+    // Status.plist never speaks of what is not durable.
+    put(&mut tree, "Status.plist", &status(SnapshotState::Moving)).unwrap();
+    put(&mut tree, "Snapshot/ab/b", b"second").unwrap();
+    drop(tree);
+    let mut tree = open_packing(&root, u64::MAX);
+    let names: Vec<_> =
+        tree.list(&path("Snapshot/ab")).unwrap().into_iter().map(|entry| entry.name).collect();
+    assert_eq!(names, ["a"]);
+    assert_eq!(read(&mut tree, &path("Snapshot/ab/a")), b"first");
+}
+
+#[test]
+fn packs_that_somebody_removed_are_noticed() {
+    let (_dir, root) = folder();
+    let mut tree = open_packing(&root, 0);
+    put(&mut tree, "Snapshot/ab/a", b"first").unwrap();
+    tree.state().settle().unwrap();
+    drop(tree);
+    fs::remove_dir_all(root.join("repository")).unwrap();
+    let mut tree = open_packing(&root, 0);
+    assert!(tree.list(&path("Snapshot/ab")).unwrap().is_empty());
 }

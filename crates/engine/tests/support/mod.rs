@@ -73,7 +73,7 @@ impl Bench {
     pub(crate) fn context_that_cancels(
         &self,
         when: impl Fn(&Event) -> bool + Send + Sync + 'static,
-    ) -> (Context, ()) {
+    ) -> Context {
         let mut ctx = Context::new(self.host.clone(), EventSink::silent());
         let (cancel, host) = (ctx.cancel.clone(), self.host.clone());
         ctx.events = EventSink::new(move |event| {
@@ -83,7 +83,7 @@ impl Bench {
                 cancel.cancel();
             }
         });
-        (ctx, ())
+        ctx
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {

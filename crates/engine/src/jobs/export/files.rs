@@ -215,7 +215,7 @@ mod tests {
         }
         assert_eq!(
             escaped("HomeDomain", "a/B", &id),
-            format!("HomeDomain/a~/B~{}", &id.to_string()[..8])
+            format!("HomeDomain/a~/B~{}", id.to_string().get(..8).unwrap())
         );
     }
 }
