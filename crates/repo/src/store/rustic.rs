@@ -92,3 +92,92 @@ impl WriteBackend for RusticStore {
         ours(of, id).and_then(|(kind, id)| self.0.remove(kind, id)).map_err(to_rustic)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8Path;
+    use fs_err as fs;
+    use jiff::Timestamp;
+    use rustic_core::{BackupOptions, CheckOptions, PathList, SnapshotOptions};
+
+    use super::*;
+    use crate::{
+        Content, NewSnapshot, Node, NodeKind, RepoError, Repository, Tag, TreeBuilder,
+        WriterOptions, keys, store::MemoryStore,
+    };
+
+    const TEXT: &[u8] =
+        b"It asks whether to trust this computer. It asks whether to trust this computer.";
+
+    fn repository(folder: &tempfile::TempDir) -> Repository {
+        let cache = Utf8Path::from_path(folder.path()).unwrap().join("cache");
+        Repository::init_in(Arc::new(MemoryStore::new()), &"x".into(), &cache).unwrap()
+    }
+
+    #[test]
+    fn rustic_core_reads_what_we_wrote() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = repository(&folder);
+        let writer =
+            repository.writer(&WriterOptions::new(Arc::new(|| Timestamp::UNIX_EPOCH))).unwrap();
+        let content = writer.store(TEXT, None).unwrap();
+        let mut tree = TreeBuilder::new();
+        tree.add("R&D/a \"b\".txt", Node::file(content, Timestamp::UNIX_EPOCH)).unwrap();
+        tree.add("R&D/link", Node::symlink("a", Timestamp::UNIX_EPOCH)).unwrap();
+        let new = NewSnapshot {
+            time: "2026-11-22T10:00:00.25Z".parse().unwrap(),
+            udid: "UDID".into(),
+            tag: Tag::Complete,
+            label: Some("phone".into()),
+            description: None,
+            parent: None,
+        };
+        let (id, _) = writer.commit(tree, &new).unwrap();
+        drop(writer);
+
+        let inner = repository.inner();
+        let engine = keys::open_engine(&inner.store, &inner.master).unwrap();
+        let found = engine.check(CheckOptions::default().read_data(true)).unwrap();
+        assert!(found.0.is_empty(), "{found:?}");
+        let engine = engine.to_indexed().unwrap();
+        let snapshot = engine.get_all_snapshots().unwrap().pop().unwrap();
+        assert_eq!(snapshot.id.to_hex().as_str(), id.to_string());
+        assert_eq!((snapshot.hostname.as_str(), snapshot.label.as_str()), ("UDID", "phone"));
+        assert!(snapshot.tags.contains("complete"));
+        let node = engine.node_from_snapshot_and_path(&snapshot, "R&D/a \"b\".txt").unwrap();
+        let mut data = Vec::new();
+        engine.dump(&node, &mut data).unwrap();
+        assert_eq!(data, TEXT);
+        let link = engine.node_from_snapshot_and_path(&snapshot, "R&D/link").unwrap();
+        assert_eq!(link.node_type.to_link().to_str(), Some("a"));
+    }
+
+    #[test]
+    fn we_read_what_rustic_core_wrote() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = repository(&folder);
+        let source = Utf8Path::from_path(folder.path()).unwrap().join("source");
+        fs::create_dir_all(source.join("empty folder")).unwrap();
+        fs::write(source.join("a & \"b\".txt"), TEXT).unwrap();
+        let inner = repository.inner();
+        let engine =
+            keys::open_engine(&inner.store, &inner.master).unwrap().to_indexed_ids().unwrap();
+        let snapshot = SnapshotOptions::default().to_snapshot().unwrap();
+        let paths = PathList::from_string(source.as_str()).unwrap();
+        engine.backup(&BackupOptions::default(), &paths, snapshot).unwrap();
+
+        let snapshot = repository.snapshots().unwrap().pop().unwrap();
+        let mut files = Vec::new();
+        repository
+            .walk(&snapshot, |entry| -> Result<(), RepoError> {
+                if let NodeKind::File(content) = &entry.node.kind {
+                    let Content { size, .. } = *content;
+                    files.push((entry.name().to_owned(), size, repository.read(content)?));
+                }
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(files, [("a & \"b\".txt".to_owned(), TEXT.len() as u64, TEXT.to_vec())]);
+        assert_eq!(repository.check(true, &mut |_| ()).unwrap().damage, []);
+    }
+}
