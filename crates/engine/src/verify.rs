@@ -11,6 +11,7 @@ use lifeboat_mobilesync::{
 
 use crate::error::{Cause, JobError};
 use crate::layout::Names;
+use crate::working_tree::area::private_file;
 use crate::working_tree::overlay::{Overlay, Trouble};
 use crate::working_tree::tree::{Node, Origin};
 
@@ -178,7 +179,7 @@ fn base_digests(overlay: &Overlay) -> Result<HashMap<FileId, [u8; 20]>, JobError
     let Some(base) = overlay.base() else { return Ok(digests) };
     let Some(mut reader) = base.manifest()? else { return Ok(digests) };
     let copied = overlay.area().scratch("base-manifest.db").and_then(|path| {
-        let mut file = fs_err::File::create(&path)?;
+        let mut file = private_file(&path)?;
         io::copy(&mut reader, &mut file)?;
         Ok(path)
     });

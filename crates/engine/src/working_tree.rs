@@ -73,6 +73,7 @@ impl WorkingTree {
         if let Some(kept) = usable(records, udid) {
             if kept.base == newest.as_ref().map(|snapshot| snapshot.id.to_string()) {
                 opened.resumed = true;
+                area.clear_scratch().map_err(failed)?;
                 let overlay = resume(area, settings, journal, newest, kept.records)?;
                 return Ok((Self(Arc::new(Mutex::new(overlay))), opened));
             }

@@ -2,7 +2,7 @@
 
 use lifeboat_device::LinkError;
 use lifeboat_device::mobilebackup2::{BackupError, CancelledBy, DeviceError};
-use lifeboat_device::pairing::PairingError;
+use lifeboat_device::pairing::{PairingError, PairingState};
 use lifeboat_device::sync::SyncError;
 use lifeboat_host::SecretError;
 use lifeboat_repo::RepoError;
@@ -56,7 +56,8 @@ impl From<PairingError> for JobError {
         let cause = match error {
             PairingError::Link(error) => return error.into(),
             PairingError::Denied => Cause::TrustDenied,
-            PairingError::NotAnswered(_) => Cause::TrustNotAnswered,
+            PairingError::NotAnswered(PairingState::Locked) => Cause::DeviceLocked,
+            PairingError::NotAnswered(PairingState::TrustDialog) => Cause::TrustNotAnswered,
             PairingError::Supervised => Cause::DeviceRefuses,
             PairingError::NeedsCable => Cause::NeedsCable,
             PairingError::Cancelled => Cause::Interrupted,
@@ -126,6 +127,9 @@ mod tests {
         assert_eq!(exit(LinkError::NotPaired.into()), ExitClass::DeviceNotTrusted);
         assert_eq!(exit(LinkError::Locked.into()), ExitClass::Postponed);
         assert_eq!(exit(PairingError::Denied.into()), ExitClass::DeviceNotTrusted);
+        let waited = |state| exit(PairingError::NotAnswered(state).into());
+        assert_eq!(waited(PairingState::Locked), ExitClass::Postponed);
+        assert_eq!(waited(PairingState::TrustDialog), ExitClass::DeviceNotTrusted);
         let device = |code| exit(BackupError::Device(DeviceError::parse(code, None)).into());
         assert_eq!(device(208), ExitClass::PasscodeNotEntered);
         assert_eq!(device(105), ExitClass::NoSpace);

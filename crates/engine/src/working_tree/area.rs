@@ -31,6 +31,18 @@ fn disk(what: &str, error: &io::Error) -> JobError {
     JobError::of(cause, what, error)
 }
 
+/// Makes a file that only its owner can read; one that is there is emptied.
+pub(crate) fn private_file(path: &Utf8Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use fs_err::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
 /// Makes a folder, and those above it, that only their owner can enter.
 pub(crate) fn private_folder(path: &Utf8Path) -> io::Result<()> {
     lifeboat_host::secret::create_private_folder(path)
@@ -106,6 +118,11 @@ impl Area {
     /// Removes the files of earlier runs that no journal speaks of.
     pub(crate) fn clear_files(&self) -> io::Result<()> {
         absent_is_fine(fs::remove_dir_all(self.folder.join("files")))?;
+        self.clear_scratch()
+    }
+
+    /// Removes what lives only as long as a run.
+    pub(crate) fn clear_scratch(&self) -> io::Result<()> {
         absent_is_fine(fs::remove_dir_all(self.folder.join("scratch")))
     }
 

@@ -14,7 +14,7 @@ use crate::job::{Context, Places};
 use crate::jobs::backup::finish::say;
 use crate::layout::{CONTROL, name};
 use crate::view;
-use crate::working_tree::area::private_folder;
+use crate::working_tree::area::{private_file, private_folder};
 use crate::working_tree::base;
 
 struct Stored<'a> {
@@ -147,7 +147,7 @@ impl Scratch {
     fn copy(&self, repository: &Repository, content: &Content) -> Result<Utf8PathBuf, JobError> {
         let path = self.0.join("Manifest.db");
         let mut reader = repository.reader(content)?;
-        let mut file = fs_err::File::create(&path).map_err(|error| disk(&error))?;
+        let mut file = private_file(&path).map_err(|error| disk(&error))?;
         io::copy(&mut reader, &mut file).map_err(|error| {
             JobError::of(Cause::RepositoryDamaged, "Manifest.db cannot be read", &error)
         })?;

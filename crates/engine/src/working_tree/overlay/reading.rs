@@ -6,6 +6,7 @@ use camino::Utf8PathBuf;
 use fs_err as fs;
 
 use super::{Overlay, Trouble, last};
+use crate::working_tree::area::private_file;
 use crate::working_tree::tree::{Origin, Refused};
 
 impl Overlay {
@@ -50,7 +51,7 @@ impl Overlay {
         }
         let (_, mut reader) = self.open(path)?;
         let target = self.area.scratch(last(path)).map_err(Trouble::Io)?;
-        let mut file = fs::File::create(&target).map_err(Trouble::Io)?;
+        let mut file = private_file(&target).map_err(Trouble::Io)?;
         io::copy(&mut reader, &mut file).map_err(Trouble::Io)?;
         Ok(target)
     }

@@ -9,6 +9,7 @@ use sha1::{Digest as _, Sha1};
 
 use super::{Arriving, Feed, Overlay, Received, Trouble, full, is_control, last};
 use crate::error::{Cause, JobError};
+use crate::working_tree::area::private_file;
 use crate::working_tree::journal::Record;
 use crate::working_tree::tree::{File, Origin};
 
@@ -48,11 +49,8 @@ impl Overlay {
     }
 
     fn create(&mut self, number: u64) -> Result<fs::File, Trouble> {
-        let made = self.area.make_folder_of(number).and_then(|()| {
-            let mut options = fs::OpenOptions::new();
-            options.write(true).create(true).truncate(true);
-            options.open(self.area.file(number))
-        });
+        let made =
+            self.area.make_folder_of(number).and_then(|()| private_file(&self.area.file(number)));
         made.map_err(|error| self.area_failed(error))
     }
 
