@@ -224,7 +224,7 @@ mod tests {
         faults.set("read-error", values(&[("file", "sms"), ("times", "2")])).unwrap();
         let about = |name: &'static str| move |fault: &Fault| fault.concerns("file", name);
         assert!(faults.fire_if("read-error", about("notes.db")).is_none());
-        assert!(faults.fire_if("read-error", about("Library/SMS/sms.db")).is_none());
+        assert!(faults.fire_if("read-error", about("Library/Mail/mail.db")).is_none());
         assert!(faults.fire_if("read-error", about("Library/sms/sms.db")).is_some());
         assert!(faults.fire_if("read-error", about("sms.db")).is_some());
         assert!(!faults.is_on("read-error"));

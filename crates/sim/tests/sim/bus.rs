@@ -3,7 +3,7 @@ use lifeboat_wire::mux::{
     Answer, Connection, Event, Packet, Request, ResultCode, VERSION_BINARY, VERSION_PLIST, message,
 };
 use plist::Value;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::host::{World, ask, packet};
 
@@ -145,4 +145,33 @@ async fn old_clients_are_answered_in_binary() {
     let answer = lockdown.ask(crate::host::keys([("Request", "QueryType".into())])).await;
     assert_eq!(answer["Type"], Value::from("com.apple.mobile.lockdown"));
     world.stop().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_unix_socket_serves_and_a_dead_one_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = camino::Utf8Path::from_path(folder.path()).unwrap();
+    let socket = folder.join("usbmuxd");
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let options = lifeboat_sim::Options {
+        listen: lifeboat_sim::Listen::Unix(socket.clone()),
+        state: folder.join("state"),
+        phones: Vec::new(),
+        clock: std::sync::Arc::new(crate::host::noon),
+        ask: false,
+    };
+    let server = lifeboat_sim::serve(options).await.unwrap();
+    assert_eq!(server.listening, socket.as_str());
+    let mut stream = tokio::net::UnixStream::connect(&socket).await.unwrap();
+    let request = Packet::plist(1, &Request::ListDevices.to_plist());
+    stream.write_all(&request.encode()).await.unwrap();
+    let mut decoder = lifeboat_wire::mux::Decoder::new(lifeboat_wire::mux::PACKET_LIMIT);
+    let mut buffer = [0; 4096];
+    let read = stream.read(&mut buffer).await.unwrap();
+    decoder.push(&buffer[..read]);
+    let answer = Answer::from_packet(&decoder.next().unwrap().expect("a packet")).unwrap();
+    assert_eq!(answer, Answer::Devices(Vec::new()));
+    server.shutdown().await;
+    assert!(!socket.exists());
 }
