@@ -1,10 +1,10 @@
 //! The phone's side of MobileBackup2 (docs/protocol.md, "Backup as the phone drives it").
 //!
-//! In reading order: [`link`] speaks DeviceLink (messages, streams of files, listings), [`fail`] knows how the phone
-//! words what went wrong, [`run`] is the backup itself, step after step, with [`opening`] (what lies on the host decides
-//! what kind of backup it is), [`plan`] (what changed), [`upload`], [`manifest`] (how the manifests are made) and
-//! [`cache`] (what the phone keeps for the next try, and what it sent in the last run). [`inspect`] answers the
-//! requests that only look; [`mischief`] is what a bad phone would send.
+//! In reading order: `link` speaks DeviceLink (messages, streams of files, listings), `fail` knows how the phone
+//! words what went wrong, `run` is the backup itself, step after step, with `opening` (what lies on the host decides
+//! what kind of backup it is), `plan` (what changed), `upload`, `manifest` (how the manifests are made) and
+//! `cache` (what the phone keeps for the next try, and what it sent in the last run). `inspect` answers the
+//! requests that only look; `mischief` is what a bad phone would send.
 //!
 //! Requests that restore or change passwords are answered with an error: they have their own issues.
 
