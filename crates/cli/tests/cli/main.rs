@@ -1,5 +1,8 @@
 //! The program as people and scripts meet it: exit status, standard output and standard error together.
 
+// The simulator is acted on through a UNIX socket.
+#![cfg(unix)]
+
 mod backup;
 mod check;
 mod demo;
