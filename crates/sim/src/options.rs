@@ -134,6 +134,7 @@ pub struct Knobs {
     /// Bytes a second that a connection of the phone can send; absent = as fast as it goes.
     pub throttle: Option<u64>,
     /// Largest piece the phone writes at once, which cuts frames in the middle; absent = whole.
+    /// libimobiledevice 1.3.0 gives up on pieces under 4 bytes, in which a length is cut.
     pub fragment: Option<usize>,
     /// TLS versions the phone speaks.
     pub tls: TlsKnob,

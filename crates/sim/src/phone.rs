@@ -342,15 +342,23 @@ impl Phone {
     }
 }
 
+/// Opens the content, or makes it: under another name first, so that half of it is never taken for
+/// the whole.
 fn open_disk(spec: &PhoneSpec, folder: &Utf8Path, now: jiff::Timestamp) -> Result<Disk, DiskError> {
-    if folder.exists() {
-        return Disk::open(folder);
+    if !folder.exists() {
+        let unfinished = folder.with_extension("unfinished");
+        if unfinished.exists() {
+            fs_err::remove_dir_all(&unfinished)?;
+        }
+        let ios = spec.ios.version();
+        let mut disk = Disk::create(&unfinished, spec.profile, spec.seed, ios, now)?;
+        if spec.days > 0 {
+            disk.live(spec.days, now)?;
+        }
+        drop(disk);
+        fs_err::rename(&unfinished, folder)?;
     }
-    let mut disk = Disk::create(folder, spec.profile, spec.seed, spec.ios.version(), now)?;
-    if spec.days > 0 {
-        disk.live(spec.days, now)?;
-    }
-    Ok(disk)
+    Disk::open(folder)
 }
 
 /// Locks state that is consistent after every change, so that a panic elsewhere does not matter.
