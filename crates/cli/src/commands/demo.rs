@@ -328,9 +328,6 @@ impl<'a> Teller<'a> {
         let took = start.elapsed().as_secs_f64();
         let after = digests(&self.phone).await?;
         let day = before.until(&after);
-        self.say(
-            "Messages came and went, photos were taken, a note was edited, an app was updated.",
-        )?;
         self.say(format!(
             "{} new, {} changed, {} gone; {} stayed as they were.",
             things(day.added, "file"),
