@@ -1,5 +1,6 @@
 //! Opening the repository that the places name.
 
+use camino::Utf8PathBuf;
 use lifeboat_host::{Host, SecretError, secret};
 use lifeboat_repo::{Location, RepoError, Repository};
 use secrecy::SecretString;
@@ -24,11 +25,24 @@ impl Places {
         Ok(secret::read_password_file(&self.key_file)?.password)
     }
 
+    /// Returns where the repository is; a scheme that is not supported is refused by name.
+    fn location(&self) -> Result<Location, JobError> {
+        Ok(self.repository.as_str().parse()?)
+    }
+
+    /// Returns the folder whose disk the repository fills.
+    pub(crate) fn disk(&self) -> Utf8PathBuf {
+        match self.location() {
+            Ok(Location::Local(folder)) => folder,
+            _ => self.repository.clone(),
+        }
+    }
+
     /// Opens the repository.
     pub fn open(&self) -> Result<Repository, JobError> {
-        let location = Location::from(self.repository.clone());
+        let location = self.location()?;
         // An absent repository is the better message when the key is absent too.
-        if !self.repository.join("config").exists() {
+        if !is_there(&location) {
             return Err(RepoError::Missing(self.repository.to_string()).into());
         }
         Ok(Repository::open(&location, &self.repository_password()?, &self.cache)?)
@@ -36,8 +50,8 @@ impl Places {
 
     /// Makes the repository; without a password with a key that is generated and kept in the key file.
     pub fn init(&self, host: &dyn Host) -> Result<Repository, JobError> {
-        let location = Location::from(self.repository.clone());
-        if self.repository.join("config").exists() {
+        let location = self.location()?;
+        if is_there(&location) {
             return Err(RepoError::AlreadyExists(self.repository.to_string()).into());
         }
         let password = match &self.password {
@@ -69,5 +83,13 @@ impl Places {
             }
             Err(error) => Err(JobError::of(Cause::Disk, "the key file cannot be made", &error)),
         }
+    }
+}
+
+fn is_there(location: &Location) -> bool {
+    match location {
+        Location::Local(folder) => folder.join("config").exists(),
+        // Whoever opens it will see.
+        _ => true,
     }
 }
