@@ -1,6 +1,6 @@
 //! Reads, checks and builds the MobileSync backup format.
 //!
-//! In reading order: [`file`] names the things a backup is made of (file IDs and the records that
+//! In reading order: [`mod@file`] names the things a backup is made of (file IDs and the records that
 //! describe them), [`manifest`] reads `Manifest.db` and `Manifest.plist`, [`status`] and [`info`]
 //! the two small property lists beside them, [`keybag`] and [`crypto`] open what is encrypted, and
 //! [`verify`] holds a manifest against the payloads that are there. With the feature `build`,
