@@ -1,9 +1,5 @@
 //! Info.plist: what only the host writes into a backup (`docs/protocol.md` 6.6).
 
-use idevice::IdeviceError;
-use idevice::afc::AfcClient;
-use idevice::afc::errors::AfcError;
-use idevice::afc::opcode::AfcFopenMode;
 use idevice::installation_proxy::InstallationProxyClient;
 use idevice::springboardservices::SpringBoardServicesClient;
 use jiff::Timestamp;
@@ -11,14 +7,15 @@ use lifeboat_wire::lockdown::{domain, service};
 use plist::{Dictionary, Value};
 use uuid::Uuid;
 
+use crate::afc::Afc;
 use crate::error::LinkError;
 use crate::limit::{ANSWER, within};
-use crate::link::{Link, Session};
+use crate::link::{Link, ServiceStream, Session};
 
 /// What a host says that has no iTunes, where the device names no minimum.
 const ITUNES_VERSION: &str = "10.0.1";
 /// Bigger files of these kinds do not exist; a device that offers one is not believed.
-const MAX_FILE: usize = 16 << 20;
+const MAX_FILE: u64 = 16 << 20;
 
 /// Keys of Info.plist that are lockdown values, with the lockdown key.
 const VALUES: [(&str, &str); 11] = [
@@ -155,7 +152,7 @@ async fn applications(link: &Link) -> Result<(Dictionary, Vec<Value>), LinkError
 
 /// Returns the small files of the media folder that belong into Info.plist.
 async fn media_files(link: &Link) -> Result<(Dictionary, Option<Vec<u8>>), LinkError> {
-    let mut afc = AfcClient::new(link.start(service::AFC).await?);
+    let mut afc = Afc::new(link.start_service(service::AFC).await?);
     let mut itunes = Dictionary::new();
     for name in ITUNES_FILES {
         if let Some(data) = read(&mut afc, &format!("/iTunes_Control/iTunes/{name}")).await? {
@@ -167,22 +164,6 @@ async fn media_files(link: &Link) -> Result<(Dictionary, Option<Vec<u8>>), LinkE
 }
 
 /// Reads a whole small file; `None` where there is none.
-async fn read(afc: &mut AfcClient, path: &str) -> Result<Option<Vec<u8>>, LinkError> {
-    within(ANSWER, "reading a file of the media folder", async {
-        let size = match afc.get_file_info(path).await {
-            Ok(info) => info.size,
-            Err(IdeviceError::Afc(AfcError::ObjectNotFound)) => return Ok(None),
-            Err(error) => return Err(LinkError::from(error)),
-        };
-        if size > MAX_FILE {
-            return Err(LinkError::Malformed(
-                "a settings file of the media folder is too large".into(),
-            ));
-        }
-        let mut file = afc.open(path, AfcFopenMode::RdOnly).await?;
-        let data = file.read_n(size).await?;
-        file.close().await?;
-        Ok(Some(data))
-    })
-    .await
+async fn read(afc: &mut Afc<ServiceStream>, path: &str) -> Result<Option<Vec<u8>>, LinkError> {
+    within(ANSWER, "reading a file of the media folder", afc.read_file(path, MAX_FILE)).await
 }

@@ -10,11 +10,12 @@
 //! * [`mobilebackup2`]: the DeviceLink engine, the reason for this crate.
 //!
 //! usbmuxd, lockdown, TLS and the small services are the `idevice` crate's: it has met real iPhones. The DeviceLink
-//! engine stands on `lifeboat-wire` alone. Every wait has a limit, and every error says whose fault it is.
+//! engine and AFC, the file service, stand on `lifeboat-wire` alone. Every wait has a limit, and every error says whose fault it is.
 //!
 //! What it is not: it keeps no files (whoever calls gives a [`mobilebackup2::HostFiles`]), draws no progress and knows
 //! nothing of repositories.
 
+mod afc;
 mod certificates;
 mod error;
 mod limit;
