@@ -12,7 +12,8 @@ use lifeboat_repo::{
 use crate::error::{Cause, JobError};
 use crate::layout::{ABOUT, About, BACKUP, CONTROL, FILES, FORMAT, IDS, Ids, name, sealed_path};
 use crate::verify::{Verified, for_each_payload};
-use crate::working_tree::overlay::{Overlay, Trouble};
+use crate::working_tree::Hashed;
+use crate::working_tree::overlay::{Overlay, Received, Trouble};
 use crate::working_tree::tree::Origin;
 
 /// What the job knows about the run.
@@ -251,21 +252,29 @@ impl Storing<'_> {
     /// Returns the content of a file of the tree: by reference where the repository has it, else it is stored now.
     fn content(&self, path: &str) -> Result<Option<Content>, JobError> {
         let Ok(file) = self.overlay.tree().file(path) else { return Ok(None) };
-        let number = match file.origin {
+        let content = match file.origin {
             Origin::Base(number) => {
-                return Ok(self.overlay.base().and_then(|base| base.content(number)).cloned());
+                self.overlay.base().and_then(|base| base.content(number)).cloned()
             }
-            Origin::Received(number) => number,
+            Origin::Received(number) => match self.overlay.received(number) {
+                Some(Received { content: Some(content), .. }) => Some(content.clone()),
+                Some(received) => Some(self.store_received(number, received)?),
+                None => None,
+            },
         };
-        if let Some(content) =
-            self.overlay.received(number).and_then(|received| received.content.clone())
-        {
-            return Ok(Some(content));
+        match content {
+            Some(content) if content.size == file.size => Ok(Some(content)),
+            _ => Err(JobError::new(Cause::Internal, format!("{path} is not what was received"))),
         }
+    }
+
+    /// Stores a file that lies in the working area only.
+    fn store_received(&self, number: u64, received: &Received) -> Result<Content, JobError> {
         let reader = self.overlay.open_received(number).map_err(unreadable)?;
-        let content = self.writer.store(io::BufReader::with_capacity(1 << 16, reader), None)?;
-        if content.size == file.size {
-            Ok(Some(content))
+        let mut reader = Hashed::new(io::BufReader::with_capacity(1 << 16, reader));
+        let content = self.writer.store(&mut reader, None)?;
+        if reader.sha1() == received.sha1 {
+            Ok(content)
         } else {
             Err(JobError::new(Cause::Disk, "a file in the working area has lost bytes"))
         }

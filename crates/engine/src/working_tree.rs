@@ -11,14 +11,17 @@ pub(crate) mod overlay;
 pub(crate) mod tree;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use camino::Utf8Path;
 use fs_err as fs;
 use lifeboat_device::mobilebackup2::{
     DirectoryEntry, DirectoryEntryKind, FileError, FileSource, HostFiles, HostPath,
 };
 use lifeboat_mobilesync::FileId;
 use lifeboat_repo::{BlobId, Content, Repository, Snapshot};
+use sha1::{Digest as _, Sha1};
 
 use self::area::Area;
 use self::base::Base;
@@ -40,11 +43,9 @@ pub(crate) struct Opened {
     pub(crate) discarded: bool,
 }
 
-fn disk(what: &str, error: &std::io::Error) -> JobError {
+fn disk(what: &str, error: &io::Error) -> JobError {
     let cause = match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-            Cause::WorkingAreaFull
-        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Cause::WorkingAreaFull,
         _ => Cause::Disk,
     };
     JobError::of(cause, what, error)
@@ -66,7 +67,7 @@ impl WorkingTree {
         newest: Option<Snapshot>,
         full: bool,
     ) -> Result<(Self, Opened), JobError> {
-        let failed = |error: std::io::Error| disk("cannot read the working area", &error);
+        let failed = |error: io::Error| disk("cannot read the working area", &error);
         let (journal, records) = Journal::open(&area.journal()).map_err(failed)?;
         let mut opened = Opened::default();
         let newest = if full { None } else { newest };
@@ -124,11 +125,13 @@ fn resume(
     base: Option<Snapshot>,
     records: Vec<Record>,
 ) -> Result<Overlay, JobError> {
-    let failed = |error: std::io::Error| disk("cannot read the working area", &error);
+    let failed = |error: io::Error| disk("cannot read the working area", &error);
     let boot = overlay::boot_id();
     let survivors = Survivors::find(&area, settings.repository.as_ref(), &records, &boot);
     let mut tree = Tree::default();
     let base = load_base(&settings, base, &mut tree)?;
+    // A number is given out once: what an old record says of it never means another file.
+    let next = records.iter().filter_map(Record::number).max().map_or(1, |number| number + 1);
     let mut earlier = HashMap::new();
     let mut kept = Vec::new();
     for record in records {
@@ -143,13 +146,19 @@ fn resume(
         replay(&mut tree, record);
     }
     // What is gone is not there: the device sees that in the listings and sends it again.
-    tree.retain_files(&|file| match file.origin {
-        Origin::Received(number) => survivors.has(number),
-        Origin::Base(_) => true,
+    let lost = tree.files(&|file| match file.origin {
+        Origin::Received(number) => !survivors.has(number),
+        Origin::Base(_) => false,
     });
     journal.append(&Record::Resume { boot }).map_err(failed)?;
+    for path in lost {
+        // What comes after this rests on the file not being there.
+        tree.remove(&path).map_err(|refused| JobError::from(Trouble::Refused(refused)))?;
+        journal.append(&Record::Remove { path }).map_err(failed)?;
+    }
     let mut overlay = Overlay::new(settings, area, journal, tree, base);
     overlay.earlier = earlier;
+    overlay.next = next;
     let mut packed = survivors.packed;
     for (number, sha1) in kept {
         overlay.keep(number, sha1, packed.remove(&number));
@@ -173,16 +182,17 @@ struct Survivors {
 
 impl Survivors {
     fn find(area: &Area, repository: Option<&Repository>, records: &[Record], boot: &str) -> Self {
-        let sizes: BTreeMap<u64, u64> = records
+        let put: BTreeMap<u64, (u64, [u8; 20])> = records
             .iter()
             .filter_map(|record| match record {
-                Record::Put { number, size, .. } => Some((*number, *size)),
+                Record::Put { number, size, sha1, .. } => Some((*number, (*size, digest(sha1)))),
                 _ => None,
             })
             .collect();
         let mut found = Self { packed: HashMap::new(), local: HashSet::new() };
         let mut synced = 0;
-        let mut same_boot = true;
+        // A machine that does not tell its boots may have been restarted.
+        let mut same_boot = !boot.is_empty();
         for record in records {
             match record {
                 Record::Begin { boot: then, .. } | Record::Resume { boot: then } => {
@@ -190,7 +200,7 @@ impl Survivors {
                 }
                 Record::Synced { number } => synced = *number,
                 Record::Packed { number, blobs } => {
-                    let size = sizes.get(number).copied().unwrap_or(0);
+                    let size = put.get(number).map_or(0, |(size, _)| *size);
                     let content =
                         content(blobs, size).filter(|content| is_there(repository, content));
                     found.packed.extend(content.map(|content| (*number, content)));
@@ -198,10 +208,12 @@ impl Survivors {
                 _ => {}
             }
         }
-        for (number, size) in sizes {
-            // After a power cut only what was made durable counts: a file may have its size and not its bytes.
-            let whole = fs::metadata(area.file(number)).is_ok_and(|meta| meta.len() == size);
-            if whole && (same_boot || number <= synced) {
+        for (number, (size, sha1)) in put {
+            // After a power cut only what was made durable counts. Packs have most of what came: few files are read here.
+            if (same_boot || number <= synced)
+                && !found.packed.contains_key(&number)
+                && is_whole(&area.file(number), size, sha1)
+            {
                 found.local.insert(number);
             }
         }
@@ -210,6 +222,50 @@ impl Survivors {
 
     fn has(&self, number: u64) -> bool {
         self.packed.contains_key(&number) || self.local.contains(&number)
+    }
+}
+
+/// Whether a file is what was received: a disk may give other bytes than it was given.
+fn is_whole(path: &Utf8Path, size: u64, sha1: [u8; 20]) -> bool {
+    let read = || {
+        let file = fs::File::open(path)?;
+        if file.metadata()?.len() != size {
+            return Ok(false);
+        }
+        let mut reader = Hashed::new(io::BufReader::with_capacity(1 << 16, file));
+        io::copy(&mut reader, &mut io::sink())?;
+        Ok::<bool, io::Error>(reader.sha1() == sha1)
+    };
+    let whole = read().unwrap_or(false);
+    if !whole {
+        tracing::debug!(%path, "a kept file is gone or damaged");
+    }
+    whole
+}
+
+/// A reader that takes the SHA-1 of what goes through it.
+pub(crate) struct Hashed<R> {
+    inner: R,
+    sha1: Sha1,
+}
+
+impl<R: io::Read> Hashed<R> {
+    /// Makes one.
+    pub(crate) fn new(inner: R) -> Self {
+        Self { inner, sha1: Sha1::new() }
+    }
+
+    /// Returns the digest of what was read so far.
+    pub(crate) fn sha1(self) -> [u8; 20] {
+        self.sha1.finalize().into()
+    }
+}
+
+impl<R: io::Read> io::Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.sha1.update(buffer.get(..count).unwrap_or_default());
+        Ok(count)
     }
 }
 

@@ -83,6 +83,18 @@ pub(crate) enum Record {
     },
 }
 
+impl Record {
+    /// Returns the number of a received file that it speaks of.
+    pub(crate) fn number(&self) -> Option<u64> {
+        match self {
+            Self::Put { number, .. } | Self::Packed { number, .. } | Self::Synced { number } => {
+                Some(*number)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A journal open for writing.
 #[derive(Debug)]
 pub(crate) struct Journal {

@@ -173,9 +173,9 @@ impl Overlay {
     /// Takes a file that an earlier part of the run received.
     pub(super) fn keep(&mut self, number: u64, sha1: [u8; 20], content: Option<Content>) {
         let packed = content.is_some();
-        let local = fs::metadata(self.area.file(number)).is_ok();
+        // What packs have needs no copy.
+        let local = !packed;
         self.received.insert(number, Received { sha1, content, packed, local, names: 0 });
-        self.next = self.next.max(number + 1);
     }
 
     /// Counts the names of kept files, and forgets those that have none.

@@ -224,6 +224,38 @@ fn what_was_kept_for_another_snapshot_is_not_used() {
     assert!(all(&mut tree).is_empty());
 }
 
+#[test]
+fn a_number_is_given_out_once() {
+    let (_dir, root) = folder();
+    let (mut tree, _) = open(&root);
+    put(&mut tree, "Status.plist", &status(SnapshotState::Uploading)).unwrap();
+    put(&mut tree, "Snapshot/ab/photo", b"AAAAA").unwrap();
+    drop(tree);
+    fs::remove_file(root.join(UDID).join("files/0/2")).unwrap();
+    let (mut tree, _) = open(&root);
+    assert!(tree.list(&path("Snapshot/ab")).unwrap().is_empty());
+    put(&mut tree, "Snapshot/cd/other", b"BBBBB").unwrap();
+    drop(tree);
+    let (mut tree, _) = open(&root);
+    let all = all(&mut tree);
+    assert_eq!(all.get(&format!("{UDID}/Snapshot/ab/photo")), None);
+    assert_eq!(all[&format!("{UDID}/Snapshot/cd/other")].as_deref(), Some(&b"BBBBB"[..]));
+}
+
+#[test]
+fn a_kept_file_with_other_bytes_is_not_there() {
+    let (_dir, root) = folder();
+    let (mut tree, _) = open(&root);
+    put(&mut tree, "Snapshot/ab/a", b"first").unwrap();
+    put(&mut tree, "Snapshot/ab/b", b"other").unwrap();
+    drop(tree);
+    fs::write(root.join(UDID).join("files/0/1"), b"fir\0t").unwrap();
+    let (mut tree, _) = open(&root);
+    let names: Vec<_> =
+        tree.list(&path("Snapshot/ab")).unwrap().into_iter().map(|entry| entry.name).collect();
+    assert_eq!(names, ["b"]);
+}
+
 #[derive(Debug, Clone)]
 enum Op {
     Mkdir(String),
@@ -234,6 +266,7 @@ enum Op {
     Rename(String, String),
     Copy(String, String),
     Reopen,
+    Lose(prop::sample::Index),
 }
 
 fn rest() -> impl Strategy<Value = String> {
@@ -252,6 +285,7 @@ fn op() -> impl Strategy<Value = Op> {
         (rest(), rest()).prop_map(|(a, b)| Op::Rename(a, b)),
         (rest(), rest()).prop_map(|(a, b)| Op::Copy(a, b)),
         Just(Op::Reopen),
+        any::<prop::sample::Index>().prop_map(Op::Lose),
     ]
 }
 
@@ -321,8 +355,24 @@ fn perform(tree: &mut WorkingTree, op: &Op) -> Result<(), FileError> {
         Op::Remove(p) => tree.remove(&path(p)),
         Op::Rename(a, b) => tree.rename(&path(a), &path(b)),
         Op::Copy(a, b) => tree.copy(&path(a), &path(b)),
-        Op::Reopen => Ok(()),
+        Op::Reopen | Op::Lose(_) => Ok(()),
     }
+}
+
+/// Takes the bytes of one received file away while nobody looks; returns the names that it had.
+fn lose(tree: &WorkingTree, at: prop::sample::Index) -> Vec<String> {
+    let state = tree.state();
+    let number = |file: &File| match file.origin {
+        Origin::Received(number) => number,
+        Origin::Base(_) => 0,
+    };
+    let received = state.tree().files(&|file| number(file) > 0);
+    if received.is_empty() {
+        return received;
+    }
+    let lost = number(&state.tree().file(&received[at.index(received.len())]).unwrap());
+    fs::remove_file(state.area().file(lost)).unwrap();
+    state.tree().files(&|file| number(file) == lost)
 }
 
 fn copy_folder(from: &Utf8Path, to: &Utf8Path) {
@@ -348,6 +398,12 @@ proptest! {
         let mut model = Model::new();
         for op in &ops {
             if matches!(op, Op::Reopen) {
+                drop(tree);
+                tree = open(&root).0;
+            } else if let Op::Lose(at) = op {
+                for path in lose(&tree, *at) {
+                    model.remove(&path);
+                }
                 drop(tree);
                 tree = open(&root).0;
             } else if perform(&mut tree, op).is_ok() {

@@ -71,14 +71,15 @@ impl Directory {
         self.entries.iter().map(|(name, node)| (name.as_ref(), node))
     }
 
-    fn retain_files(&mut self, keep: &dyn Fn(&File) -> bool) {
-        self.entries.retain(|_, node| match node {
-            Node::File(file) => keep(file),
-            Node::Directory(directory) => {
-                directory.retain_files(keep);
-                true
+    fn files(&self, folder: &str, wanted: &dyn Fn(&File) -> bool, into: &mut Vec<String>) {
+        for (name, node) in self.entries() {
+            let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+            match node {
+                Node::File(file) if wanted(file) => into.push(path),
+                Node::File(_) => {}
+                Node::Directory(directory) => directory.files(&path, wanted, into),
             }
-        });
+        }
     }
 }
 
@@ -273,10 +274,11 @@ impl Tree {
         self.insert(to, node)
     }
 
-    /// Takes out every file that `keep` does not want.
-    pub(crate) fn retain_files(&mut self, keep: &dyn Fn(&File) -> bool) {
-        self.root.retain_files(keep);
-        self.nodes = self.root.entries.values().map(Node::count).sum();
+    /// Returns the paths of the files that are wanted.
+    pub(crate) fn files(&self, wanted: &dyn Fn(&File) -> bool) -> Vec<String> {
+        let mut paths = Vec::new();
+        self.root.files("", wanted, &mut paths);
+        paths
     }
 
     fn insert(&mut self, path: &str, node: Node) -> Result<Option<Node>, Refused> {
