@@ -122,7 +122,9 @@ impl Catalogue {
 
     fn open(&self) -> Result<rusqlite::Result<Connection>, RepoError> {
         make_private(&self.folder)?;
-        Ok(open(&self.folder.join(NAME)))
+        let path = self.folder.join(NAME);
+        make_private_file(&path)?;
+        Ok(open(&path))
     }
 
     fn remove_files(&self) -> Result<(), RepoError> {
@@ -148,6 +150,45 @@ fn make_private(folder: &camino::Utf8Path) -> Result<(), RepoError> {
         builder.mode(0o700);
     }
     builder.create(folder).map_err(|source| RepoError::io("create", folder.as_str(), source))
+}
+
+/// Makes the file before SQLite does, which gives the files beside it the same mode. One that is there is never opened
+/// here: closing it would give back the locks that SQLite holds for this process.
+fn make_private_file(path: &camino::Utf8Path) -> Result<(), RepoError> {
+    let mut options = fs::OpenOptions::new();
+    options.create_new(true).write(true);
+    #[cfg(unix)]
+    {
+        use fs_err::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => protect(path),
+        Err(source) => Err(RepoError::io("create", path.as_str(), source)),
+    }
+}
+
+/// Takes from others what an older program left open to them.
+#[cfg(unix)]
+fn protect(path: &camino::Utf8Path) -> Result<(), RepoError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    for end in ["", "-wal", "-shm"] {
+        let path = format!("{path}{end}");
+        match fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(RepoError::io("protect", path, error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
+fn protect(_path: &camino::Utf8Path) -> Result<(), RepoError> {
+    Ok(())
 }
 
 fn open(path: &camino::Utf8Path) -> rusqlite::Result<Connection> {
@@ -300,6 +341,29 @@ mod tests {
         let other = Catalogue::new(path);
         assert_eq!(other.row(tree, "b", never).unwrap(), some().pop());
         assert_eq!(other.row(tree, "c", never).unwrap(), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_can_read_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(folder.path().join("cache")).unwrap();
+        let catalogue = Catalogue::new(path.clone());
+        catalogue.rows(BlobId::new([1; 32]), || Ok(some())).unwrap();
+        let mode = |name: &str| fs::metadata(path.join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(""), 0o700);
+        for end in ["", "-wal", "-shm"] {
+            assert_eq!(mode(&format!("{NAME}{end}")), 0o600, "{end}");
+        }
+        drop(catalogue);
+        // One that an older program made.
+        fs::set_permissions(path.join(NAME), std::fs::Permissions::from_mode(0o644)).unwrap();
+        let catalogue = Catalogue::new(path.clone());
+        catalogue.rows(BlobId::new([2; 32]), || Ok(some())).unwrap();
+        for end in ["", "-wal", "-shm"] {
+            assert_eq!(mode(&format!("{NAME}{end}")), 0o600, "{end}");
+        }
     }
 
     #[test]

@@ -7,7 +7,11 @@ use std::{
 
 use crate::{
     error::{Damage, RepoError},
-    format::{BlobKind, file, index, pack::PackBlob, seal::Key},
+    format::{
+        BlobKind, file, index,
+        pack::{self, PackBlob},
+        seal::Key,
+    },
     id::{BlobId, FileId, PackId},
     store::{FileKind, Store},
 };
@@ -49,6 +53,10 @@ impl Slot {
     fn kind(&self) -> BlobKind {
         if self.pack & TREE == 0 { BlobKind::Data } else { BlobKind::Tree }
     }
+
+    fn number(&self) -> usize {
+        (self.pack & !TREE) as usize
+    }
 }
 
 impl Index {
@@ -83,12 +91,31 @@ impl Index {
         }
     }
 
-    /// Returns the same index without the blobs of packs that are not on disk.
-    pub(crate) fn only(self: &Arc<Self>, present: &HashSet<PackId>) -> Arc<Self> {
-        if self.packs.iter().all(|pack| present.contains(pack)) {
+    /// Returns the same index without the blobs of packs that are not on disk or not as long as it implies: those are
+    /// stored again. The files on disk keep saying where a blob lies, so that what is left of such a pack can be read
+    /// and a check names it.
+    pub(crate) fn only(self: &Arc<Self>, present: &HashMap<PackId, u64>) -> Arc<Self> {
+        // By number, not by name: of two files that disagree about a pack one may be right.
+        let mut sizes = vec![pack::trailer_length(&[]); self.packs.len()];
+        for slot in &self.slots {
+            if let Some(size) = sizes.get_mut(slot.number()) {
+                let entry = pack::entry_length(slot.uncompressed > 0);
+                *size += u64::from(slot.length) + entry as u64;
+            }
+        }
+        let whole: Vec<bool> = self
+            .packs
+            .iter()
+            .zip(sizes)
+            .map(|(pack, size)| present.get(pack) == Some(&size))
+            .collect();
+        if !whole.contains(&false) {
             return Arc::clone(self);
         }
-        let kept = |slot: &&Slot| self.pack_of(slot).is_some_and(|pack| present.contains(&pack));
+        for (pack, _) in self.packs.iter().zip(&whole).filter(|(_, whole)| !**whole) {
+            tracing::warn!(pack = %pack.short(), "a pack is missing or has a wrong size and is not built upon");
+        }
+        let kept = |slot: &&Slot| whole.get(slot.number()).is_some_and(|whole| *whole);
         Arc::new(Self {
             packs: self.packs.clone(),
             slots: self.slots.iter().filter(kept).copied().collect(),
@@ -99,7 +126,7 @@ impl Index {
     }
 
     fn pack_of(&self, slot: &Slot) -> Option<PackId> {
-        self.packs.get((slot.pack & !TREE) as usize).copied()
+        self.packs.get(slot.number()).copied()
     }
 
     fn place(&self, slot: &Slot) -> Option<Place> {

@@ -3,9 +3,11 @@
 //! A [`Repository`] keeps, encrypted and without keeping anything twice, what devices backed up. Whoever has the
 //! password and stock `restic` can list, check and restore it; `FORMAT.md` of this crate says what lies in it.
 //!
-//! Writing is our own: a [`Writer`] takes files in any order while they arrive, cuts them into blobs, and
+//! Writing and reading are our own. A [`Writer`] takes files in any order while they arrive, cuts them into blobs, and
 //! [`Writer::commit`] publishes a snapshot as one small file, written last. Before it nothing happened, after it
-//! everything did. Keys and the second opinion of [`Repository::check`] are `rustic_core`'s.
+//! everything did. Snapshots, folders and ranges of files are read through an index in memory and a catalogue on disk, and
+//! [`Repository::check`] names what is damaged. `rustic_core` makes and opens keys and gives the check a second opinion;
+//! `docs/decisions/0001-repository-in-restics-format.md` says why.
 //!
 //! In reading order:
 //!

@@ -95,7 +95,47 @@ mod tests {
         assert_eq!(decode(&encode(&index)).unwrap(), index);
     }
 
+    fn packs() -> impl Strategy<Value = Vec<IndexPack>> {
+        let numbers = any::<(u32, u32, Option<u32>)>();
+        let blob = (any::<[u8; 32]>(), any::<bool>(), numbers).prop_map(
+            |(id, is_tree, (offset, length, uncompressed_length))| IndexBlob {
+                id: BlobId::new(id),
+                kind: if is_tree { BlobKind::Tree } else { BlobKind::Data },
+                offset,
+                length,
+                uncompressed_length,
+            },
+        );
+        let pack = (any::<[u8; 32]>(), prop::collection::vec(blob, 0..4))
+            .prop_map(|(id, blobs)| IndexPack { id: PackId::new(id), blobs });
+        prop::collection::vec(pack, 0..4)
+    }
+
+    fn file() -> impl Strategy<Value = IndexFile> {
+        (any::<Vec<[u8; 32]>>(), packs(), packs()).prop_map(|(ids, packs, packs_to_delete)| {
+            let supersedes = ids.into_iter().take(3).map(FileId::new).collect();
+            IndexFile { supersedes, packs, packs_to_delete }
+        })
+    }
+
     proptest! {
+        #[test]
+        fn an_index_comes_back(file in file()) {
+            prop_assert_eq!(decode(&encode(&file)).unwrap(), file);
+        }
+
+        #[test]
+        fn an_index_with_a_bad_place_does_no_harm(
+            file in file(),
+            at in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+        ) {
+            let mut json = encode(&file);
+            let at = at.index(json.len());
+            json[at] = byte;
+            drop(decode(&json));
+        }
+
         #[test]
         fn noise_does_no_harm(noise in "[{}\\[\\]\":,a-f0-9]{0,100}") {
             drop(decode(noise.as_bytes()));

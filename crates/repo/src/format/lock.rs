@@ -34,6 +34,8 @@ pub(crate) fn decode(json: &[u8]) -> Result<LockFile, Flaw> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -43,5 +45,40 @@ mod tests {
         assert_eq!(lock.time.to_string(), "2015-06-27T10:18:51.759239612Z");
         assert_eq!((lock.exclusive, lock.hostname.as_str(), lock.pid), (false, "kasimir", 13607));
         assert_eq!(decode(&encode(&lock)).unwrap(), lock);
+    }
+
+    fn lock() -> impl Strategy<Value = LockFile> {
+        let time = (0..4_000_000_000_i64, 0..1_000_000_000_u32);
+        let ids = (any::<u32>(), any::<Option<u32>>(), any::<Option<u32>>());
+        (time, any::<bool>(), any::<String>(), any::<String>(), ids).prop_map(
+            |((seconds, nanos), exclusive, hostname, username, (pid, uid, gid))| {
+                let time = crate::moment(seconds, nanos);
+                LockFile { time, exclusive, hostname, username, pid, uid, gid }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_lock_comes_back(lock in lock()) {
+            prop_assert_eq!(decode(&encode(&lock)).unwrap(), lock);
+        }
+
+        #[test]
+        fn noise_does_no_harm(
+            noise in prop::collection::vec(any::<u8>(), 0..100),
+            text in r#"\{("(time|exclusive|hostname|pid|uid)":("[0-9TZ:.+-]{0,30}"|[0-9.e-]{1,12}|true|null),?){0,5}\}"#,
+        ) {
+            drop(decode(&noise));
+            drop(decode(text.as_bytes()));
+        }
+
+        #[test]
+        fn a_lock_with_a_bad_place_does_no_harm(lock in lock(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let mut json = encode(&lock);
+            let at = at.index(json.len());
+            json[at] = byte;
+            drop(decode(&json));
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! * [`pack`]: many sealed blobs in one file, their list at its end
 //! * [`file`]: the small sealed JSON files, compressed
 //! * [`index`], [`snapshot`], [`lock`], [`config`]: what those say
+//! * [`quote`]: names as Go quotes them
 //! * [`tree`]: a folder as JSON, to the byte as restic writes it, so that an equal folder keeps its name
 
 pub(crate) mod config;
@@ -13,7 +14,7 @@ pub(crate) mod hash;
 pub(crate) mod index;
 pub(crate) mod lock;
 pub(crate) mod pack;
-mod quote;
+pub(crate) mod quote;
 pub(crate) mod random;
 pub(crate) mod seal;
 pub(crate) mod snapshot;

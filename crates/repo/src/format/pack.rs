@@ -50,9 +50,13 @@ pub(crate) fn trailer(key: &Key, blobs: &[PackBlob]) -> Vec<u8> {
 
 /// Returns how many bytes at the end of a pack belong to a trailer of these blobs.
 pub(crate) fn trailer_length(blobs: &[PackBlob]) -> u64 {
-    let entry =
-        |blob: &PackBlob| if blob.uncompressed.is_some() { COMPRESSED_ENTRY } else { PLAIN_ENTRY };
+    let entry = |blob: &PackBlob| entry_length(blob.uncompressed.is_some());
     (blobs.iter().map(entry).sum::<usize>() + OVERHEAD + LENGTH) as u64
+}
+
+/// Returns how long the entry of a blob in the list is.
+pub(crate) fn entry_length(is_compressed: bool) -> usize {
+    if is_compressed { COMPRESSED_ENTRY } else { PLAIN_ENTRY }
 }
 
 fn encode(blobs: &[PackBlob]) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 /// Appends a JSON string as Go's `encoding/json` does.
-pub(super) fn json(out: &mut String, text: &str) {
+pub(crate) fn json(out: &mut String, text: &str) {
     out.push('"');
     for sign in text.chars() {
         match sign {
@@ -22,7 +22,7 @@ pub(super) fn json(out: &mut String, text: &str) {
 }
 
 /// Returns a name as `strconv.Quote` writes it, without the quotation marks around it.
-pub(super) fn name(name: &str) -> Cow<'_, str> {
+pub(crate) fn name(name: &str) -> Cow<'_, str> {
     if name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
         return Cow::Borrowed(name);
     }
@@ -65,7 +65,7 @@ fn is_printable(sign: char) -> bool {
 }
 
 /// Reads a name back; what is not UTF-8 inside it comes out with replacement signs. `None`: not a quoted name.
-pub(super) fn unquote(quoted: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn unquote(quoted: &str) -> Option<Cow<'_, str>> {
     if !quoted.contains('\\') {
         return Some(Cow::Borrowed(quoted));
     }
@@ -166,8 +166,21 @@ mod tests {
         }
 
         #[test]
-        fn noise_is_refused_or_read(noise in "[\\\\xuU0-9a-fnü\"]{0,20}") {
-            drop(unquote(&noise));
+        fn any_json_text_comes_back(text in any::<String>()) {
+            let mut out = String::new();
+            json(&mut out, &text);
+            prop_assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
+        }
+
+        #[test]
+        fn noise_is_refused_or_read(noise in "[\\\\xuU0-9a-fnü\"]{0,20}", any in any::<String>()) {
+            for noise in [noise, any] {
+                if let Some(read) = unquote(&noise) {
+                    let quoted = name(&read);
+                    let again = unquote(&quoted);
+                    prop_assert_eq!(again.as_deref(), Some(&*read));
+                }
+            }
         }
     }
 }

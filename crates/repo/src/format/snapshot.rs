@@ -85,6 +85,8 @@ pub(crate) fn decode(json: &[u8]) -> Result<SnapshotFile, Flaw> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -108,6 +110,75 @@ mod tests {
         ] {
             let file = decode(format!("{base}{end}").as_bytes()).unwrap();
             assert_eq!(decode(&encode(&file)).unwrap(), file);
+        }
+    }
+
+    fn time() -> impl Strategy<Value = Timestamp> {
+        (-1_000_000_000..4_000_000_000_i64, 0..1_000_000_000_u32)
+            .prop_map(|(seconds, nanos)| crate::moment(seconds, nanos))
+    }
+
+    fn summary() -> impl Strategy<Value = SummaryFile> {
+        let times = (prop::option::of(time()), prop::option::of(time()));
+        (times, any::<[u64; 6]>()).prop_map(|((backup_start, backup_end), counts)| {
+            let [data_blobs, tree_blobs, data_added, data_added_packed, files, bytes] = counts;
+            SummaryFile {
+                backup_start,
+                backup_end,
+                data_blobs,
+                tree_blobs,
+                data_added,
+                data_added_packed,
+                total_files_processed: files,
+                total_bytes_processed: bytes,
+            }
+        })
+    }
+
+    fn snapshot() -> impl Strategy<Value = SnapshotFile> {
+        let ids = (any::<[u8; 32]>(), any::<Option<[u8; 32]>>());
+        let names = any::<(String, String, Vec<String>, Option<Vec<String>>)>();
+        let texts = any::<[Option<String>; 3]>();
+        (time(), ids, names, texts, prop::option::of(summary())).prop_map(
+            |(time, (tree, parent), (hostname, username, paths, tags), texts, summary)| {
+                let [label, description, program_version] = texts;
+                SnapshotFile {
+                    time,
+                    parent: parent.map(SnapshotId::new),
+                    tree: TreeId::new(tree),
+                    paths,
+                    hostname,
+                    username,
+                    tags,
+                    label,
+                    description,
+                    program_version,
+                    summary,
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_snapshot_comes_back(snapshot in snapshot()) {
+            prop_assert_eq!(decode(&encode(&snapshot)).unwrap(), snapshot);
+        }
+
+        #[test]
+        fn noise_does_no_harm(
+            noise in prop::collection::vec(any::<u8>(), 0..100),
+            snapshot in snapshot(),
+            at in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+        ) {
+            drop(decode(&noise));
+            let mut json = encode(&snapshot);
+            let at = at.index(json.len());
+            json[at] = byte;
+            if let Ok(file) = decode(&json) {
+                drop(file.into_snapshot(SnapshotId::new([0; 32])));
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Takes over what broken runs left: packs that are whole and that no index has.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     error::{Flaw, RepoError},
@@ -19,10 +19,15 @@ use crate::{
 /// Returns the index of all blobs that are really there, after writing down the packs that were in none.
 pub(super) fn run(repository: &Inner) -> Result<Arc<Index>, RepoError> {
     let index = repository.index.refresh(&*repository.store, &repository.key)?;
-    let present: HashSet<PackId> =
-        repository.store.list(FileKind::Pack)?.into_iter().map(|(id, _)| id.into()).collect();
+    let present: HashMap<PackId, u64> = repository
+        .store
+        .list(FileKind::Pack)?
+        .into_iter()
+        .map(|(id, size)| (id.into(), size))
+        .collect();
     let known = index.known_packs();
-    let mut unindexed: Vec<PackId> = present.difference(&known).copied().collect();
+    let mut unindexed: Vec<PackId> =
+        present.keys().filter(|pack| !known.contains(pack)).copied().collect();
     unindexed.sort_unstable();
     let mut packs = Vec::new();
     for id in unindexed {

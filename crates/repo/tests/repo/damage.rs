@@ -52,6 +52,38 @@ fn a_truncated_pack() {
 }
 
 #[test]
+fn a_pack_of_a_wrong_size_is_not_built_upon() {
+    let home = Home::new();
+    for pack in [data_pack, tree_pack] {
+        for change in [
+            (|data| data.truncate(data.len() / 2)) as fn(&mut Vec<u8>),
+            |data| data.truncate(0),
+            |data| data.truncate(data.len() - 1),
+            |data| data.push(0),
+        ] {
+            let store = filled(&home);
+            let pack = pack(&store);
+            store.damage(FileKind::Pack, pack, change);
+            heals(&store);
+            // The snapshot of before is made of the same blobs: it is whole again, too.
+            let fresh = Home::new();
+            let repository = open_in(&store, &fresh).unwrap();
+            let snapshots = repository.snapshots().unwrap();
+            assert_eq!(snapshots.len(), 2);
+            for snapshot in snapshots {
+                assert!(files_of(&repository, &snapshot).unwrap() == some_files());
+            }
+            // What was stored again is found by the next one: nothing is stored a third time.
+            let packs = ids(&store, FileKind::Pack).len();
+            heals(&store);
+            assert_eq!(ids(&store, FileKind::Pack).len(), packs);
+            let short = Damage::File { kind: FileKind::Pack, id: pack, why: Flaw::Length };
+            assert_eq!(check(&store, false), [short], "and the check names the pack, nothing else");
+        }
+    }
+}
+
+#[test]
 fn a_flipped_byte_anywhere_in_a_pack() {
     let home = Home::new();
     let store = filled(&home);

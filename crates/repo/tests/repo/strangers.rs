@@ -77,6 +77,34 @@ fn restic_takes_over_what_we_wrote() {
 }
 
 #[test]
+fn restic_tidies_up_after_a_pack_was_truncated_and_stored_again() {
+    let home = Home::new();
+    let repository = home.init();
+    let path = home.path("repository");
+    commit(&writer(&repository).unwrap(), &some_files()).unwrap();
+    drop(repository);
+    let mut packs = Files::new();
+    files_below(&path.join("data"), &path.join("data"), &mut packs);
+    for (name, data) in packs {
+        let pack = path.join("data").join(name);
+        fs::remove_file(&pack).unwrap();
+        fs::write(&pack, &data[..data.len() / 2]).unwrap();
+    }
+    commit(&writer(&home.open()).unwrap(), &some_files()).unwrap();
+    restic(&path, &home, &["rebuild-index"]);
+    let checked = restic(&path, &home, &["check", "--read-data"]);
+    assert!(checked.contains("no errors were found"), "{checked}");
+    restic(&path, &home, &["prune", "--max-unused", "0"]);
+    let repository = home.open();
+    let snapshots = repository.snapshots().unwrap();
+    assert_eq!(snapshots.len(), 2);
+    for snapshot in snapshots {
+        assert!(files_of(&repository, &snapshot).unwrap() == some_files());
+    }
+    assert_eq!(repository.check(true, &mut |_| ()).unwrap().damage, []);
+}
+
+#[test]
 fn we_read_what_restic_wrote() {
     let home = Home::new();
     let path = home.path("repository");
