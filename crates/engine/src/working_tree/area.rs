@@ -55,10 +55,16 @@ impl Area {
             return Err(JobError::new(Cause::HostileData, "the device's identifier cannot be one"));
         }
         let folder = working_area.join(udid);
-        private_folder(&folder).map_err(|error| disk("cannot make the working area", &error))?;
+        private_folder(&folder)
+            .map_err(|error| disk(&format!("cannot make the working area {folder}"), &error))?;
         let path = folder.join("lock");
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create(true);
+        #[cfg(unix)]
+        {
+            use fs_err::os::unix::fs::OpenOptionsExt as _;
+            options.mode(0o600);
+        }
         let lock = options
             .open(path)
             .map_err(|error| disk("cannot make the lock of the working area", &error))?;
@@ -208,6 +214,32 @@ mod tests {
         drop(first);
         assert!(Area::take(root, "00008110-000A1B2C3D4E5F60").is_ok());
         assert_eq!(Area::take(root, "../../etc/x").unwrap_err().cause, Cause::HostileData);
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_made_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap().join("a-file");
+        fs::write(&root, b"x").unwrap();
+        let error = Area::take(&root, "00008110-000A1B2C3D4E5F60").unwrap_err();
+        assert!(error.message.contains(root.as_str()), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_its_owner_can_read_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let area =
+            Area::take(Utf8Path::from_path(dir.path()).unwrap(), "0000000000000000").unwrap();
+        area.make_folder_of(1).unwrap();
+        drop(private_file(&area.file(1)).unwrap());
+        let scratch = area.scratch("Manifest.db").unwrap();
+        drop(private_file(&scratch).unwrap());
+        for path in [area.folder().join("lock"), area.file(1), scratch] {
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{path}");
+        }
     }
 
     #[test]

@@ -101,11 +101,12 @@ fn open(ctx: &Context, places: &Places, udid: &str, full: bool) -> Result<Local,
     let area = Area::take(&places.working_area, udid)?;
     let opened = places.open_or_make(&*ctx.host)?;
     let (repository, made_repository) = (opened.repository, opened.made);
-    let newest = newest(&repository, udid)?;
     let host = ctx.host.clone();
     let options =
         WriterOptions { workers: workers(), ..WriterOptions::new(Arc::new(move || host.now())) };
     let writer = Arc::new(repository.writer(&options)?);
+    // Under the lock of the repository: nobody removes the snapshot from here on.
+    let newest = newest(&repository, udid)?;
     let settings = Settings {
         host: ctx.host.clone(),
         writer: Some(writer.clone()),
