@@ -19,6 +19,9 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::app::App;
 use crate::args::{Cli, Global};
@@ -105,9 +108,12 @@ async fn signal() {
     }
 }
 
+/// What is never logged below a warning, whatever is asked for: it tells who the device is, its keys, and what is in
+/// its backups.
+const QUIET: [&str; 6] = ["idevice", "plist", "rustls", "tokio_rustls", "tokio", "mio"];
+
 /// The log goes to standard error; without `-v` or `LIFEBOAT_LOG` there is none.
 fn start_log(global: &Global, environment: &Environment) {
-    use tracing_subscriber::EnvFilter;
     let level = match global.verbose {
         0 => None,
         1 => Some(
@@ -118,11 +124,33 @@ fn start_log(global: &Global, environment: &Environment) {
         ),
         _ => Some("trace"),
     };
-    let Some(filter) = level.or_else(|| environment.get("LIFEBOAT_LOG")) else { return };
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(!global.no_color && environment.get("NO_COLOR").is_none())
-        .init();
+    let Some(wanted) = level.or_else(|| environment.get("LIFEBOAT_LOG")) else { return };
+    let wanted = EnvFilter::try_new(wanted).unwrap_or_else(|_| EnvFilter::new("info"));
+    // Two filters, for a directive of LIFEBOAT_LOG could name a part of `idevice`.
+    let harmless = tracing_subscriber::filter::filter_fn(|data| {
+        *data.level() <= tracing::Level::WARN || !is_quiet(data.target())
+    });
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    tracing_subscriber::registry().with(wanted).with(log.with_filter(harmless)).init();
+}
+
+/// Whether a target belongs to a crate that must be quiet.
+fn is_quiet(target: &str) -> bool {
+    let name = target.split("::").next().unwrap_or(target);
+    QUIET.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_quiet;
+
+    #[test]
+    fn parts_of_quiet_crates_are_quiet_and_ours_are_not() {
+        for quiet in ["idevice", "idevice::services::lockdown", "rustls::client::hs"] {
+            assert!(is_quiet(quiet), "{quiet}");
+        }
+        for told in ["lifeboat", "lifeboat_device::sync", "idevices"] {
+            assert!(!is_quiet(told), "{told}");
+        }
+    }
 }

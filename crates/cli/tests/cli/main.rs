@@ -16,6 +16,7 @@ mod look;
 mod repo;
 mod sim;
 mod status;
+mod unplug;
 mod usage;
 
 use lifeboat_testkit::{Home, Sim};

@@ -1,0 +1,108 @@
+//! The cable is pulled, another program holds the device, and what the log says meanwhile.
+
+use std::time::Duration;
+
+use lifeboat_testkit::{Run, Running, Sim};
+
+use crate::{home, trusted_phone};
+
+/// A phone whose cable is slow enough to be pulled in the middle.
+const SLOW: &str = "profile = \"tiny\"\n[knobs]\nthrottle = 400000\n";
+
+/// A phone whose cable is so slow that a backup lasts longer than anybody asks for the sync lock.
+const SLOWEST: &str = "profile = \"tiny\"\n[knobs]\nthrottle = 60000\n";
+
+/// Waits until some files of a backup have come.
+fn in_the_middle(running: &Running) {
+    loop {
+        let line = running.next_line().expect("the backup tells how far it is");
+        let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        if event["event"] == "progress"
+            && event["stage"] == "transfer"
+            && event["files"].as_u64() >= Some(5)
+        {
+            return;
+        }
+        assert_ne!(event["event"], "summary", "the backup was too fast to be disturbed");
+    }
+}
+
+/// A run that failed because the link did: 17, JSON alone on standard output, no panic.
+fn assert_link_lost(run: &Run) {
+    assert_eq!(run.status, Some(17), "{run}");
+    assert_eq!(run.summary()["outcome"], "failed", "{run}");
+    assert!(!run.err().contains("panicked"), "{run}");
+}
+
+#[test]
+fn a_pulled_cable_ends_with_17_and_the_next_run_goes_on() {
+    let mut home = home();
+    let sim = Sim::start_phones(&mut home, &[SLOW], &[]);
+    home.lifeboat(["pair"]).ok();
+    let running = home.lifeboat(["backup", "--json"]).start();
+    in_the_middle(&running);
+    sim.ctl(&home, &["unplug"]);
+    assert_link_lost(&running.wait());
+
+    sim.ctl(&home, &["plug"]);
+    let again = home.lifeboat(["backup", "--json"]).ok().summary();
+    assert_eq!((&again["outcome"], &again["resumed"]), (&"done".into(), &true.into()));
+    home.lifeboat(["export", "latest", "out", "--as", "files"]).ok();
+    lifeboat_testkit::digest::assert_same(
+        &lifeboat_testkit::digest::files(&home.path().join("out")),
+        &sim.digest(&home),
+    );
+}
+
+#[test]
+fn a_mux_that_dies_ends_with_17() {
+    let mut home = home();
+    let sim = Sim::start_phones(&mut home, &[SLOW], &[]);
+    home.lifeboat(["pair"]).ok();
+    let running = home.lifeboat(["backup", "--json"]).start();
+    in_the_middle(&running);
+    drop(sim);
+    assert_link_lost(&running.wait());
+}
+
+#[test]
+fn a_device_that_another_program_syncs_with_postpones_the_backup() {
+    let mut first = home();
+    let sim = Sim::start_phones(&mut first, &[SLOWEST], &[]);
+    first.lifeboat(["pair"]).ok();
+    let mut second = home();
+    second.connect(&sim.address);
+    let running = first.lifeboat(["backup", "--json"]).limit(Duration::from_mins(5)).start();
+    in_the_middle(&running);
+
+    let run = second.lifeboat(["backup", "--json"]).run();
+    assert_eq!(run.status, Some(5), "{run}");
+    let summary = run.summary();
+    assert_eq!(summary["cause"], "device-busy", "{run}");
+    assert_eq!(summary["outcome"], "postponed", "{run}");
+    assert!(!run.err().contains("panicked"), "{run}");
+    running.interrupt();
+    assert_eq!(running.wait().status, Some(130));
+}
+
+#[test]
+fn the_log_tells_nobody_who_the_device_is() {
+    let (home, sim) = trusted_phone();
+    for verbose in ["-v", "-vv", "-vvv"] {
+        let run = home.lifeboat(["devices", verbose]).ok();
+        assert!(run.out().contains(sim.udid()), "{run}");
+        assert_says_nothing(&run, &sim);
+    }
+    let run = home.lifeboat(["backup", "-vvv"]).env("LIFEBOAT_LOG", "idevice=trace").ok();
+    assert!(run.err().contains("lifeboat"), "there is a log\n{run}");
+    assert_says_nothing(&run, &sim);
+    let run = home.lifeboat(["devices"]).env("LIFEBOAT_LOG", "idevice=trace").ok();
+    assert_says_nothing(&run, &sim);
+}
+
+/// Makes sure that standard error names neither device nor keys.
+fn assert_says_nothing(run: &Run, sim: &Sim) {
+    for secret in [sim.udid(), &sim.udid().replace('-', ""), "Robin", "EscrowBag", "\u{1b}["] {
+        assert!(!run.err().contains(secret), "{secret:?}\n{run}");
+    }
+}
