@@ -1,5 +1,6 @@
 //! Writes the snapshot of a verified backup: unchanged files by reference, new ones from the packs they went into already.
 
+use std::collections::HashSet;
 use std::io;
 
 use jiff::Timestamp;
@@ -44,6 +45,8 @@ struct Storing<'a> {
     run: &'a Run<'a>,
     tree: TreeBuilder,
     ids: Ids,
+    /// Payloads that rows of the manifest name.
+    claimed: HashSet<FileId>,
     files: u64,
     bytes: u64,
     sealed: u64,
@@ -62,6 +65,7 @@ pub(crate) fn store(
         run,
         tree: TreeBuilder::new(),
         ids: Ids::new(),
+        claimed: HashSet::new(),
         files: 0,
         bytes: 0,
         sealed: 0,
@@ -124,7 +128,21 @@ impl Storing<'_> {
             }
         })
         .map_err(manifest)?;
-        failed.map_or(Ok(()), Err)
+        failed.map_or(Ok(()), Err)?;
+        // A row that cannot be read may stand for any of the payloads that no other row claims.
+        if verified.unreadable().is_some() { self.unclaimed() } else { Ok(()) }
+    }
+
+    /// Keeps the payloads that no row claims as the device sent them.
+    fn unclaimed(&mut self) -> Result<(), JobError> {
+        let mut left = Vec::new();
+        for_each_payload(self.overlay, self.run.udid, &mut |id, _| {
+            if !self.claimed.contains(&id) {
+                left.push(id);
+            }
+            Ok::<(), JobError>(())
+        })?;
+        left.into_iter().try_for_each(|id| self.seal_payload(id))
     }
 
     fn row(&mut self, row: &Row, verified: &Verified) -> Result<(), JobError> {
@@ -155,10 +173,10 @@ impl Storing<'_> {
 
     fn file(&mut self, row: &Row, place: Option<String>) -> Result<(), JobError> {
         // The verification told of a payload that is not there.
-        let Some(content) = self.content(&format!("{}/{}", self.run.udid, row.file_id.path()))?
-        else {
-            return Ok(());
-        };
+        let arrived = self.content(&format!("{}/{}", self.run.udid, row.file_id.path()))?;
+        let aside = || self.overlay.base().and_then(|base| base.damaged(&row.file_id)).cloned();
+        let Some(content) = arrived.or_else(aside) else { return Ok(()) };
+        self.claimed.insert(row.file_id);
         self.files += 1;
         self.bytes += content.size;
         let node = self.node(row, NodeKind::File(content));
@@ -211,14 +229,16 @@ impl Storing<'_> {
     /// An encrypted backup: everything as the device sent it.
     fn all_sealed(&mut self) -> Result<(), JobError> {
         let (overlay, udid) = (self.overlay, self.run.udid);
-        for_each_payload(overlay, udid, &mut |id, _| {
-            let path = format!("{udid}/{}", id.path());
-            let Some(content) = self.content(&path)? else { return Ok(()) };
-            self.files += 1;
-            self.bytes += content.size;
-            let modified = overlay.tree().file(&path).map_or(0, |file| file.modified);
-            self.seal(&id, Node::file(content, moment(modified, 0)))
-        })
+        for_each_payload(overlay, udid, &mut |id, _| self.seal_payload(id))
+    }
+
+    fn seal_payload(&mut self, id: FileId) -> Result<(), JobError> {
+        let path = format!("{}/{}", self.run.udid, id.path());
+        let Some(content) = self.content(&path)? else { return Ok(()) };
+        self.files += 1;
+        self.bytes += content.size;
+        let modified = self.overlay.tree().file(&path).map_or(0, |file| file.modified);
+        self.seal(&id, Node::file(content, moment(modified, 0)))
     }
 
     /// The backup's own files.

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use camino::Utf8PathBuf;
 use lifeboat_mobilesync::verify::{Options, Payloads, Report, Verifier};
 use lifeboat_mobilesync::{
-    FileId, ManifestDb, ManifestError, ManifestPlist, SnapshotState, StatusPlist,
+    FileId, ManifestDb, ManifestError, ManifestPlist, SnapshotState, StatusPlist, Tally,
 };
 
 use crate::error::{Cause, JobError};
@@ -28,6 +28,31 @@ pub(crate) struct Verified {
     pub(crate) names: Names,
     /// What was found; empty for an encrypted backup.
     pub(crate) report: Report,
+    /// What the manifest's rows came to, those included that cannot be read.
+    pub(crate) tally: Tally,
+    /// Rows that were given out without a record.
+    pub(crate) without_record: u64,
+}
+
+/// Says which rows of a manifest cannot be read; `None` when all can. A record that cannot be decoded is a finding about
+/// its row; leftovers without a name are legal.
+pub(crate) fn unreadable(tally: &Tally, rows_without_record: u64) -> Option<(u64, String)> {
+    let kinds = tally.bad_records.saturating_sub(rows_without_record);
+    let count = tally.bad_ids + tally.bad_texts + kinds;
+    (count > 0).then(|| {
+        let text = format!(
+            "{count} rows of the manifest cannot be read ({} without a file id, {} without a usable name, {kinds} of no known kind)",
+            tally.bad_ids, tally.bad_texts
+        );
+        (count, text)
+    })
+}
+
+impl Verified {
+    /// Returns how many rows cannot be read, and says so.
+    pub(crate) fn unreadable(&self) -> Option<(u64, String)> {
+        unreadable(&self.tally, self.without_record)
+    }
 }
 
 /// The payloads of a working tree.
@@ -134,8 +159,14 @@ pub(crate) fn verify(overlay: &Overlay, udid: &str) -> Result<Verified, JobError
         JobError::of(Cause::VerifyFailed, "Manifest.plist cannot be read", &error)
     })?;
     let path = format!("{udid}/Manifest.db");
-    let mut verified =
-        Verified { manifest, database: None, names: Names::new(), report: Report::default() };
+    let mut verified = Verified {
+        manifest,
+        database: None,
+        names: Names::new(),
+        report: Report::default(),
+        tally: Tally::default(),
+        without_record: 0,
+    };
     if verified.manifest.is_encrypted {
         overlay
             .tree()
@@ -148,13 +179,14 @@ pub(crate) fn verify(overlay: &Overlay, udid: &str) -> Result<Verified, JobError
     let payloads = TreePayloads { overlay, udid, of_base: base_digests(overlay)? };
     let mut verifier = Verifier::new(&payloads, Options { encrypted: false, digests: true });
     let mut broken = None;
-    db.for_each(|row| {
+    let tally = db.for_each(|row| {
         verified.names.add(&row.domain, &row.relative_path, row.kind);
+        verified.without_record += u64::from(row.file.is_none());
         if broken.is_none() {
             broken = verifier.row(&row).err();
         }
-    })
-    .map_err(|error| manifest_error(&error))?;
+    });
+    verified.tally = tally.map_err(|error| manifest_error(&error))?;
     let report = match broken {
         Some(error) => Err(error),
         None => verifier.finish(),
@@ -190,7 +222,9 @@ fn base_digests(overlay: &Overlay) -> Result<HashMap<FileId, [u8; 20]>, JobError
     let read = db.for_each(|row| {
         let digest =
             row.file.and_then(|file| file.digest).and_then(|digest| digest.try_into().ok());
-        digests.extend(digest.map(|digest| (row.file_id, digest)));
+        if !base.is_damaged(&row.file_id) {
+            digests.extend(digest.map(|digest| (row.file_id, digest)));
+        }
     });
     if let Err(error) = read {
         tracing::debug!(%error, "the last manifest cannot be read to its end");

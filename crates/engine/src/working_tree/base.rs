@@ -8,6 +8,7 @@ use lifeboat_repo::{Content, Repository, Snapshot};
 use super::tree::{File, Origin, Refused, Tree};
 use crate::error::{Cause, JobError};
 use crate::layout::{BACKUP, CONTROL, FILES, IDS, Ids, SEALED};
+use crate::view;
 
 /// The files of a snapshot, by number.
 pub(crate) struct Base {
@@ -15,6 +16,9 @@ pub(crate) struct Base {
     pub(crate) snapshot: Snapshot,
     contents: Vec<Content>,
     manifest: Option<Content>,
+    /// Files that did not come, or not whole, when the snapshot was made: they are not presented, so that the device sends
+    /// them again.
+    damaged: HashMap<FileId, Option<Content>>,
     repository: Repository,
 }
 
@@ -82,7 +86,18 @@ impl Base {
         }
         let mut contents = Vec::new();
         let mut manifest = None;
+        let about = view::about(repository, &snapshot)?;
+        let mut damaged: HashMap<FileId, Option<Content>> = about
+            .iter()
+            .flat_map(|about| &about.known_damage)
+            .filter_map(|id| Some((id.parse().ok()?, None)))
+            .collect();
         for_each_file(repository, &snapshot, |path, content, modified| {
+            let id = path.rsplit('/').next().and_then(|id| id.parse::<FileId>().ok());
+            if let Some(aside) = id.and_then(|id| damaged.get_mut(&id)) {
+                *aside = Some(content);
+                return Ok(());
+            }
             let number = u32::try_from(contents.len()).map_err(|_| {
                 JobError::new(
                     Cause::Unsupported,
@@ -97,7 +112,17 @@ impl Base {
             contents.push(content);
             Ok(())
         })?;
-        Ok(Self { snapshot, contents, manifest, repository: repository.clone() })
+        Ok(Self { snapshot, contents, manifest, damaged, repository: repository.clone() })
+    }
+
+    /// Whether a file was known not to be whole when the snapshot was made.
+    pub(crate) fn is_damaged(&self, id: &FileId) -> bool {
+        self.damaged.contains_key(id)
+    }
+
+    /// Returns what the snapshot has of a file that is not whole: better than nothing where the device does not send it again.
+    pub(crate) fn damaged(&self, id: &FileId) -> Option<&Content> {
+        self.damaged.get(id)?.as_ref()
     }
 
     /// Opens the base's own manifest.

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod whole;
+
 const UDID: &str = "00008110-000A1B2C3D4E5F60";
 
 fn settings(host: &Arc<FakeHost>) -> Settings {

@@ -129,7 +129,7 @@ pub(super) async fn snapshot(
     write_info(&prepared.tree, &prepared.udid, &info).await.at(Stage::Verify)?;
     ctx.events.stage(Stage::Verify);
     let (ctx, kind, file_errors) = (ctx.clone(), summary.kind, summary.file_errors);
-    let (stored, report) = blocking(move || store(&ctx, &prepared, kind, file_errors)).await?;
+    let (stored, verified) = blocking(move || store(&ctx, &prepared, kind, file_errors)).await?;
     summary.snapshot = Some(stored.snapshot.to_string());
     summary.bytes_added = stored.stats.bytes_added;
     summary.files_total = stored.about.files;
@@ -139,7 +139,7 @@ pub(super) async fn snapshot(
     if let Some(name) = stored.about.device_name {
         summary.device_name = name;
     }
-    judge(&report, summary);
+    judge(&verified, summary);
     Ok(())
 }
 
@@ -148,7 +148,7 @@ fn store(
     prepared: &Prepared,
     kind: Kind,
     file_errors: u64,
-) -> Result<(Stored, Report), JobError> {
+) -> Result<(Stored, Verified), JobError> {
     let mut state = prepared.tree.state();
     let result = verify_and_store(ctx, prepared, &state, kind, file_errors);
     match result {
@@ -174,7 +174,7 @@ fn verify_and_store(
     state: &Overlay,
     kind: Kind,
     file_errors: u64,
-) -> Result<(Stored, Report), JobError> {
+) -> Result<(Stored, Verified), JobError> {
     let verified = verify::verify(state, &prepared.udid).at(Stage::Verify)?;
     tell_damage(ctx, &verified);
     ctx.events.stage(Stage::Snapshot);
@@ -184,7 +184,7 @@ fn verify_and_store(
     };
     let run = Run { udid: &prepared.udid, kind, file_errors, now: ctx.host.now() };
     let stored = store::store(state, &prepared.writer, &verified, &run).at(Stage::Snapshot)?;
-    Ok((stored, verified.report))
+    Ok((stored, verified))
 }
 
 fn tell_damage(ctx: &Context, verified: &Verified) {
@@ -193,6 +193,9 @@ fn tell_damage(ctx: &Context, verified: &Verified) {
             path: name(&finding.domain, &finding.relative_path),
             message: say(&finding.problem),
         });
+    }
+    if let Some((_, message)) = verified.unreadable() {
+        ctx.events.tell(Event::FileError { path: "Manifest.db".to_owned(), message });
     }
 }
 
@@ -211,9 +214,40 @@ pub(crate) fn say(problem: &Problem) -> String {
     }
 }
 
+/// Names the files that the device itself calls incomplete and did not send: it found them changing or gone.
+fn known_incomplete(report: &Report) -> Option<Note> {
+    let names: Vec<_> = report
+        .findings
+        .iter()
+        .filter(|finding| finding.problem == Problem::KnownIncomplete)
+        .map(|finding| name(&finding.domain, &finding.relative_path))
+        .collect();
+    if names.is_empty() {
+        return None;
+    }
+    let more = if names.len() > NAMED { ", …" } else { "" };
+    let first: Vec<_> = names.iter().take(NAMED).map(String::as_str).collect();
+    let message = format!(
+        "{} files changed or went away while the device made the backup and are not in it: {}{more}",
+        names.len(),
+        first.join(", ")
+    );
+    Some(Note::new("known-incomplete", message))
+}
+
 /// Decides whether the run is done or incomplete.
-fn judge(report: &Report, summary: &mut BackupSummary) {
-    let damaged = report.damages();
+fn judge(verified: &Verified, summary: &mut BackupSummary) {
+    let report = &verified.report;
+    let mut damaged = report.damages();
+    if let Some((count, message)) = verified.unreadable() {
+        damaged += count;
+        let message =
+            format!("{message}; what came without a row that can be read is kept under sealed/");
+        summary.notes.push(Note::new("rows-not-read", message));
+    }
+    if let Some(note) = known_incomplete(report) {
+        summary.notes.push(note);
+    }
     for finding in damage(report).take(NAMED) {
         let message =
             format!("{}: {}", name(&finding.domain, &finding.relative_path), say(&finding.problem));

@@ -13,6 +13,7 @@ use crate::error::{Cause, JobError};
 use crate::job::{Context, Places};
 use crate::jobs::backup::finish::say;
 use crate::layout::{CONTROL, name};
+use crate::verify;
 use crate::view;
 use crate::working_tree::area::{private_file, private_folder};
 use crate::working_tree::base;
@@ -90,7 +91,12 @@ pub(super) fn check(
         .copy(repository, manifest)
         .and_then(|database| verify(&Stored { repository, contents }, &database, digests));
     let report = match report {
-        Ok(report) => report,
+        Ok((report, unreadable)) => {
+            if let Some((_, message)) = unreadable {
+                found(ctx, summary, "rows-unreadable", message, object.clone());
+            }
+            report
+        }
         Err(error) => {
             found(ctx, summary, "manifest-unreadable", error.message, object);
             return Ok(());
@@ -112,22 +118,32 @@ pub(super) fn check(
     Ok(())
 }
 
-fn verify(stored: &Stored<'_>, database: &Utf8Path, digests: bool) -> Result<Report, JobError> {
+/// How many rows cannot be read, and a text that says so.
+type Unreadable = Option<(u64, String)>;
+
+fn verify(
+    stored: &Stored<'_>,
+    database: &Utf8Path,
+    digests: bool,
+) -> Result<(Report, Unreadable), JobError> {
     let unreadable =
         |error| JobError::of(Cause::RepositoryDamaged, "Manifest.db cannot be read", &error);
     let db = ManifestDb::open(database).map_err(unreadable)?;
     let mut verifier = Verifier::new(stored, Options { encrypted: false, digests });
     let mut broken = None;
-    db.for_each(|row| {
+    let mut without_record = 0;
+    let tally = db.for_each(|row| {
+        without_record += u64::from(row.file.is_none());
         if broken.is_none() {
             broken = verifier.row(&row).err();
         }
-    })
-    .map_err(unreadable)?;
-    match broken {
-        Some(error) => Err(disk(&error)),
-        None => verifier.finish().map_err(|error| disk(&error)),
+    });
+    let tally = tally.map_err(unreadable)?;
+    if let Some(error) = broken {
+        return Err(disk(&error));
     }
+    let report = verifier.finish().map_err(|error| disk(&error))?;
+    Ok((report, verify::unreadable(&tally, without_record)))
 }
 
 fn disk(error: &io::Error) -> JobError {
