@@ -50,7 +50,10 @@ fn end(tree: &mut WorkingTree, manifest: &[u8]) -> (Verified, Stored) {
     put(tree, "Status.plist", &status(SnapshotState::Finished)).unwrap();
     let state = tree.state();
     let verified = verify::verify(&state, UDID).unwrap();
-    let run = Run { udid: UDID, kind: "full", file_errors: 0, now: jiff::Timestamp::UNIX_EPOCH };
+    // Each snapshot is another moment: the newest is the last.
+    let count = state.settings.repository.as_ref().unwrap().snapshots().unwrap().len();
+    let now = jiff::Timestamp::from_second(i64::try_from(count).unwrap()).unwrap();
+    let run = Run { udid: UDID, kind: "full", file_errors: 0, now };
     let writer = state.settings.writer.clone().unwrap();
     let stored = store::store(&state, &writer, &verified, &run).unwrap();
     (verified, stored)
