@@ -72,13 +72,17 @@ impl WorkingTree {
         let mut opened = Opened::default();
         let newest = if full { None } else { newest };
         if let Some(kept) = usable(records, udid) {
-            if kept.base == newest.as_ref().map(|snapshot| snapshot.id.to_string()) {
-                opened.resumed = true;
+            let refused = full && kept.records.contains(&Record::Refused);
+            if refused {
+                tracing::debug!("what was kept is no whole backup and goes");
+            } else if kept.base == newest.as_ref().map(|snapshot| snapshot.id.to_string()) {
                 area.clear_scratch().map_err(failed)?;
                 let overlay = resume(area, settings, journal, newest, kept.records)?;
+                opened.resumed = overlay.has_arrivals();
                 return Ok((Self(Arc::new(Mutex::new(overlay))), opened));
+            } else {
+                opened.discarded = kept.records.iter().any(Record::is_arrival);
             }
-            opened.discarded = true;
         }
         drop(journal);
         area.clear().map_err(failed)?;
@@ -291,6 +295,7 @@ fn replay(tree: &mut Tree, record: Record) {
         Record::Copy { from, to } => tree.copy(&from, &to).map(drop),
         Record::Begin { .. }
         | Record::Resume { .. }
+        | Record::Refused
         | Record::Packed { .. }
         | Record::Synced { .. } => Ok(()),
     };

@@ -5,6 +5,7 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 
+use super::journal;
 use crate::error::{Cause, JobError};
 
 /// How many files share a folder.
@@ -82,9 +83,7 @@ impl Area {
 
     /// Says whether a broken run has kept something for a device; needs no lock.
     pub(crate) fn is_kept(working_area: &Utf8Path, udid: &str) -> bool {
-        is_udid(udid)
-            && fs::metadata(working_area.join(udid).join("journal"))
-                .is_ok_and(|meta| meta.len() > 0)
+        is_udid(udid) && journal::keeps_something(&working_area.join(udid).join("journal"))
     }
 
     /// Returns the folder.

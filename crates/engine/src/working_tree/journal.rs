@@ -3,7 +3,7 @@
 //! A line is a checksum and a JSON object. A line that is torn ends the journal: what stands before it happened, what
 //! stands after it did not.
 
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufRead as _, Read as _, Seek as _, SeekFrom, Write as _};
 
 use camino::Utf8Path;
 use fs_err::File;
@@ -76,6 +76,8 @@ pub(crate) enum Record {
         /// The blobs, in order.
         blobs: Vec<String>,
     },
+    /// What came is no whole backup: a run that is told to start over does not go on with it.
+    Refused,
     /// Every file in the working area up to this number is on the disk for good.
     Synced {
         /// The highest number.
@@ -91,6 +93,29 @@ impl Record {
                 Some(*number)
             }
             _ => None,
+        }
+    }
+
+    /// Whether it says that something of the device's arrived: Info.plist is the host's own.
+    pub(crate) fn is_arrival(&self) -> bool {
+        matches!(self, Self::Put { path, .. } if path.rsplit('/').next() != Some("Info.plist"))
+    }
+}
+
+/// Whether a journal tells of something that a device sent; looks only as far as it must, and changes nothing.
+pub(crate) fn keeps_something(path: &Utf8Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    let mut lines = std::io::BufReader::new(file);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match lines.read_until(b'\n', &mut line) {
+            Ok(count) if count > 0 => match parse_line(&line) {
+                Some(record) if record.is_arrival() => return true,
+                Some(_) => {}
+                None => return false,
+            },
+            _ => return false,
         }
     }
 }

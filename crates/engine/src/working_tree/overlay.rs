@@ -250,6 +250,17 @@ impl Overlay {
         kept
     }
 
+    /// Whether anything that the device sent is here; Info.plist is the host's own.
+    pub(super) fn has_arrivals(&self) -> bool {
+        let arrived = self.tree.files(&|file| matches!(file.origin, Origin::Received(_)));
+        arrived.iter().any(|path| last(path) != "Info.plist")
+    }
+
+    /// Writes down that what came is no whole backup.
+    pub(crate) fn refuse(&mut self) -> Result<(), Trouble> {
+        self.append(&Record::Refused)
+    }
+
     fn append(&mut self, record: &Record) -> Result<(), Trouble> {
         self.journal.append(record).map_err(|error| self.area_failed(error))
     }

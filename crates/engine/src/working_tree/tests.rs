@@ -227,6 +227,41 @@ fn what_was_kept_for_another_snapshot_is_not_used() {
 }
 
 #[test]
+fn goes_on_only_with_what_the_device_sent() {
+    let (_dir, root) = folder();
+    let (mut tree, _) = open(&root);
+    put(&mut tree, "Info.plist", b"the host's own").unwrap();
+    drop(tree);
+    assert!(!Area::is_kept(&root, UDID));
+    let (mut tree, opened) = open(&root);
+    assert!(!opened.resumed);
+    put(&mut tree, "Status.plist", &status(SnapshotState::Uploading)).unwrap();
+    drop(tree);
+    assert!(Area::is_kept(&root, UDID));
+    assert!(open(&root).1.resumed);
+}
+
+#[test]
+fn starting_over_does_not_go_on_with_what_was_no_whole_backup() {
+    let (_dir, root) = folder();
+    let open_full = || {
+        let settings = settings(&Arc::new(FakeHost::default()));
+        WorkingTree::open(Area::take(&root, UDID).unwrap(), settings, UDID, None, true).unwrap()
+    };
+    let (mut tree, _) = open_full();
+    put(&mut tree, "Snapshot/ab/a", b"first").unwrap();
+    drop(tree);
+    // A run told to start over goes on after a break.
+    let (tree, opened) = open_full();
+    assert!(opened.resumed);
+    tree.state().refuse().unwrap();
+    drop(tree);
+    assert!(open(&root).1.resumed);
+    let (mut tree, opened) = open_full();
+    assert!(!opened.resumed && all(&mut tree).is_empty());
+}
+
+#[test]
 fn a_number_is_given_out_once() {
     let (_dir, root) = folder();
     let (mut tree, _) = open(&root);

@@ -160,6 +160,11 @@ fn store(
             Ok(done)
         }
         Err(error) => {
+            if error.cause == Cause::VerifyFailed
+                && let Err(trouble) = state.refuse()
+            {
+                tracing::warn!(?trouble, "the journal cannot be written");
+            }
             if let Err(trouble) = state.settle() {
                 tracing::warn!(?trouble, "what arrived could not be made durable");
             }
