@@ -11,6 +11,7 @@ use idevice::usbmuxd::{Connection as IdeviceConnection, UsbmuxdAddr, UsbmuxdConn
 use idevice::{Idevice, IdeviceSocket};
 use lifeboat_wire::mux::{Answer, Decoder, Event, PACKET_LIMIT, Packet, Request, ResultCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::error::LinkError;
 use crate::limit::{MUX, within};
@@ -183,12 +184,22 @@ impl Mux {
     }
 
     async fn socket(&self) -> Result<IdeviceSocket, LinkError> {
-        let address = match &self.address {
-            MuxAddress::Unix(path) => UsbmuxdAddr::UnixSocket(path.to_string_lossy().into_owned()),
-            MuxAddress::Tcp(address) => UsbmuxdAddr::TcpSocket(*address),
-        };
-        within(MUX, "connecting to usbmuxd", address.to_socket()).await.map_err(|error| match error
-        {
+        let connected = within(MUX, "connecting to usbmuxd", async {
+            match &self.address {
+                MuxAddress::Unix(path) => {
+                    let address = UsbmuxdAddr::UnixSocket(path.to_string_lossy().into_owned());
+                    address.to_socket().await.map_err(LinkError::from)
+                }
+                MuxAddress::Tcp(address) => {
+                    let stream = TcpStream::connect(address).await.map_err(LinkError::Lost)?;
+                    // `idevice` writes a message in two parts: the second must not wait for the first to be confirmed.
+                    stream.set_nodelay(true).map_err(LinkError::Lost)?;
+                    let socket: IdeviceSocket = Box::new(stream);
+                    Ok(socket)
+                }
+            }
+        });
+        connected.await.map_err(|error| match error {
             LinkError::Lost(source) => {
                 LinkError::MuxAbsent { address: self.address.to_string(), source }
             }
