@@ -62,6 +62,9 @@ pub(crate) struct About {
     /// IDs of files that the manifest names and that did not come, or not whole: known, and no damage of the repository.
     #[serde(default)]
     pub(crate) known_damage: Vec<String>,
+    /// Rows of the manifest that could not be read when the snapshot was made: known, too.
+    #[serde(default)]
+    pub(crate) unreadable_rows: u64,
 }
 
 /// File ID to `<Domain>/<relative path>`.

@@ -327,6 +327,7 @@ impl Storing<'_> {
             sealed: self.sealed,
             file_errors: self.run.file_errors,
             known_damage: known_damage(verified),
+            unreadable_rows: verified.unreadable().map_or(0, |(rows, _)| rows),
         }
     }
 }
