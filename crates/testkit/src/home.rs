@@ -59,6 +59,11 @@ impl Home {
         &self.path
     }
 
+    /// Returns the program under test.
+    pub fn program(&self) -> &Utf8Path {
+        &self.program
+    }
+
     /// Returns the default repository of this home.
     pub fn repository(&self) -> Utf8PathBuf {
         self.path.join("data/lifeboat/repository")

@@ -178,6 +178,11 @@ impl Running {
         }
     }
 
+    /// Returns the number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Asks it to stop as Ctrl-C does.
     #[cfg(unix)]
     pub fn interrupt(&self) {

@@ -6,19 +6,34 @@ fn demo(arguments: &[&str]) -> Value {
     home().lifeboat(["demo", "--profile", "tiny", "--json"]).args(arguments).ok().json()
 }
 
-#[test]
-fn its_numbers_are_those_of_the_phone() {
-    let story = demo(&[]);
+/// What the program says that it received is what the phone says that it sent.
+fn assert_numbers_of_the_phone(story: &Value) {
     assert_eq!(story["outcome"], "done");
     for (backup, traffic) in [("first", "first_traffic"), ("second", "second_traffic")] {
         assert_eq!(story[backup]["files_received"], story[traffic]["files_sent"], "{backup}");
         assert_eq!(story[backup]["bytes_received"], story[traffic]["bytes_sent"], "{backup}");
     }
     assert_eq!(story["files_compared"], story["export"]["files"]);
-    assert_eq!(
-        story["second_traffic"]["files_sent"],
-        story["day"]["added"].as_u64().unwrap() + story["day"]["changed"].as_u64().unwrap()
-    );
+    let of_the_day = |what: &str| story["day"][what].as_u64().expect("a number of files");
+    assert_eq!(story["second_traffic"]["files_sent"], of_the_day("added") + of_the_day("changed"));
+}
+
+#[test]
+fn its_numbers_are_those_of_the_phone() {
+    assert_numbers_of_the_phone(&demo(&[]));
+}
+
+/// The story that README promises: as somebody without any option gets it.
+#[test]
+fn without_options_it_tells_of_a_phone_of_2000_files() {
+    let story = home().lifeboat(["demo", "--json"]).ok().json();
+    assert_numbers_of_the_phone(&story);
+    assert_eq!((&story["profile"], &story["throttle"]), (&"small".into(), &Value::Null));
+    let (files, bytes) = (&story["first"]["files_received"], &story["first"]["bytes_received"]);
+    assert!((1800..2200).contains(&files.as_u64().unwrap()), "{files}");
+    assert!((50_000_000..70_000_000).contains(&bytes.as_u64().unwrap()), "{bytes}");
+    assert!(story["second"]["bytes_received"].as_u64() < bytes.as_u64());
+    assert!(story["seconds"].as_f64() < Some(120.0), "{}", story["seconds"]);
 }
 
 #[test]

@@ -1,86 +1,107 @@
-//! A disk that is full: named with its place, nothing lost.
+//! A disk that is full: named with its place, nothing lost, and the next run goes on.
 
-use lifeboat_testkit::{Home, Run};
+use std::collections::BTreeMap;
 
-use crate::trusted_phone;
+use lifeboat_testkit::digest::{assert_same, files};
+use lifeboat_testkit::{Home, Run, Sim, SmallDisk};
 
-/// Backs up with a small disk of its own below `folder`; `None` where this machine does not let us make one.
-fn backup_on_a_small_disk(home: &Home, folder: &str, kilobytes: u32) -> Option<Run> {
-    fs_err::create_dir_all(home.path().join(folder)).expect("a folder to mount at");
-    let mount = format!("mount -t tmpfs -o size={kilobytes}k tmpfs '{folder}'");
-    let in_private = |script: &str| {
-        home.command("unshare").args([
-            "--mount",
-            "--map-root-user",
-            "/bin/sh",
-            "-c",
-            &format!("{mount} && {script}"),
-        ])
-    };
-    if in_private("true").run().status != Some(0) {
-        return None;
-    }
-    // The mount is gone with the last process that sees it.
-    Some(in_private(&format!("exec '{}' backup --json", env!("CARGO_BIN_EXE_lifeboat"))).run())
+use crate::{home, in_the_middle, trusted_phone};
+
+/// A phone whose cable is slow enough for the disk to be filled in the middle.
+const SLOW: &str = "profile = \"tiny\"\n[knobs]\nthrottle = 1000000\n";
+
+/// Room enough for the device to begin, and for the working area to keep copies (kilobytes; a disk in memory takes what lies on it).
+const ROOM: u32 = 4 << 20;
+
+/// A run that ended with 16 because of `cause`, and says which folder is on the full disk.
+fn assert_full(run: &Run, cause: &str, place: &str) {
+    assert_eq!(run.status, Some(16), "{run}");
+    let summary = run.summary();
+    assert_eq!(
+        (&summary["outcome"], &summary["cause"]),
+        (&"failed".into(), &cause.into()),
+        "{run}"
+    );
+    let told = summary["message"].as_str().unwrap_or_default();
+    assert!(told.contains(place) && run.err().contains(place), "nobody is told of {place}\n{run}");
+    assert!(!run.err().contains("panicked"), "{run}");
+}
+
+/// The files of a snapshot as Finder has them.
+fn finder(disk: &SmallDisk, home: &Home, id: &str, folder: &str) -> BTreeMap<String, String> {
+    disk.lifeboat(home, ["export", id, folder, "--as", "finder"]).ok();
+    files(&home.path().join(folder))
+}
+
+/// Backs up, lets five days pass, fills the disk at `folder` while the second backup runs; gives room again and backs up.
+fn is_filled_while_a_backup_runs(folder: &str, cause: &str) {
+    let mut home = home();
+    let sim = Sim::start_phones(&mut home, &[SLOW], &[]);
+    home.lifeboat(["pair"]).ok();
+    let disk = SmallDisk::mount(&home, folder, ROOM);
+    let first = disk.lifeboat(&home, ["backup", "--json"]).ok().summary();
+    let first = first["snapshot"].as_str().expect("a snapshot");
+    let before = finder(&disk, &home, first, "before");
+    sim.ctl(&home, &["live", "--days", "5"]);
+
+    let running = disk.lifeboat(&home, ["backup", "--json"]).start();
+    in_the_middle(&running);
+    disk.fill(&home);
+    assert_full(&running.wait(), cause, disk.folder().as_str());
+
+    // With the disk still full: the snapshot from before is there, alone, and comes out as it was.
+    let listed = disk.lifeboat(&home, ["snapshots", "--json"]).ok().json();
+    assert_eq!(listed["snapshots"].as_array().map(Vec::len), Some(1), "{listed}");
+    assert_same(&finder(&disk, &home, first, "while-full"), &before);
+
+    disk.grow(&home, ROOM);
+    disk.lifeboat(&home, ["check", "--read-data"]).ok();
+    let again = disk.lifeboat(&home, ["backup", "--json"]).ok().summary();
+    assert_eq!((&again["outcome"], &again["resumed"]), (&"done".into(), &true.into()), "{again}");
+    disk.lifeboat(&home, ["export", "latest", "out", "--as", "files"]).ok();
+    assert_same(&files(&home.path().join("out")), &sim.digest(&home));
+    assert_same(&finder(&disk, &home, first, "after"), &before);
+    disk.lifeboat(&home, ["check", "--read-data"]).ok();
 }
 
 #[test]
-fn of_the_repository() {
+fn the_disk_of_the_repository_is_filled_while_a_backup_runs() {
+    is_filled_while_a_backup_runs("data/lifeboat", "repository-full");
+}
+
+#[test]
+fn the_disk_of_the_working_area_is_filled_while_a_backup_runs() {
+    is_filled_while_a_backup_runs("state/lifeboat", "working-area-full");
+}
+
+/// Backs up with a disk that has no room from the start; without it the next run succeeds.
+fn is_too_small_from_the_start(folder: &str, kilobytes: u32) {
     let (home, sim) = trusted_phone();
-    let Some(run) = backup_on_a_small_disk(&home, "data/lifeboat", 256) else { return };
-    assert_eq!(run.status, Some(16), "{run}");
-    let summary = run.summary();
-    assert_eq!(summary["outcome"], "failed");
-    assert!(
-        ["repository-full", "not-enough-space"].contains(&summary["cause"].as_str().unwrap()),
-        "{run}"
-    );
-    assert!(!run.err().contains("panicked"), "{run}");
-    // With room the next run goes on.
+    let disk = SmallDisk::mount(&home, folder, kilobytes);
+    let run = disk.lifeboat(&home, ["backup", "--json"]).run();
+    assert_full(&run, "not-enough-space", disk.folder().as_str());
+    drop(disk);
     home.lifeboat(["backup"]).ok();
     home.lifeboat(["export", "latest", "out", "--as", "files"]).ok();
-    lifeboat_testkit::digest::assert_same(
-        &lifeboat_testkit::digest::files(&home.path().join("out")),
-        &sim.digest(&home),
-    );
+    assert_same(&files(&home.path().join("out")), &sim.digest(&home));
 }
 
 #[test]
-fn of_the_working_area() {
-    let (home, _sim) = trusted_phone();
-    let Some(run) = backup_on_a_small_disk(&home, "state/lifeboat", 512) else { return };
-    assert_eq!(run.status, Some(16), "{run}");
-    let summary = run.summary();
-    assert!(
-        ["working-area-full", "not-enough-space"].contains(&summary["cause"].as_str().unwrap()),
-        "{run}"
-    );
-    home.lifeboat(["backup"]).ok();
+fn the_disk_of_the_repository_is_too_small_from_the_start() {
+    is_too_small_from_the_start("data/lifeboat", 256);
 }
 
 #[test]
-fn of_an_export() {
+fn the_disk_of_the_working_area_is_too_small_from_the_start() {
+    is_too_small_from_the_start("state/lifeboat", 512);
+}
+
+#[test]
+fn the_disk_of_an_export_is_too_small() {
     let (home, _sim) = trusted_phone();
     home.lifeboat(["backup"]).ok();
-    fs_err::create_dir_all(home.path().join("small")).unwrap();
-    let script = format!(
-        "mount -t tmpfs -o size=512k tmpfs small && exec '{}' export latest small/out --as files --json",
-        env!("CARGO_BIN_EXE_lifeboat")
-    );
-    let probe = home.command("unshare").args([
-        "--mount",
-        "--map-root-user",
-        "/bin/sh",
-        "-c",
-        "mount -t tmpfs tmpfs small",
-    ]);
-    if probe.run().status != Some(0) {
-        return;
-    }
-    let run = home
-        .command("unshare")
-        .args(["--mount", "--map-root-user", "/bin/sh", "-c", &script])
-        .run();
-    assert_eq!(run.status, Some(16), "{run}");
-    assert_eq!(run.summary()["cause"], "target-full", "{run}");
+    let disk = SmallDisk::mount(&home, "small", 512);
+    let run =
+        disk.lifeboat(&home, ["export", "latest", "small/out", "--as", "files", "--json"]).run();
+    assert_full(&run, "target-full", "small/out/");
 }

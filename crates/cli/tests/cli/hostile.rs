@@ -63,10 +63,19 @@ fn a_message_that_nobody_knows_is_declined_and_the_backup_goes_on() {
 fn a_truncated_upload_is_not_taken_for_a_file() {
     let (home, sim) = trusted_phone();
     home.lifeboat(["backup"]).ok();
+    // The connection closes in the middle of a file: it is lost, and what came before is no lie.
     let run = backup_with(&home, &sim, &["truncated-upload"]);
-    assert!(matches!(run.status, Some(1 | 17)), "{run}");
+    assert_eq!(run.status, Some(17), "{run}");
+    let summary = run.summary();
+    assert_eq!(summary["outcome"], "failed", "{run}");
+    assert_eq!(summary["cause"], "connection-lost", "{run}");
     home.lifeboat(["backup"]).ok();
     home.lifeboat(["check", "--read-data"]).ok();
+    home.lifeboat(["export", "latest", "out", "--as", "files"]).ok();
+    lifeboat_testkit::digest::assert_same(
+        &lifeboat_testkit::digest::files(&home.path().join("out")),
+        &sim.digest(&home),
+    );
 }
 
 #[test]
@@ -81,17 +90,42 @@ fn a_file_that_the_phone_cannot_read_makes_the_backup_incomplete() {
 }
 
 #[test]
-fn a_link_that_breaks_ends_with_17_and_what_arrived_is_kept() {
+fn a_link_that_breaks_ends_with_17_and_what_arrived_is_not_sent_again() {
+    let (home, sim) = trusted_phone();
+    // In the second batch: the first one, of 128 files, was confirmed.
+    sim.ctl(&home, &["fault", "truncated-upload", "after=130"]);
+    let run = home.lifeboat(["backup", "--json"]).run();
+    assert_eq!(run.status, Some(17), "{run}");
+    let broken = run.summary();
+    assert_eq!(broken["cause"], "connection-lost", "{run}");
+    let kept = broken["files_kept"].as_u64().expect("how many files are kept");
+    assert!(kept >= 128, "{run}");
+
+    sim.ctl(&home, &["fault", "--clear"]);
+    let again = home.lifeboat(["backup", "--json"]).ok().summary();
+    assert_eq!(again["resumed"], true, "{broken}\n{again}");
+    let traffic = sim.traffic(&home);
+    assert_eq!(traffic["finished"], true, "{traffic}");
+    let all = sim.digest(&home);
+    let sent = traffic["files_sent"].as_u64().expect("how many files were sent");
+    assert!(sent <= all.len() as u64 - 128, "of {} files {sent} came in the second run", all.len());
+    home.lifeboat(["export", "latest", "out", "--as", "files"]).ok();
+    lifeboat_testkit::digest::assert_same(
+        &lifeboat_testkit::digest::files(&home.path().join("out")),
+        &all,
+    );
+}
+
+#[test]
+fn a_link_that_breaks_before_any_file_ends_with_17() {
     let (home, sim) = trusted_phone();
     sim.ctl(&home, &["fault", "drop", "after=40"]);
     let run = home.lifeboat(["backup", "--json"]).run();
     assert_eq!(run.status, Some(17), "{run}");
-    let kept = run.summary();
+    let broken = run.summary();
+    assert_eq!((&broken["cause"], &broken["files_kept"]), (&"connection-lost".into(), &0.into()));
     sim.ctl(&home, &["fault", "--clear"]);
-    let again = home.lifeboat(["backup", "--json"]).ok().summary();
-    if kept["files_kept"].as_u64() > Some(0) {
-        assert_eq!(again["resumed"], true, "{kept}\n{again}");
-    }
+    home.lifeboat(["backup"]).ok();
     assert_eq!(sim.traffic(&home)["finished"], true);
 }
 

@@ -1,9 +1,6 @@
 use lifeboat_testkit::Sim;
 
-use crate::home;
-
-/// A phone whose cable is slow enough to be interrupted in the middle.
-const SLOW: &str = "profile = \"tiny\"\n[knobs]\nthrottle = 400000\n";
+use crate::{SLOW, home, in_the_middle};
 
 #[test]
 fn ctrl_c_keeps_what_arrived_and_the_next_run_goes_on() {
@@ -12,18 +9,7 @@ fn ctrl_c_keeps_what_arrived_and_the_next_run_goes_on() {
         let sim = Sim::start_phones(&mut home, &[SLOW], &[]);
         home.lifeboat(["pair"]).ok();
         let running = home.lifeboat(["backup", "--json"]).start();
-        // Some files have come, not all.
-        loop {
-            let line = running.next_line().expect("the backup tells how far it is");
-            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-            if event["event"] == "progress"
-                && event["stage"] == "transfer"
-                && event["files"].as_u64() >= Some(5)
-            {
-                break;
-            }
-            assert_ne!(event["event"], "summary", "the backup was too fast to be interrupted");
-        }
+        in_the_middle(&running);
         if terminate {
             running.terminate();
         } else {

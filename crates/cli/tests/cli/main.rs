@@ -13,13 +13,17 @@ mod full_disk;
 mod hostile;
 mod interrupt;
 mod look;
+mod pieces;
 mod repo;
 mod sim;
 mod status;
 mod unplug;
 mod usage;
 
-use lifeboat_testkit::{Home, Sim};
+use lifeboat_testkit::{Home, Running, Sim};
+
+/// A phone whose cable is slow enough for something to happen in the middle of a backup.
+const SLOW: &str = "profile = \"tiny\"\n[knobs]\nthrottle = 400000\n";
 
 /// Makes a home whose program is the one under test.
 fn home() -> Home {
@@ -38,4 +42,19 @@ fn trusted_phone() -> (Home, Sim) {
     let (home, sim) = phone();
     home.lifeboat(["pair"]).ok();
     (home, sim)
+}
+
+/// Waits until some files of a backup have come.
+fn in_the_middle(running: &Running) {
+    loop {
+        let line = running.next_line().expect("the backup tells how far it is");
+        let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        if event["event"] == "progress"
+            && event["stage"] == "transfer"
+            && event["files"].as_u64() >= Some(5)
+        {
+            return;
+        }
+        assert_ne!(event["event"], "summary", "the backup was too fast for a test in its middle");
+    }
 }

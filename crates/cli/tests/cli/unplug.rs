@@ -2,30 +2,12 @@
 
 use std::time::Duration;
 
-use lifeboat_testkit::{Run, Running, Sim};
+use lifeboat_testkit::{Run, Sim};
 
-use crate::{home, trusted_phone};
-
-/// A phone whose cable is slow enough to be pulled in the middle.
-const SLOW: &str = "profile = \"tiny\"\n[knobs]\nthrottle = 400000\n";
+use crate::{SLOW, home, in_the_middle, trusted_phone};
 
 /// A phone whose cable is so slow that a backup lasts longer than anybody asks for the sync lock.
 const SLOWEST: &str = "profile = \"tiny\"\n[knobs]\nthrottle = 60000\n";
-
-/// Waits until some files of a backup have come.
-fn in_the_middle(running: &Running) {
-    loop {
-        let line = running.next_line().expect("the backup tells how far it is");
-        let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-        if event["event"] == "progress"
-            && event["stage"] == "transfer"
-            && event["files"].as_u64() >= Some(5)
-        {
-            return;
-        }
-        assert_ne!(event["event"], "summary", "the backup was too fast to be disturbed");
-    }
-}
 
 /// A run that failed because the link did: 17, JSON alone on standard output, no panic.
 fn assert_link_lost(run: &Run) {

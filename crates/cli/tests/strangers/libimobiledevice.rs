@@ -4,20 +4,20 @@ use camino::Utf8PathBuf;
 use lifeboat_testkit::{Home, Sim};
 
 use crate::folder::{Folder, was_sent_whole};
-use crate::{home, phone};
+use crate::{home, phone, values};
 
 #[test]
 fn the_tools_meet_the_oldest_ios() {
-    whole_life("15.7", "");
+    whole_life("15.7", "19H12", "");
 }
 
 #[test]
 fn the_tools_meet_the_newest_ios() {
-    whole_life("26.4", "devicelink = 400\nmanifest = \"rebuilt\"");
+    whole_life("26.4", "23E246", "devicelink = 400\nmanifest = \"rebuilt\"");
 }
 
 /// Finds, pairs, reads, backs up twice and forgets the phone.
-fn whole_life(ios: &str, knobs: &str) {
+fn whole_life(ios: &str, build: &str, knobs: &str) {
     let mut home = home();
     let sim = Sim::start_phones(&mut home, &[&phone(ios, knobs)], &[]);
 
@@ -27,11 +27,13 @@ fn whole_life(ios: &str, knobs: &str) {
     pair(&home);
     let validated = home.command("idevicepair").arg("validate").ok();
     assert!(validated.out().contains("SUCCESS"), "{validated}");
-    values(&home, &sim, ios);
+    let taken = values::are_those_of_the_phone(&home, &sim, ios, build);
 
     let root = home.path().join("idevicebackup2");
     fs_err::create_dir(&root).expect("a folder");
     let first = first_backup(&home, &sim, &root);
+    let sent = sim.traffic(&home)["bytes_sent"].as_u64().expect("a number of bytes");
+    assert!(taken >= sent, "of {sent} bytes only {taken} are on the disk");
     let info = home.command("idevicebackup2").args(["info", root.as_str()]).ok();
     assert!(!info.out().contains("ERROR"), "{info}");
     second_backup(&home, &sim, &root, &first);
@@ -50,23 +52,6 @@ fn pair(home: &Home) {
         })
         .collect();
     assert!(runs.len() < 5, "never paired: {}", runs.last().expect("five runs"));
-}
-
-/// Reads every value that the tool knows.
-fn values(home: &Home, sim: &Sim, ios: &str) {
-    let all = home.command("ideviceinfo").ok().out();
-    for line in [format!("UniqueDeviceID: {}", sim.udid()), format!("ProductVersion: {ios}")] {
-        assert!(all.lines().any(|told| told == line), "no `{line}` in:\n{all}");
-    }
-    let usage = home.command("ideviceinfo").arg("-h").ok().out();
-    let (_, after) = usage.split_once("Known domains are:").expect("a list of domains");
-    let domains: Vec<&str> =
-        after.lines().map(str::trim).filter(|line| line.starts_with("com.apple.")).collect();
-    assert!(domains.len() > 25, "only {} domains", domains.len());
-    for domain in domains {
-        let told = home.command("ideviceinfo").args(["-q", domain]).ok();
-        assert!(!told.err().contains("ERROR"), "{domain}: {told}");
-    }
 }
 
 fn first_backup(home: &Home, sim: &Sim, root: &Utf8PathBuf) -> Folder {

@@ -72,3 +72,29 @@ fn is_what_the_phone_holds(home: &Home, sim: &Sim, target: &Utf8Path) {
         "{sealed} files under sealed/, and only two names of the phone are the same but for case"
     );
 }
+
+#[test]
+fn restic_holds_the_repository_alone_and_the_backup_says_who_has_it() {
+    let mut home = home();
+    let _sim = Sim::start_phones(&mut home, &[&phone("18", "")], &[]);
+    home.lifeboat(["pair"]).ok();
+    home.lifeboat(["backup"]).ok();
+
+    // A check holds restic's exclusive lock while it reads, here for many minutes.
+    let holder = restic(&home, &["check", "--read-data", "--limit-download", "1"]).start();
+    holder.until("load indexes");
+    let refused = home.lifeboat(["backup", "--json"]).run();
+    assert_eq!(refused.status, Some(11), "{refused}");
+    let summary = refused.summary();
+    assert_eq!(summary["outcome"], "failed", "{refused}");
+    assert_eq!(summary["cause"], "repository-locked", "{refused}");
+    let by = format!("process {} on ", holder.id());
+    assert!(refused.err().contains(&by), "nobody is told that it is {by}\n{refused}");
+    let listed = home.lifeboat(["snapshots", "--json"]).ok().json();
+    assert_eq!(listed["snapshots"].as_array().map(Vec::len), Some(1), "{listed}");
+
+    // What a program left that is gone keeps nobody out.
+    drop(holder);
+    home.lifeboat(["backup"]).ok();
+    restic(&home, &["check", "--read-data"]).ok();
+}
