@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use lifeboat_host::Host;
 use lifeboat_mobilesync::FileId;
@@ -333,21 +333,24 @@ impl Overlay {
 
     /// Returns the bytes that the device may still send.
     pub(super) fn free_bytes(&mut self) -> Result<u64, Trouble> {
+        self.tightest().map(|(_, free)| free)
+    }
+
+    /// Returns the folder whose disk bounds what can come, and what is offered of it.
+    pub(crate) fn tightest(&self) -> Result<(&Utf8Path, u64), Trouble> {
         let room = |place| {
             self.settings
                 .host
                 .free_bytes(place)
                 .map_err(|_| Trouble::Io(io::Error::other("cannot tell the free space")))
         };
-        let repository = room(&self.settings.repository_place)?;
-        let area = room(self.area.folder())?;
+        let repository = self.settings.repository_place.as_path();
+        let repository = (repository, room(repository)?);
+        let area = (self.area.folder(), room(self.area.folder())?);
         // Copies in the working area are given up where its disk is small; the manifests are not.
-        let free = if self.settings.writer.is_none() || area < self.settings.area_minimum {
-            repository.min(area)
-        } else {
-            repository
-        };
-        Ok(free.saturating_sub(self.settings.reserve))
+        let counts = self.settings.writer.is_none() || area.1 < self.settings.area_minimum;
+        let (place, free) = if counts && area.1 < repository.1 { area } else { repository };
+        Ok((place, free.saturating_sub(self.settings.reserve)))
     }
 
     /// Notes what the device wants; nothing here can be given up for it.

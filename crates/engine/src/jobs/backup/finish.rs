@@ -81,16 +81,27 @@ fn explain(prepared: &Prepared, error: BackupError) -> JobError {
     if ours && let Some(failure) = state.take_failure() {
         return failure;
     }
-    if let (Cause::NotEnoughSpace, Some(demand)) = (error.cause, state.demand()) {
-        // The device asks for 2 GiB more than it needs.
-        let need = demand.more.saturating_add(demand.offered).saturating_sub(2 << 30);
-        error.message = format!(
-            "the device wants {} MB and the disks offer {} MB",
-            need / 1_000_000,
-            demand.offered / 1_000_000
-        );
+    if error.cause == Cause::NotEnoughSpace {
+        error.message = wanted(&state).unwrap_or(error.message);
     }
     error
+}
+
+/// Says what the device wants, where it told, and which disk cannot give it.
+fn wanted(state: &Overlay) -> Option<String> {
+    const MB: u64 = 1_000_000;
+    let (place, offered) = state.tightest().ok()?;
+    let wants = state.demand().map_or_else(
+        || "more".to_owned(),
+        // The device asks for 2 GiB more than it needs.
+        |demand| {
+            format!(
+                "{} MB",
+                demand.more.saturating_add(demand.offered).saturating_sub(2 << 30) / MB
+            )
+        },
+    );
+    Some(format!("the device wants {wants} and the disk of {place} offers {} MB", offered / MB))
 }
 
 /// Keeps what arrived for the next run, except where it is what the device rejects.
