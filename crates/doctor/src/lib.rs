@@ -1,4 +1,25 @@
 //! Says what keeps a backup from working, shows the evidence, and names the one next step.
 //!
-//! `probe → fact → finding → remedy → report`: probes look at one thing each and never fail, facts are keys and values out
-//! of one table (`facts.toml`), a cause is a Markdown file (`catalogue/`), and the diagnosis is a pure function of facts.
+//! `probe → fact → finding → remedy → report`: probes look at one thing each and never fail, [`fact`]s are keys and values out
+//! of one table (`facts.toml`), a cause is a Markdown file ([`catalogue`]), and the diagnosis ([`finding`]) is a pure function of
+//! facts with three values: confirmed, possible, ruled out.
+//!
+//! In reading order: [`fact`] (the table), [`condition`] (a line of a cause, held against a fact), [`catalogue`] (causes and
+//! topics), [`finding`] (the diagnosis), [`remedy`] (what helps, and what this program can do itself), `question` (what only
+//! the person knows), `patterns` (what the device writes into its log), `errors` (numbers and messages that people meet),
+//! `explain` (all of that for what somebody types), [`report`] (everything of one examination, as data).
+//!
+//! What this crate is not: it prints nothing and repairs nothing by itself, and no cause is decided in code.
+
+pub mod catalogue;
+pub mod condition;
+pub mod fact;
+pub mod finding;
+pub mod remedy;
+pub mod report;
+
+pub use catalogue::{Catalogue, Entry, EntryKind, For, Severity, Sure};
+pub use fact::{Facts, Key, Value, Why};
+pub use finding::{Certainty, Diagnosis, Finding, diagnose};
+pub use remedy::{Action, Remedy, Who};
+pub use report::{Examination, Examined, Identifier, ProbeRun, Report, Told, Versions};

@@ -1,0 +1,218 @@
+//! From facts to findings: a pure function with three-valued certainty.
+//!
+//! A line of a cause is true, false, or cannot be told (`condition`). A `[[when]]` whose lines are all true shows its cause:
+//! confirmed where the sign is sure, else possible. One with a false line shows nothing. One that cannot be told whole but has a
+//! true line makes the cause possible; one of which nothing can be told leaves it open.
+
+use std::cmp::Reverse;
+
+use serde::Serialize;
+
+use crate::catalogue::{Catalogue, Entry, For, Severity, Sure, When};
+use crate::condition::{Condition, Truth};
+use crate::fact::{Facts, Key, Value, Why};
+
+/// How certain a cause is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Certainty {
+    /// A fact speaks against each of its signs.
+    RuledOut,
+    /// Nothing is known that would decide.
+    Open,
+    /// A sign with other explanations, or a deciding fact is not known.
+    Possible,
+    /// Measured.
+    Confirmed,
+}
+
+/// A fact that speaks for a cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Evidence {
+    /// The fact.
+    pub key: Key,
+    /// What was found.
+    pub value: Value,
+    /// What the cause asks for.
+    pub condition: Condition,
+}
+
+/// A fact that would decide and is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// The fact.
+    pub key: Key,
+    /// Why it is not known.
+    pub why: Why,
+}
+
+/// A cause that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The cause.
+    pub id: String,
+    /// Confirmed or possible.
+    pub certainty: Certainty,
+    /// How much it weighs: at least what its consequences that were found weigh.
+    pub severity: Severity,
+    /// What speaks for it.
+    pub evidence: Vec<Evidence>,
+    /// What would decide and is not known.
+    pub unknown: Vec<Missing>,
+    /// The cause that it is only a consequence of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explained_by: Option<String>,
+}
+
+/// A cause about which nothing could be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Open {
+    /// The cause.
+    pub id: String,
+    /// What is not known.
+    pub unknown: Vec<Missing>,
+}
+
+/// What the facts say about all causes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Diagnosis {
+    /// What was found, the most important first.
+    pub findings: Vec<Finding>,
+    /// What could not be checked, in the doctor's order.
+    pub open: Vec<Open>,
+    /// What was ruled out, in the doctor's order: ids.
+    pub ruled_out: Vec<String>,
+}
+
+impl Diagnosis {
+    /// Returns the one primary cause.
+    pub fn primary(&self) -> Option<&Finding> {
+        self.findings.first()
+    }
+
+    /// Returns the finding of that cause.
+    pub fn of(&self, id: &str) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.id == id)
+    }
+
+    /// Returns whether a confirmed finding keeps a backup from coming about.
+    pub fn is_blocked(&self) -> bool {
+        self.findings.iter().any(|finding| {
+            finding.certainty == Certainty::Confirmed && finding.severity == Severity::Blocking
+        })
+    }
+}
+
+/// Says which causes the facts show. The same facts always give the same answer.
+pub fn diagnose(catalogue: &Catalogue, facts: &Facts, concern: For) -> Diagnosis {
+    let mut causes: Vec<&Entry> = catalogue
+        .causes()
+        .filter(|entry| entry.when.iter().any(|when| when.concerns.contains(&concern)))
+        .collect();
+    causes.sort_by_key(|entry| entry.order);
+    let mut diagnosis = Diagnosis::default();
+    for entry in causes {
+        let sign = strongest(entry, facts, concern);
+        match sign.certainty {
+            Certainty::RuledOut => diagnosis.ruled_out.push(entry.id.clone()),
+            Certainty::Open => {
+                diagnosis.open.push(Open { id: entry.id.clone(), unknown: sign.unknown });
+            }
+            Certainty::Possible | Certainty::Confirmed => diagnosis.findings.push(Finding {
+                id: entry.id.clone(),
+                certainty: sign.certainty,
+                severity: sign.severity,
+                evidence: sign.evidence,
+                unknown: sign.unknown,
+                explained_by: None,
+            }),
+        }
+    }
+    hide_consequences(catalogue, &mut diagnosis.findings);
+    // Stable: what is equal stays in the doctor's order.
+    diagnosis.findings.sort_by_key(|finding| {
+        (Reverse(finding.severity), Reverse(finding.certainty), finding.explained_by.is_some())
+    });
+    diagnosis
+}
+
+/// What one `[[when]]` says.
+struct Sign {
+    certainty: Certainty,
+    severity: Severity,
+    evidence: Vec<Evidence>,
+    unknown: Vec<Missing>,
+}
+
+/// Returns the strongest sign of an entry: the most certain, then the weightiest, then the first in its file.
+fn strongest(entry: &Entry, facts: &Facts, concern: For) -> Sign {
+    let mut best = Sign {
+        certainty: Certainty::RuledOut,
+        severity: Severity::Note,
+        evidence: Vec::new(),
+        unknown: Vec::new(),
+    };
+    for when in entry.when.iter().filter(|when| when.concerns.contains(&concern)) {
+        let sign = sign(when, facts);
+        if (sign.certainty, sign.severity) > (best.certainty, best.severity) {
+            best = sign;
+        }
+    }
+    best
+}
+
+fn sign(when: &When, facts: &Facts) -> Sign {
+    let (mut evidence, mut unknown, mut refuted) = (Vec::new(), Vec::new(), false);
+    for (key, condition) in &when.lines {
+        match condition.holds(*key, facts) {
+            Truth::True => {
+                let value = facts.get(*key).cloned().unwrap_or(Value::Unknown(Why::NotLooked));
+                evidence.push(Evidence { key: *key, value, condition: condition.clone() });
+            }
+            Truth::False => refuted = true,
+            Truth::Unknown(why) => unknown.push(Missing { key: *key, why }),
+        }
+    }
+    let certainty = match (refuted, evidence.is_empty(), unknown.is_empty(), when.sure) {
+        (true, ..) => Certainty::RuledOut,
+        (false, true, ..) => Certainty::Open,
+        (false, false, true, Sure::A) => Certainty::Confirmed,
+        (false, false, ..) => Certainty::Possible,
+    };
+    Sign { certainty, severity: when.severity, evidence, unknown }
+}
+
+/// Marks what is only a consequence of another finding. A cause explains only what is not more certain than itself, and weighs
+/// from then on at least as much as what it explains.
+fn hide_consequences(catalogue: &Catalogue, findings: &mut [Finding]) {
+    loop {
+        let mut changed = false;
+        for root in 0..findings.len() {
+            let Some((id, certainty)) =
+                findings.get(root).map(|root| (root.id.clone(), root.certainty))
+            else {
+                continue;
+            };
+            let explains =
+                catalogue.get(&id).map(|entry| entry.explains.as_slice()).unwrap_or_default();
+            let mut heaviest = None;
+            for other in findings.iter_mut() {
+                if explains.contains(&other.id) && other.certainty <= certainty {
+                    heaviest = heaviest.max(Some(other.severity));
+                    if other.explained_by.is_none() {
+                        other.explained_by = Some(id.clone());
+                    }
+                }
+            }
+            if let (Some(heaviest), Some(root)) = (heaviest, findings.get_mut(root))
+                && heaviest > root.severity
+            {
+                root.severity = heaviest;
+                changed = true;
+            }
+        }
+        if !changed {
+            return;
+        }
+    }
+}

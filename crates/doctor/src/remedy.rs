@@ -1,0 +1,110 @@
+//! Remedies: who does it, what this program can do itself, and which probes tell whether it helped.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize, Serializer};
+use thiserror::Error;
+
+/// Who mends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Who {
+    /// The person, following the steps.
+    Person,
+    /// This program.
+    Program,
+}
+
+/// One way to mend a cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Remedy {
+    /// Its id: the heading in the cause's file.
+    pub id: String,
+    /// Who does it.
+    pub who: Who,
+    /// What the program does, where it does something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
+    /// The program asks before it does it: something restarts, changes or goes.
+    pub consent: bool,
+    /// The probes that tell whether it helped, by id.
+    pub recheck: Vec<String>,
+    /// The steps, in Markdown.
+    pub text: String,
+}
+
+macro_rules! actions {
+    ($($(#[doc = $about:literal])+ $name:ident = $id:literal,)+) => {
+        /// What this program can do about a cause. The ids are a contract: the catalogue's files name them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Action {
+            $($(#[doc = $about])+ $name,)+
+        }
+
+        impl Action {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// Returns the id that the catalogue uses.
+            pub fn id(self) -> &'static str {
+                match self {
+                    $(Self::$name => $id,)+
+                }
+            }
+
+            /// Returns what it does, as one sentence.
+            pub fn about(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($about),+),)+
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    /// Restarts the device. It must be unlocked with its passcode afterwards.
+    RestartDevice = "restart-device",
+    /// Restarts usbmuxd on this computer.
+    RestartUsbmuxd = "restart-usbmuxd",
+    /// Starts usbmuxd on this computer.
+    StartUsbmuxd = "start-usbmuxd",
+    /// Asks the device for trust and waits for the answer.
+    PairAgain = "pair-again",
+    /// Sets the pairing record of this computer aside; a copy stays.
+    ForgetPairing = "forget-pairing",
+    /// Waits until the device was unlocked.
+    WaitForUnlock = "wait-for-unlock",
+    /// Starts the backup again.
+    RetryBackup = "retry-backup",
+}
+
+/// There is no such action.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("there is no action `{0}`")]
+pub struct UnknownAction(pub String);
+
+impl FromStr for Action {
+    type Err = UnknownAction;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|action| action.id() == text)
+            .ok_or_else(|| UnknownAction(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+impl Serialize for Action {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.id())
+    }
+}

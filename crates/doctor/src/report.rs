@@ -1,0 +1,256 @@
+//! The report of one examination: plain data, which terminal, page and `--json` only read, and a Markdown text to pass on.
+
+mod bundle;
+mod identifier;
+
+use serde::Serialize;
+
+use crate::catalogue::{Catalogue, For};
+use crate::fact::{Facts, Key};
+use crate::finding::{Certainty, Diagnosis, Finding, Missing, diagnose};
+use crate::remedy::Remedy;
+
+pub use bundle::markdown;
+pub use identifier::{Identifier, scrubbed};
+
+/// The id of the primary cause where a run failed and nothing was found.
+pub const UNKNOWN: &str = "unknown";
+
+/// How one probe went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProbeRun {
+    /// Its id, such as `P09`.
+    pub id: String,
+    /// What it looks at, in a few words that can stand after "checked:".
+    pub about: String,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+    /// The keys that it tells.
+    pub tells: Vec<Key>,
+}
+
+/// The device that was examined.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Examined {
+    /// Its UDID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub udid: Option<Identifier>,
+    /// The name that the person gave it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Identifier>,
+}
+
+/// What examined.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Versions {
+    /// This program's version.
+    pub program: String,
+    /// The operating system of this computer, with its version where known.
+    pub system: String,
+}
+
+/// A finding with everything that a person is told about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Told {
+    /// The finding: cause, certainty, evidence.
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// The cause's title.
+    pub title: String,
+    /// What it is.
+    pub summary: String,
+    /// What helps, in the order in which to try it.
+    pub remedies: Vec<Remedy>,
+    /// What else was found and is only a consequence of it: ids.
+    pub consequences: Vec<String>,
+}
+
+impl Told {
+    /// Returns the one next step: the first remedy.
+    pub fn next_step(&self) -> Option<&Remedy> {
+        self.remedies.first()
+    }
+}
+
+/// A cause that could not be checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotChecked {
+    /// The cause.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+    /// What is not known.
+    pub unknown: Vec<Missing>,
+}
+
+/// Something that was looked at and is fine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fine {
+    /// The probe.
+    pub probe: String,
+    /// What it looked at.
+    pub about: String,
+}
+
+/// What is needed to make a report.
+#[derive(Debug)]
+pub struct Examination {
+    /// Which kind of backup the doctor was asked about.
+    pub concern: For,
+    /// What is known.
+    pub facts: Facts,
+    /// How the probes went.
+    pub probes: Vec<ProbeRun>,
+    /// The device, where there is one.
+    pub device: Option<Examined>,
+    /// What examined.
+    pub versions: Versions,
+    /// A run failed before: there must be a primary cause, and be it `unknown`.
+    pub failed_run: bool,
+}
+
+/// Everything about one examination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The version of this form: 1.
+    pub format: u32,
+    /// Which kind of backup it is about.
+    #[serde(rename = "for")]
+    pub concern: For,
+    /// The one primary cause.
+    pub primary: Option<Told>,
+    /// What else was seen and stands for itself.
+    pub also_seen: Vec<Told>,
+    /// All findings, consequences among them, the most important first.
+    pub findings: Vec<Finding>,
+    /// What was looked at and is fine.
+    pub fine: Vec<Fine>,
+    /// What could not be checked.
+    pub open: Vec<NotChecked>,
+    /// The facts.
+    pub facts: Facts,
+    /// How the probes went.
+    pub probes: Vec<ProbeRun>,
+    /// The device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<Examined>,
+    /// What examined.
+    pub versions: Versions,
+}
+
+impl Report {
+    /// Diagnoses, and puts together what is told.
+    pub fn new(catalogue: &Catalogue, examination: Examination) -> Self {
+        let Examination { concern, facts, probes, device, versions, failed_run } = examination;
+        let diagnosis = diagnose(catalogue, &facts, concern);
+        let fine = fine(&diagnosis, &facts, &probes);
+        let mut told: Vec<Told> = diagnosis
+            .findings
+            .iter()
+            .filter(|finding| finding.explained_by.is_none())
+            .map(|finding| told(catalogue, &diagnosis, finding))
+            .collect();
+        let nothing =
+            told.first().is_none_or(|first| first.finding.severity < crate::Severity::Warning);
+        if failed_run && nothing {
+            told.insert(0, unknown());
+        }
+        let mut told = told.into_iter();
+        let primary = told.next();
+        let also_seen = told.collect();
+        let open = diagnosis
+            .open
+            .into_iter()
+            .map(|open| NotChecked {
+                title: title(catalogue, &open.id),
+                id: open.id,
+                unknown: open.unknown,
+            })
+            .collect();
+        let findings = diagnosis.findings;
+        Self {
+            format: 1,
+            concern,
+            primary,
+            also_seen,
+            findings,
+            fine,
+            open,
+            facts,
+            probes,
+            device,
+            versions,
+        }
+    }
+
+    /// Returns whether a confirmed finding keeps a backup from coming about.
+    pub fn is_blocked(&self) -> bool {
+        self.findings.iter().any(|finding| {
+            finding.certainty == Certainty::Confirmed
+                && finding.severity == crate::Severity::Blocking
+        })
+    }
+}
+
+fn title(catalogue: &Catalogue, id: &str) -> String {
+    catalogue.get(id).map_or_else(|| id.to_owned(), |entry| entry.title.clone())
+}
+
+fn told(catalogue: &Catalogue, diagnosis: &Diagnosis, finding: &Finding) -> Told {
+    let entry = catalogue.get(&finding.id);
+    Told {
+        finding: finding.clone(),
+        title: title(catalogue, &finding.id),
+        summary: entry.map(|entry| entry.summary.clone()).unwrap_or_default(),
+        remedies: entry.map(|entry| entry.remedies.clone()).unwrap_or_default(),
+        consequences: consequences(diagnosis, &finding.id),
+    }
+}
+
+/// Returns what is explained by a cause, and by what it explains.
+fn consequences(diagnosis: &Diagnosis, root: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut roots = vec![root];
+    while let Some(root) = roots.pop() {
+        for finding in &diagnosis.findings {
+            if finding.explained_by.as_deref() == Some(root) && !found.contains(&finding.id) {
+                found.push(finding.id.clone());
+                roots.push(&finding.id);
+            }
+        }
+    }
+    found
+}
+
+/// Returns the primary cause of a failed run about which nothing was found.
+fn unknown() -> Told {
+    Told {
+        finding: Finding {
+            id: UNKNOWN.to_owned(),
+            certainty: Certainty::Possible,
+            severity: crate::Severity::Blocking,
+            evidence: Vec::new(),
+            unknown: Vec::new(),
+            explained_by: None,
+        },
+        title: "The backup failed, and nothing that could be measured says why".to_owned(),
+        summary: "Everything that was looked at is fine, or could not be looked at; both are listed below.".to_owned(),
+        remedies: Vec::new(),
+        consequences: Vec::new(),
+    }
+}
+
+/// Returns the probes that saw something and nothing that speaks for a cause.
+fn fine(diagnosis: &Diagnosis, facts: &Facts, probes: &[ProbeRun]) -> Vec<Fine> {
+    let suspicious = |key: &Key| {
+        diagnosis.findings.iter().flat_map(|found| &found.evidence).any(|seen| seen.key == *key)
+    };
+    let known = |key: &&Key| facts.get(**key).is_some_and(crate::Value::is_known);
+    probes
+        .iter()
+        .filter(|probe| {
+            probe.tells.iter().any(|key| known(&key)) && !probe.tells.iter().any(suspicious)
+        })
+        .map(|probe| Fine { probe: probe.id.clone(), about: probe.about.clone() })
+        .collect()
+}

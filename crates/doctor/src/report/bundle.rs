@@ -1,0 +1,157 @@
+//! The support bundle: the report as a Markdown text that can be passed on.
+
+use std::fmt::Write as _;
+
+use super::{Examined, Identifier, Report, Told, scrubbed};
+use crate::catalogue::For;
+use crate::fact::{Key, Value};
+use crate::finding::{Certainty, Missing};
+
+/// Renders a report. Without `with_identifiers` what names people, devices and places is left out.
+pub fn markdown(report: &Report, with_identifiers: bool) -> String {
+    let text = Text { with_identifiers };
+    let mut out = String::from("# Lifeboat: report of an examination\n\n");
+    text.head(&mut out, report);
+    match &report.primary {
+        Some(primary) => {
+            out.push_str("\n## The cause\n\n");
+            text.told(&mut out, primary);
+        }
+        None => {
+            out.push_str("\n## The cause\n\nNothing was found that keeps a backup from working.\n");
+        }
+    }
+    if !report.also_seen.is_empty() {
+        out.push_str("\n## Also seen\n\n");
+        for told in &report.also_seen {
+            text.told(&mut out, told);
+        }
+    }
+    if !report.fine.is_empty() {
+        out.push_str("\n## Looked at, and fine\n\n");
+        for fine in &report.fine {
+            line(&mut out, format_args!("- {} ({})", fine.about, fine.probe));
+        }
+    }
+    if !report.open.is_empty() {
+        out.push_str("\n## Could not be checked\n\n");
+        for open in &report.open {
+            line(
+                &mut out,
+                format_args!("- {} (`{}`): {}", open.title, open.id, text.missing(&open.unknown)),
+            );
+        }
+    }
+    text.facts(&mut out, report);
+    out
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    writeln!(out, "{text}").expect("writing into a string cannot fail");
+}
+
+/// What may be shown.
+struct Text {
+    with_identifiers: bool,
+}
+
+impl Text {
+    fn head(&self, out: &mut String, report: &Report) {
+        let concern = match report.concern {
+            For::Computer => "a backup to this computer",
+            For::Icloud => "iCloud Backup",
+        };
+        line(out, format_args!("- Examined: {concern}"));
+        line(out, format_args!("- Program: {}", report.versions.program));
+        line(out, format_args!("- System: {}", self.free(&report.versions.system)));
+        if let Some(Examined { udid, name }) = &report.device {
+            for (what, identifier) in [("Device", udid), ("Name", name)] {
+                if let Some(identifier) = identifier {
+                    line(out, format_args!("- {what}: {}", self.identifier(identifier)));
+                }
+            }
+        }
+    }
+
+    fn told(&self, out: &mut String, told: &Told) {
+        let certainty = match told.finding.certainty {
+            Certainty::Confirmed => "measured",
+            Certainty::Possible => "possible",
+            Certainty::Open => "not checked",
+            Certainty::RuledOut => "ruled out",
+        };
+        line(out, format_args!("**{}** (`{}`, {certainty})\n", told.title, told.finding.id));
+        for evidence in &told.finding.evidence {
+            line(
+                out,
+                format_args!(
+                    "- `{}` is {}",
+                    evidence.key,
+                    self.value(evidence.key, &evidence.value)
+                ),
+            );
+        }
+        if !told.finding.unknown.is_empty() {
+            line(out, format_args!("- not known: {}", self.missing(&told.finding.unknown)));
+        }
+        if !told.consequences.is_empty() {
+            line(
+                out,
+                format_args!("- consequences that were seen: `{}`", told.consequences.join("`, `")),
+            );
+        }
+        if let Some(step) = told.next_step() {
+            line(out, format_args!("- next step: `{}`", step.id));
+        }
+        out.push('\n');
+    }
+
+    fn facts(&self, out: &mut String, report: &Report) {
+        out.push_str("\n## What was measured\n\n| fact | value |\n|---|---|\n");
+        for (key, value) in report.facts.iter() {
+            line(out, format_args!("| `{key}` | {} |", cell(&self.value(key, value))));
+        }
+        out.push_str("\n## Probes\n\n| probe | looks at | ms |\n|---|---|---:|\n");
+        for probe in &report.probes {
+            line(
+                out,
+                format_args!("| {} | {} | {} |", probe.id, cell(&probe.about), probe.took_ms),
+            );
+        }
+    }
+
+    fn missing(&self, missing: &[Missing]) -> String {
+        let one = |missing: &Missing| {
+            format!("`{}` ({})", missing.key, self.free(&missing.why.to_string()))
+        };
+        missing.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+
+    fn value(&self, key: Key, value: &Value) -> String {
+        match value {
+            Value::Text(text) if key.declared().private => self.identifier(&Identifier::new(text)),
+            Value::Text(_) | Value::Unknown(_) => self.free(&value.to_string()),
+            Value::Word(_) | Value::Flag(_) | Value::Number(_) | Value::AtLeast(_) => {
+                value.to_string()
+            }
+        }
+    }
+
+    fn identifier(&self, identifier: &Identifier) -> String {
+        if self.with_identifiers { plain(identifier.reveal()) } else { identifier.to_string() }
+    }
+
+    /// A text that somebody else wrote.
+    fn free(&self, text: &str) -> String {
+        if self.with_identifiers { plain(text) } else { plain(&scrubbed(text)) }
+    }
+}
+
+/// Control characters could forge lines, or do things to the terminal of whoever reads it.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
