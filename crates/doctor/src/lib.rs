@@ -5,8 +5,8 @@
 //! facts with three values: confirmed, possible, ruled out.
 //!
 //! In reading order: [`fact`] (the table), [`condition`] (a line of a cause, held against a fact), [`catalogue`] (causes and
-//! topics), [`finding`] (the diagnosis), [`remedy`] (what helps, and what this program can do itself), `question` (what only
-//! the person knows), `patterns` (what the device writes into its log), `errors` (numbers and messages that people meet),
+//! topics), [`finding`] (the diagnosis), [`remedy`] (what helps, and what this program can do itself), [`mod@question`] (what only
+//! the person knows), [`patterns`] (what the device writes into its log), `errors` (numbers and messages that people meet),
 //! `explain` (all of that for what somebody types), [`report`] (everything of one examination, as data).
 //!
 //! What this crate is not: it prints nothing and repairs nothing by itself, and no cause is decided in code.
@@ -15,6 +15,8 @@ pub mod catalogue;
 pub mod condition;
 pub mod fact;
 pub mod finding;
+pub mod patterns;
+pub mod question;
 pub mod remedy;
 pub mod report;
 

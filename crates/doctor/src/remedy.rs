@@ -76,8 +76,22 @@ actions! {
     ForgetPairing = "forget-pairing",
     /// Waits until the device was unlocked.
     WaitForUnlock = "wait-for-unlock",
-    /// Starts the backup again.
+    /// Starts the backup again; what arrived already is not sent twice.
     RetryBackup = "retry-backup",
+    /// Makes a backup to this computer that asks the device for everything.
+    FullBackup = "full-backup",
+    /// Sets what is left of a broken backup aside, deleting nothing.
+    SetAsideBackup = "set-aside-backup",
+    /// Puts the backup in another place, which the person names.
+    ChooseDestination = "choose-destination",
+    /// Keeps this computer awake while a backup runs.
+    HoldOffSleep = "hold-off-sleep",
+    /// Switches iCloud Backup on.
+    IcloudBackupOn = "icloud-backup-on",
+    /// Lets the device be reached over Wi-Fi.
+    SetWifiSync = "set-wifi-sync",
+    /// Sets the device's clock to true time.
+    SetDeviceClock = "set-device-clock",
 }
 
 /// There is no such action.

@@ -1,0 +1,419 @@
+//! What the device writes into its log: regular expressions out of `patterns.toml`, and the facts that they show.
+//!
+//! A line is hostile: it may hold anything, at any length. Only its first 4096 bytes are looked at, and nothing of it becomes a
+//! fact but numbers, words of the table, and text that stays evidence.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use serde::Deserialize;
+
+use crate::fact::{FactError, Facts, Value};
+
+const FILE: &str = include_str!("../patterns.toml");
+
+/// How much of a line is looked at.
+const LONGEST: usize = 4096;
+
+/// The program of the device that makes backups to a computer.
+const COMPUTER: &str = "BackupAgent2";
+/// The program of the device that makes iCloud backups.
+const CLOUD: &str = "backupd";
+
+/// One pattern.
+#[derive(Debug)]
+pub struct Pattern {
+    /// Its name.
+    pub id: String,
+    /// What a line of it means.
+    pub about: String,
+    /// The causes that it hints at: ids of entries.
+    pub causes: Vec<String>,
+    /// A line of its form.
+    pub example: String,
+    engine: Option<Engine>,
+    facts: Facts,
+    fields: Vec<Field>,
+    /// For the fields that a group catches; the set only says which pattern matches.
+    regex: Option<Regex>,
+}
+
+/// A line that a pattern knows.
+#[derive(Debug, Clone)]
+pub struct Hit {
+    /// Which pattern.
+    pub pattern: &'static Pattern,
+    /// What this line shows.
+    pub facts: Facts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Engine {
+    Cloud,
+    Computer,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    pattern: Vec<RawPattern>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPattern {
+    id: String,
+    about: String,
+    engine: Option<Engine>,
+    like: String,
+    example: String,
+    causes: Vec<String>,
+    #[serde(default)]
+    facts: BTreeMap<String, RawValue>,
+    #[serde(default)]
+    field: Vec<Field>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum RawValue {
+    Flag(bool),
+    Word(String),
+}
+
+/// A number or a text in a line.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Field {
+    after: Option<String>,
+    capture: Option<String>,
+    fact: String,
+    zero: Option<String>,
+    other: Option<String>,
+    #[serde(default)]
+    number: bool,
+    #[serde(default)]
+    text: bool,
+    #[serde(default)]
+    words: BTreeMap<String, String>,
+    #[serde(rename = "else")]
+    otherwise: Option<String>,
+}
+
+/// All patterns, compiled.
+#[derive(Debug)]
+pub struct Patterns {
+    patterns: Vec<Pattern>,
+    set: RegexSet,
+}
+
+impl Patterns {
+    /// Returns the patterns that are part of the program, compiled at the first call.
+    pub fn builtin() -> &'static Self {
+        static BUILTIN: OnceLock<Patterns> = OnceLock::new();
+        BUILTIN.get_or_init(|| {
+            let file: File =
+                toml::from_str(FILE).expect("patterns.toml is part of the program and tested");
+            Self::compile(file).expect("patterns.toml is part of the program and tested")
+        })
+    }
+
+    fn compile(file: File) -> Result<Self, regex::Error> {
+        let set = RegexSetBuilder::new(file.pattern.iter().map(|pattern| &pattern.like))
+            .unicode(false)
+            .build()?;
+        let patterns =
+            file.pattern.into_iter().map(RawPattern::compile).collect::<Result<_, _>>()?;
+        Ok(Self { patterns, set })
+    }
+
+    /// Returns all patterns, in the order in which they are tried.
+    pub fn all(&self) -> &[Pattern] {
+        &self.patterns
+    }
+
+    /// Returns the first pattern that knows this line, and what the line shows.
+    pub fn scan(&'static self, line: &str) -> Option<Hit> {
+        self.hits(line).next()
+    }
+
+    /// Returns every pattern that knows this line.
+    pub fn hits<'a>(&'static self, line: &'a str) -> impl Iterator<Item = Hit> + 'a {
+        let line = line.as_bytes();
+        let line = line.get(..LONGEST).unwrap_or(line);
+        let matched = self.set.matches(line);
+        let engine = if matched.matched_any() { engine(line) } else { None };
+        self.patterns
+            .iter()
+            .enumerate()
+            .filter(move |(at, pattern)| matched.matched(*at) && pattern.counts_for(engine))
+            .map(move |(_, pattern)| Hit { pattern, facts: pattern.shows(line) })
+    }
+
+    /// Returns what many lines show together; what is later in the log wins.
+    pub fn facts<'a>(&'static self, lines: impl IntoIterator<Item = &'a str>) -> Facts {
+        let mut facts = Facts::new();
+        facts.tell("log.heard", "nothing");
+        for line in lines {
+            facts.tell("log.heard", "lines");
+            // Of one line, the first pattern has the last word: it is the most exact one.
+            let hits: Vec<Hit> = self.hits(line).collect();
+            for hit in hits.into_iter().rev() {
+                facts.merge(hit.facts);
+            }
+        }
+        facts
+    }
+}
+
+/// Which program a line names, where it names one.
+fn engine(line: &[u8]) -> Option<Engine> {
+    let names = |name: &str| line.windows(name.len()).any(|window| window == name.as_bytes());
+    if names(COMPUTER) {
+        Some(Engine::Computer)
+    } else if names(CLOUD) {
+        Some(Engine::Cloud)
+    } else {
+        None
+    }
+}
+
+impl RawPattern {
+    fn compile(self) -> Result<Pattern, regex::Error> {
+        let captures = self.field.iter().any(|field| field.capture.is_some());
+        let regex =
+            captures.then(|| RegexBuilder::new(&self.like).unicode(false).build()).transpose()?;
+        let mut facts = Facts::new();
+        for (key, value) in self.facts {
+            match value {
+                RawValue::Flag(flag) => facts.tell(&key, flag),
+                RawValue::Word(word) => facts.tell(&key, word),
+            }
+        }
+        Ok(Pattern {
+            id: self.id,
+            about: self.about,
+            causes: self.causes,
+            example: self.example,
+            engine: self.engine,
+            facts,
+            fields: self.field,
+            regex,
+        })
+    }
+}
+
+impl Pattern {
+    fn counts_for(&self, engine: Option<Engine>) -> bool {
+        match (self.engine, engine) {
+            (Some(mine), Some(line)) => mine == line,
+            _ => true,
+        }
+    }
+
+    fn shows(&self, line: &[u8]) -> Facts {
+        let mut facts = self.facts.clone();
+        let captures = self.regex.as_ref().and_then(|regex| regex.captures(line));
+        for field in &self.fields {
+            let found = match (&field.after, &field.capture) {
+                (Some(after), _) => number_after(line, after.as_bytes()),
+                (None, Some(group)) => captures
+                    .as_ref()
+                    .and_then(|captures| captures.name(group))
+                    .map(|found| found.as_bytes()),
+                (None, None) => None,
+            };
+            // What a field holds is hostile; what the table refuses is left out.
+            if let Some(found) = found
+                && let Some(Err(FactError::UnknownKey { .. })) = field.tell(found, &mut facts)
+            {
+                debug_assert!(
+                    false,
+                    "patterns.toml names a fact that is not in the table: {}",
+                    field.fact
+                );
+            }
+        }
+        facts
+    }
+}
+
+impl Field {
+    fn tell(&self, found: &[u8], facts: &mut Facts) -> Option<Result<(), FactError>> {
+        let text = str::from_utf8(found).ok()?;
+        let value: Value = if self.text {
+            Value::Text(text.chars().filter(|c| !c.is_control()).collect())
+        } else if self.number {
+            Value::Number(text.parse().ok()?)
+        } else if !self.words.is_empty() {
+            self.words.get(text).or(self.otherwise.as_ref())?.as_str().into()
+        } else {
+            let zero = text.bytes().all(|digit| digit == b'0');
+            if zero { self.zero.as_deref()? } else { self.other.as_deref()? }.into()
+        };
+        Some(facts.insert(&self.fact, value))
+    }
+}
+
+/// Returns the digits that follow a literal, which must not be the tail of a longer word.
+fn number_after<'a>(line: &'a [u8], literal: &[u8]) -> Option<&'a [u8]> {
+    let mut from = 0;
+    while let Some(rest) = line.get(from..) {
+        let at = from + rest.windows(literal.len()).position(|window| window == literal)?;
+        let word = at
+            .checked_sub(1)
+            .and_then(|before| line.get(before))
+            .is_some_and(u8::is_ascii_alphanumeric);
+        let digits = line.get(at + literal.len()..)?;
+        let length = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if !word && length > 0 {
+            return digits.get(..length);
+        }
+        from = at + 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::catalogue::Catalogue;
+
+    fn facts(line: &str) -> Facts {
+        Patterns::builtin().facts([line])
+    }
+
+    #[test]
+    fn every_example_is_known_by_its_pattern_and_shows_what_it_says() {
+        for pattern in Patterns::builtin().all() {
+            let hit = Patterns::builtin().scan(&pattern.example);
+            assert_eq!(
+                hit.map(|hit| hit.pattern.id.as_str()),
+                Some(pattern.id.as_str()),
+                "{}",
+                pattern.example
+            );
+            let facts = facts(&pattern.example);
+            for (key, value) in pattern.facts.iter() {
+                assert_eq!(facts.get(key), Some(value), "{}", pattern.id);
+            }
+        }
+    }
+
+    #[test]
+    fn every_cause_is_an_entry_and_every_field_a_fact() {
+        for pattern in Patterns::builtin().all() {
+            for cause in &pattern.causes {
+                assert!(Catalogue::builtin().get(cause).is_some(), "{}: {cause}", pattern.id);
+            }
+            for field in &pattern.fields {
+                let mut facts = Facts::new();
+                assert!(field.after.is_some() != field.capture.is_some(), "{}", pattern.id);
+                for word in field
+                    .words
+                    .values()
+                    .chain(&field.zero)
+                    .chain(&field.other)
+                    .chain(&field.otherwise)
+                {
+                    facts.insert(&field.fact, word.as_str()).unwrap();
+                }
+                if let Some(group) = &field.capture {
+                    let regex = pattern.regex.as_ref().unwrap();
+                    assert!(
+                        regex.capture_names().any(|name| name == Some(group)),
+                        "{}: {group}",
+                        pattern.id
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_missing_condition_is_named() {
+        let line = "=scheduler= [Off condition] state changed, enabled:1, locked:0, onPower:1, onWiFi:0, onCellular:1(1), autoBackupOnCellularEnabled:0";
+        let facts = facts(line);
+        assert!(facts.is("log.condition-enabled", "met"));
+        assert!(facts.is("log.condition-locked", "missing"));
+        assert!(facts.is("log.condition-power", "met"));
+        assert!(facts.is("log.condition-wifi", "missing"));
+    }
+
+    #[test]
+    fn a_private_field_tells_nothing() {
+        let facts = facts(
+            "=scheduler= [Off condition] state changed, enabled:<private>, locked:1, onPower:<private>",
+        );
+        assert_eq!(facts.value("log.condition-enabled"), None);
+        assert_eq!(facts.value("log.condition-power"), None);
+        assert!(facts.is("log.condition-locked", "met"));
+    }
+
+    #[test]
+    fn the_later_line_wins() {
+        let facts = Patterns::builtin().facts([
+            "backupd: Scheduler received backup failure notification for account <private>: (MBErrorDomain/303)",
+            "backupd: =scheduler= Scheduler received backup completion notification for account <private>",
+        ]);
+        assert!(facts.is("icloud.error", "none"));
+    }
+
+    #[test]
+    fn the_more_exact_error_of_a_line_wins() {
+        let exact = facts(
+            "backupd[1]: =cloud-backup= (MBErrorDomain/304) <CKError: \"Account temporarily unavailable\" (36/2011)>",
+        );
+        assert!(exact.is("icloud.error", "account-unavailable"));
+        let other = facts("backupd[1]: Backup failed: Error Domain=MBErrorDomain Code=999");
+        assert!(other.is("icloud.error", "other"));
+    }
+
+    #[test]
+    fn a_computer_backup_says_nothing_about_icloud() {
+        let facts = facts("BackupAgent2[1]: =cloud-backup= failed (MBErrorDomain/303)");
+        assert_eq!(facts.value("icloud.error"), None);
+    }
+
+    #[test]
+    fn cellular_is_always_expensive_and_that_tells_nothing() {
+        assert_eq!(
+            facts("Cellular, available:1, expensive:1, constrained:0").value("log.network-limited"),
+            None
+        );
+        assert!(
+            facts("Cellular, available:1, expensive:1, constrained:1")
+                .is("log.network-limited", "constrained")
+        );
+    }
+
+    #[test]
+    fn hostile_lines_are_only_lines() {
+        let facts =
+            facts("\u{1b}[2JSkipped 99999999999999999999999 files during\0 the file scan\r\n");
+        assert_eq!(facts.value("log.skipped-files"), None);
+        let long = format!("{}Existing backup is corrupt", "x".repeat(1 << 20));
+        assert!(Patterns::builtin().scan(&long).is_none());
+        assert!(Patterns::builtin().scan("").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn noise_never_panics(line in "\\PC*|(?s).{0,300}") {
+            drop(Patterns::builtin().facts([line.as_str()]));
+        }
+
+        #[test]
+        fn damaged_examples_never_panic(which in 0..60_usize, at in 0..200_usize, with in any::<char>()) {
+            let all = Patterns::builtin().all();
+            let mut line: Vec<char> = all[which % all.len()].example.chars().collect();
+            let at = at % line.len();
+            line[at] = with;
+            drop(Patterns::builtin().facts([line.into_iter().collect::<String>().as_str()]));
+        }
+    }
+}
