@@ -45,13 +45,19 @@ impl<const N: usize> From<[(&str, &str); N]> for Environment {
 /// The configuration file.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct ConfigFile {
+pub(crate) struct ConfigFile {
     repository: Option<String>,
     repository_password_file: Option<Utf8PathBuf>,
     udid: Option<String>,
     usbmuxd: Option<String>,
     working_area: Option<Utf8PathBuf>,
     cache: Option<Utf8PathBuf>,
+}
+
+impl ConfigFile {
+    pub(crate) fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
 }
 
 /// What the command line says about settings.
@@ -240,7 +246,8 @@ fn read_file(
         }
         Err(error) => return Err(SettingsError::Read(error)),
     };
-    toml::from_str(&text).map_err(|source| SettingsError::Parse { path, source: Box::new(source) })
+    ConfigFile::parse(&text)
+        .map_err(|source| SettingsError::Parse { path, source: Box::new(source) })
 }
 
 /// The key of the default repository lies beside the configuration; those of others in a folder there, by their place.
@@ -282,30 +289,50 @@ fn default_mux() -> Mux {
 /// Understands every form of `USBMUXD_SOCKET_ADDRESS` that other tools take: `host:port`, `[v6]:port`, a path,
 /// `UNIX:path` and `unix://path`.
 pub(crate) fn mux_address(name: &'static str, value: &str) -> Result<Mux, SettingsError> {
-    let wrong = || SettingsError::Address { name, value: value.to_owned() };
-    let lower = value.to_ascii_lowercase();
-    if lower.starts_with("unix:") {
-        let path = value.get(5..).unwrap_or_default();
-        let path = path.strip_prefix("//").unwrap_or(path);
-        return if path.is_empty() { Err(wrong()) } else { Ok(Mux::Unix(Utf8PathBuf::from(path))) };
+    match Address::parse(name, value)? {
+        Address::Known(mux) => Ok(mux),
+        Address::Host(host, port) => resolve(host, port).map(Mux::Tcp),
     }
-    if value.contains('/') {
-        return Ok(Mux::Unix(Utf8PathBuf::from(value)));
+}
+
+/// An address as it is written: a host may have to be looked up still.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Address<'a> {
+    Known(Mux),
+    Host(&'a str, u16),
+}
+
+impl<'a> Address<'a> {
+    pub(crate) fn parse(name: &'static str, value: &'a str) -> Result<Self, SettingsError> {
+        let wrong = || SettingsError::Address { name, value: value.to_owned() };
+        let lower = value.to_ascii_lowercase();
+        if lower.starts_with("unix:") {
+            let path = value.get(5..).unwrap_or_default();
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return if path.is_empty() {
+                Err(wrong())
+            } else {
+                Ok(Self::Known(Mux::Unix(Utf8PathBuf::from(path))))
+            };
+        }
+        if value.contains('/') {
+            return Ok(Self::Known(Mux::Unix(Utf8PathBuf::from(value))));
+        }
+        let (host, port) = value.rsplit_once(':').ok_or_else(wrong)?;
+        let port: u16 = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
+        if let Some(inner) = host.strip_prefix('[') {
+            let inner = inner.strip_suffix(']').ok_or_else(wrong)?;
+            let address: Ipv6Addr = inner.parse().map_err(|_| wrong())?;
+            return Ok(Self::Known(Mux::Tcp(SocketAddr::from((address, port)))));
+        }
+        if host.is_empty() || host.contains(':') {
+            return Err(wrong());
+        }
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(Self::Known(Mux::Tcp(SocketAddr::from((address, port)))));
+        }
+        Ok(Self::Host(host, port))
     }
-    let (host, port) = value.rsplit_once(':').ok_or_else(wrong)?;
-    let port: u16 = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
-    if let Some(inner) = host.strip_prefix('[') {
-        let inner = inner.strip_suffix(']').ok_or_else(wrong)?;
-        let address: Ipv6Addr = inner.parse().map_err(|_| wrong())?;
-        return Ok(Mux::Tcp(SocketAddr::from((address, port))));
-    }
-    if host.is_empty() || host.contains(':') {
-        return Err(wrong());
-    }
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(Mux::Tcp(SocketAddr::from((address, port))));
-    }
-    resolve(host, port).map(Mux::Tcp)
 }
 
 fn resolve(host: &str, port: u16) -> Result<SocketAddr, SettingsError> {
@@ -319,7 +346,68 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr, SettingsError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn read(text: &str) -> Result<Address<'_>, String> {
+        Address::parse("x", text).map_err(|error| error.to_string())
+    }
+
+    proptest! {
+        #[test]
+        fn addresses_come_back(
+            path in "/[^/\\x00][^\\x00]{0,20}",
+            octets: [u8; 4],
+            groups: [u16; 8],
+            port in 1_u16..,
+            host in "[a-z][a-z0-9.-]{0,12}",
+        ) {
+            for prefix in ["", "UNIX:", "unix://"] {
+                let text = format!("{prefix}{path}");
+                prop_assert_eq!(read(&text), Ok(Address::Known(Mux::Unix(path.clone().into()))));
+            }
+            for ip in [IpAddr::from(octets), IpAddr::from(groups)] {
+                let mux = Mux::Tcp(SocketAddr::from((ip, port)));
+                let text = mux.to_string();
+                prop_assert_eq!(read(&text), Ok(Address::Known(mux)));
+            }
+            let text = format!("{host}:{port}");
+            prop_assert_eq!(read(&text), Ok(Address::Host(&host, port)));
+        }
+
+        #[test]
+        fn noise_never_panics(noise in any::<String>(), near in "(unix:|UNIX:|\\[)?[a-z0-9:./\\]-]{0,16}(:[0-9]{0,6})?") {
+            for text in [noise, near] {
+                drop(Address::parse("x", &text));
+                drop(ConfigFile::parse(&text));
+                drop(key_file(Utf8Path::new("/c"), &text, false));
+            }
+        }
+
+        #[test]
+        fn a_configuration_comes_back(texts in prop::collection::vec(prop::option::of("[ -~]{0,20}"), 3)) {
+            let [repository, udid, area] = texts.try_into().expect("three");
+            let mut table = toml::Table::new();
+            for (key, value) in [("repository", &repository), ("udid", &udid), ("working-area", &area)] {
+                if let Some(value) = value {
+                    table.insert(key.to_owned(), value.clone().into());
+                }
+            }
+            let file = ConfigFile::parse(&table.to_string()).unwrap();
+            prop_assert_eq!(file.repository, repository);
+            prop_assert_eq!(file.udid, udid);
+            prop_assert_eq!(file.working_area.map(Utf8PathBuf::into_string), area);
+        }
+
+        #[test]
+        fn two_repositories_never_share_a_key_file(one in "/[ -~]{1,12}", other in "/[ -~]{1,12}") {
+            let file = |place: &str| key_file(Utf8Path::new("/c"), place, false);
+            if one.trim_end_matches('/') != other.trim_end_matches('/') {
+                prop_assert_ne!(file(&one), file(&other));
+            }
+        }
+    }
 
     fn home() -> (tempfile::TempDir, Utf8PathBuf) {
         let dir = tempfile::tempdir().unwrap();

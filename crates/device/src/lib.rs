@@ -18,6 +18,8 @@
 mod afc;
 mod certificates;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod limit;
 
 pub mod info_plist;

@@ -358,9 +358,60 @@ impl Plain {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 
     use super::*;
+
+    /// A dictionary as a record may be: what must be there, and anything beside it.
+    fn any_record() -> impl Strategy<Value = Dictionary> {
+        let data = || prop::collection::vec(any::<u8>(), 0..40).prop_map(Value::Data);
+        let text = || "[ -~]{0,20}".prop_map(Value::from);
+        let more =
+            prop::collection::btree_map("[A-Z][A-Za-z]{3,12}", prop_oneof![data(), text()], 0..5);
+        ((data(), data(), data()), (text(), text()), more).prop_map(
+            |((certificate, key, root), (host, buid), more)| {
+                let mut record: Dictionary = more.into_iter().collect();
+                for (name, value) in [
+                    ("HostCertificate", certificate),
+                    ("HostPrivateKey", key),
+                    ("RootCertificate", root),
+                    ("HostID", host),
+                    ("SystemBUID", buid),
+                ] {
+                    record.insert(name.to_owned(), value);
+                }
+                record
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn records_come_back(record in any_record(), binary: bool) {
+            let value = Value::Dictionary(record.clone());
+            let bytes = if binary { plist_guard::to_binary(&value) } else { plist_guard::to_xml(&value) };
+            let read = PairingRecord::parse(&bytes).unwrap();
+            prop_assert_eq!(&read.0, &record);
+            // No noise is a certificate that belongs to a key.
+            prop_assert!(read.to_pairing_file().is_err());
+        }
+
+        #[test]
+        fn noise_never_panics(
+            record in any_record(),
+            noise in prop::collection::vec(any::<u8>(), 0..200),
+            at: prop::sample::Index,
+            to: u8,
+        ) {
+            drop(PairingRecord::parse(&noise));
+            let mut bytes = plist_guard::to_binary(&Value::Dictionary(record));
+            *at.get_mut(&mut bytes) = to;
+            if let Ok(record) = PairingRecord::parse(&bytes) {
+                drop(record.to_pairing_file());
+            }
+        }
+    }
 
     fn made() -> Certificates {
         let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();

@@ -7,6 +7,8 @@
 
 pub mod error;
 pub mod event;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod job;
 pub mod jobs;
 pub(crate) mod layout;

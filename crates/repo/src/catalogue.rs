@@ -18,7 +18,7 @@ use crate::{
 
 /// Another number throws older catalogues away.
 const VERSION: i32 = 1;
-const NAME: &str = "catalogue.sqlite";
+pub(crate) const NAME: &str = "catalogue.sqlite";
 /// How long another process may hold it.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 

@@ -117,3 +117,30 @@ impl From<FileId> for SnapshotId {
         Self(id.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn ids_come_back(bytes: [u8; 32], upper: bool) {
+            let id = BlobId::new(bytes);
+            let text = if upper { id.to_string().to_uppercase() } else { id.to_string() };
+            prop_assert_eq!(text.parse::<BlobId>().unwrap(), id);
+            let json = serde_json::to_string(&id).unwrap();
+            prop_assert_eq!(serde_json::from_str::<BlobId>(&json).unwrap(), id);
+        }
+
+        #[test]
+        fn noise_is_no_id(noise in any::<String>(), digits in "[0-9a-fg]{62,66}") {
+            for text in [noise, digits] {
+                let is_one = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+                prop_assert_eq!(text.parse::<PackId>().is_ok(), is_one);
+                drop(serde_json::from_str::<SnapshotId>(&text));
+            }
+        }
+    }
+}

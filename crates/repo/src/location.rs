@@ -65,7 +65,23 @@ impl fmt::Display for Location {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn paths_come_back(path in "/[^/\\x00][^\\x00]{0,40}", prefix in "(file:|file://|local:)?") {
+            let location: Location = format!("{prefix}{path}").parse().unwrap();
+            prop_assert_eq!(&location, &Location::Local(path.clone().into()));
+            prop_assert_eq!(location.to_string().parse::<Location>().unwrap(), location);
+        }
+
+        #[test]
+        fn noise_never_panics(noise in any::<String>()) {
+            drop(noise.parse::<Location>());
+        }
+    }
 
     #[test]
     fn places_people_write() {

@@ -146,6 +146,8 @@ fn newest<'a>(snapshots: impl Iterator<Item = &'a Snapshot>) -> Option<Snapshot>
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::id::BlobId;
 
@@ -204,5 +206,51 @@ mod tests {
             id
         });
         assert!(matches!(resolve(&all, "ab01", None), Err(RepoError::Ambiguous { count: 2, .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn every_beginning_that_only_one_has_finds_it(
+            ids in prop::collection::btree_set(any::<[u8; 32]>(), 1..6),
+            length in 4_usize..=64,
+            of_device: bool,
+        ) {
+            let all: Vec<Snapshot> = ids
+                .into_iter()
+                .map(|id| {
+                    let id = SnapshotId::new(id);
+                    Snapshot { id, ..snapshot(0, 0, "A", "2026-11-20T10:00:00Z", Tag::Complete) }
+                })
+                .collect();
+            for one in &all {
+                let name = one.id.to_string();
+                let beginning = name.get(..length).unwrap();
+                let alike = all.iter().filter(|other| other.id.to_string().starts_with(beginning));
+                match resolve(&all, beginning, of_device.then_some("A")) {
+                    Ok(found) => prop_assert_eq!((found.id, alike.count()), (one.id, 1)),
+                    Err(error) => {
+                        let is_ambiguous = matches!(error, RepoError::Ambiguous { .. });
+                        prop_assert!(is_ambiguous && alike.count() > 1, "{error}");
+                    }
+                }
+            }
+            let first = all[0].id.to_string();
+            prop_assert!(resolve(&all, first.get(..length).unwrap(), Some("B")).is_err());
+        }
+
+        #[test]
+        fn noise_finds_nothing_and_never_panics(
+            noise in any::<String>(),
+            name in "(latest|[AB]|[a-f0-9]{1,6})?@?(latest|2026-11-2[0-9T: .]{0,12})?",
+        ) {
+            for wanted in [noise, name] {
+                if let Ok(found) = resolve(&some(), &wanted, None) {
+                    let names_it = wanted == "latest"
+                        || wanted.starts_with(&format!("{}@", found.udid))
+                        || found.id.to_string().starts_with(&wanted.to_ascii_lowercase());
+                    prop_assert!(names_it, "{wanted} found {found:?}");
+                }
+            }
+        }
     }
 }

@@ -188,7 +188,84 @@ impl CtlError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn any_action() -> impl Strategy<Value = Action> {
+        let values = prop::collection::btree_map("[a-z-]{1,8}", any::<String>(), 0..4);
+        prop_oneof![
+            any::<bool>().prop_map(|enter| Action::Passcode { enter }),
+            any::<bool>().prop_map(|trust| Action::Trust { trust }),
+            any::<u32>().prop_map(|days| Action::Live { days }),
+            ("[a-z][a-z-]{0,12}", values).prop_map(|(name, values)| Action::Fault { name, values }),
+            prop::sample::select(vec![
+                Action::Lock,
+                Action::Unlock,
+                Action::Plug,
+                Action::Unplug,
+                Action::ClearFaults,
+                Action::ListFaults,
+                Action::Traffic,
+                Action::Digest,
+                Action::State,
+            ]),
+        ]
+    }
+
+    /// An action as somebody types it.
+    fn words(action: &Action) -> Vec<String> {
+        let plain = |text: &str| text.split(' ').map(str::to_owned).collect();
+        match action {
+            Action::Passcode { enter: true } => plain("passcode enter"),
+            Action::Passcode { enter: false } => plain("passcode cancel"),
+            Action::Trust { trust: true } => plain("trust"),
+            Action::Trust { trust: false } => plain("trust deny"),
+            Action::Live { days } => plain(&format!("live --days {days}")),
+            Action::Fault { name, values } => ["fault".to_owned(), name.clone()]
+                .into_iter()
+                .chain(values.iter().map(|(key, value)| format!("{key}={value}")))
+                .collect(),
+            Action::Lock => plain("lock"),
+            Action::Unlock => plain("unlock"),
+            Action::Plug => plain("plug"),
+            Action::Unplug => plain("unplug"),
+            Action::ClearFaults => plain("fault --clear"),
+            Action::ListFaults => plain("fault --list"),
+            Action::Traffic => plain("traffic"),
+            Action::Digest => plain("digest"),
+            Action::State => plain("state"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn orders_come_back(action in any_action(), udid in prop::option::of(any::<String>())) {
+            let typed = words(&action);
+            let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
+            prop_assert_eq!(Action::parse(&typed).unwrap(), action.clone());
+            let order = Order { udid, action };
+            let line = serde_json::to_string(&order).unwrap();
+            prop_assert!(!line.contains('\n'));
+            prop_assert_eq!(serde_json::from_str::<Order>(&line).unwrap(), order);
+        }
+
+        #[test]
+        fn noise_never_panics(
+            noise in prop::collection::vec(any::<u8>(), 0..100),
+            typed in prop::collection::vec("[a-z=-]{0,8}|[0-9]{1,12}", 0..4),
+            action in any_action(),
+            at: prop::sample::Index,
+            to: u8,
+        ) {
+            drop(serde_json::from_slice::<Order>(&noise));
+            drop(serde_json::from_slice::<Reply>(&noise));
+            drop(Action::parse(&typed.iter().map(String::as_str).collect::<Vec<_>>()));
+            let mut line = serde_json::to_vec(&Order { udid: None, action }).unwrap();
+            *at.get_mut(&mut line) = to;
+            drop(serde_json::from_slice::<Order>(&line));
+        }
+    }
 
     #[test]
     fn actions_are_read_as_they_are_typed() {

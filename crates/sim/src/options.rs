@@ -119,8 +119,8 @@ pub struct Knobs {
     pub devicelink: u32,
     /// Data bytes in one upload frame, 1 to 1 MiB.
     pub chunk: usize,
-    /// Seed of the order in which the 512 folders are made; absent = ascending.
-    pub directory_order: Option<u64>,
+    /// Seed of the order in which the 512 folders are made; 0 = ascending.
+    pub directory_order: u64,
     /// How the phone makes the next `Manifest.db`.
     pub manifest: ManifestKnob,
     /// Whether every backup asks for the passcode; absent = as the iOS version does (from 15.7.1).
@@ -157,7 +157,7 @@ impl Default for Knobs {
         Self {
             devicelink: 300,
             chunk: 32 * 1024,
-            directory_order: Some(1),
+            directory_order: 1,
             manifest: ManifestKnob::InPlace,
             passcode_prompt: None,
             passcode: true,
@@ -345,7 +345,87 @@ impl Knobs {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn any_knobs() -> impl Strategy<Value = Knobs> {
+        let number = || prop::option::of(1_u64..1 << 40);
+        let manifest = prop::sample::select(vec![ManifestKnob::InPlace, ManifestKnob::Rebuilt]);
+        let tls = prop::sample::select(vec![TlsKnob::Any, TlsKnob::V12, TlsKnob::V13]);
+        let switches = (any::<[bool; 4]>(), prop::option::of(any::<bool>()));
+        let numbers = (any::<bool>(), 1_usize..=1 << 20, number(), number(), 0_u64..1 << 40);
+        (switches, numbers, manifest, tls).prop_map(|(switches, numbers, manifest, tls)| {
+            let ([passcode, locked, before_first_unlock, close_notify], passcode_prompt) = switches;
+            let (is_new, chunk, order, throttle, seconds) = numbers;
+            Knobs {
+                devicelink: if is_new { 400 } else { 300 },
+                chunk,
+                directory_order: order.unwrap_or(0),
+                manifest,
+                passcode_prompt,
+                passcode,
+                locked,
+                before_first_unlock,
+                throttle,
+                fragment: is_new.then_some(chunk),
+                tls,
+                close_notify,
+                owner_delay_ms: seconds,
+                passcode_timeout: seconds,
+                accept_window: seconds,
+                lockdown_idle: seconds,
+                scan_silence: seconds,
+            }
+        })
+    }
+
+    fn any_phone() -> impl Strategy<Value = PhoneSpec> {
+        let kinds =
+            (prop::sample::select(Ios::ALL.to_vec()), prop::sample::select(Profile::ALL.to_vec()));
+        let texts = (any::<String>(), prop::option::of(any::<String>()));
+        (texts, kinds, 0_u64..1 << 62, any::<u32>(), any_knobs()).prop_map(
+            |((name, udid), (ios, profile), seed, days, knobs)| PhoneSpec {
+                name,
+                udid,
+                ios,
+                profile,
+                seed,
+                days,
+                knobs,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn phones_come_back(phone in any_phone()) {
+            let text = toml::to_string(&phone).unwrap();
+            phone.knobs.check().unwrap();
+            prop_assert_eq!(PhoneSpec::from_toml(&text).unwrap(), phone);
+        }
+
+        #[test]
+        fn noise_never_panics(
+            noise in any::<String>(),
+            line in "(name|ios|seed|profile|knobs|udid|colour)( = |\\.)(\"[ -~]{0,8}\"|[0-9.e+-]{1,20}|true|\\[\\]|chunk = 0)",
+        ) {
+            for text in [noise, line] {
+                if let Ok(phone) = PhoneSpec::from_toml(&text) {
+                    drop(phone.knobs.check());
+                }
+                drop((text.parse::<Listen>(), text.parse::<Ios>(), text.parse::<Profile>()));
+            }
+        }
+
+        #[test]
+        fn addresses_come_back(path in "[^\\x00]{0,20}", octets: [u8; 4], port: u16) {
+            let unix = Listen::Unix(path.clone().into());
+            prop_assert_eq!(&format!("unix://{path}").parse::<Listen>().unwrap(), &unix);
+            let address = SocketAddr::from((octets, port));
+            prop_assert_eq!(address.to_string().parse::<Listen>().unwrap(), Listen::Tcp(address));
+        }
+    }
 
     #[test]
     fn a_phone_is_read_from_toml() {

@@ -183,7 +183,20 @@ pub mod domain {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn noise_is_a_word_only_where_it_is_one(noise in any::<String>(), near in "[A-Z][a-zA-Z]{5,30}") {
+            for text in [noise, near] {
+                if let Some(word) = ErrorWord::parse(&text) {
+                    prop_assert_eq!(word.as_str(), text);
+                }
+            }
+        }
+    }
 
     #[test]
     fn every_word_is_read_as_it_is_written() {

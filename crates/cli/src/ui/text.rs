@@ -120,7 +120,40 @@ pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, String> 
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn durations_come_back(seconds in 0_u64..100 * 365 * 86400) {
+            let (days, rest) = (seconds / 86400, seconds % 86400);
+            let (hours, minutes, left) = (rest / 3600, rest % 3600 / 60, rest % 60);
+            for text in [
+                seconds.to_string(),
+                format!("{seconds}s"),
+                format!("{days}d{hours}h{minutes}m{left}s"),
+                format!("{}w{}d{rest}s", days / 7, days % 7),
+            ] {
+                prop_assert_eq!(parse_duration(&text).unwrap().as_secs(), seconds, "{}", text);
+            }
+        }
+
+        #[test]
+        fn noise_is_no_duration_and_never_panics(noise in any::<String>(), near in "[0-9smhdwy .-]{0,24}") {
+            for text in [noise, near] {
+                if let Ok(duration) = parse_duration(&text) {
+                    prop_assert!(duration.as_secs() <= 100 * 366 * 86400);
+                    prop_assert!(text.chars().all(|c| c.is_ascii_digit() || "smhdw".contains(c)), "{text}");
+                }
+            }
+        }
+
+        #[test]
+        fn what_is_shown_cannot_command_a_terminal(text in any::<String>()) {
+            prop_assert!(!plain(&text).chars().any(char::is_control));
+        }
+    }
 
     #[test]
     fn bytes_have_two_or_three_digits() {

@@ -102,7 +102,39 @@ fn split_path(text: &str) -> (&str, Option<&str>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn descriptions_come_back(
+            text in "[A-Za-z][A-Za-z ']{0,30}[a-z]",
+            code in -500_i64..500,
+            beneath in prop::option::of(("[A-Z][a-z ]{0,20}[a-z]", "[A-Za-z0-9/ ]{1,30}", 0_i64..500)),
+        ) {
+            let under = beneath.as_ref().map(|(text, path, code)| {
+                format!(". Underlying error: {text} at path \"{path}\" (MBErrorDomain/{code}).")
+            });
+            let description =
+                format!("{text} (MBErrorDomain/{code}){}", under.unwrap_or_default());
+            let error = DeviceError::parse(code, Some(&description));
+            prop_assert_eq!((error.code, &error.text), (code, &text));
+            let wanted = beneath.map(|(text, path, code)| Underlying {
+                code: Some(code),
+                text,
+                path: Some(path),
+            });
+            prop_assert_eq!(error.underlying, wanted);
+        }
+
+        #[test]
+        fn noise_never_panics(noise in any::<String>(), near in "([a-z.( )/\"0-9]|Underlying error: |Domain| at path \"){0,12}") {
+            for text in [noise, near] {
+                drop(DeviceError::parse(0, Some(&text)).to_string());
+            }
+        }
+    }
 
     #[test]
     fn descriptions_of_real_phones_are_taken_apart() {

@@ -245,6 +245,7 @@ fn uri(path: &Utf8Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use rusqlite::types::Null;
 
     use super::*;
@@ -335,5 +336,97 @@ mod tests {
         ManifestDb::open(&path).expect("a block of padding that a tool left is harmless");
         fs_err::write(&path, &bytes[..bytes.len() - 4096]).unwrap();
         assert!(matches!(ManifestDb::open(&path), Err(ManifestError::Truncated { .. })));
+    }
+
+    /// A row as devices write it: any domain and path, one of the three kinds.
+    fn any_row() -> impl Strategy<Value = (String, MbFile, EntryKind)> {
+        let kind = prop_oneof![
+            Just((EntryKind::File, 0o100_644)),
+            Just((EntryKind::Directory, 0o040_755)),
+            Just((EntryKind::Symlink, 0o120_755)),
+        ];
+        ("[A-Za-z.-]{1,20}", any::<String>(), 0_u64..1 << 40, kind).prop_map(
+            |(domain, relative_path, size, (kind, mode))| {
+                (domain, MbFile { relative_path, mode, size, ..MbFile::default() }, kind)
+            },
+        )
+    }
+
+    fn write(path: &Utf8Path, rows: &[(String, MbFile, EntryKind)]) {
+        drop(fs_err::remove_file(path));
+        let mut db = Connection::open(path).unwrap();
+        db.execute_batch(&format!("PRAGMA synchronous = off; {TABLE}")).unwrap();
+        let transaction = db.transaction().unwrap();
+        for (domain, file, kind) in rows {
+            let id = FileId::of(domain, &file.relative_path).to_string();
+            transaction
+                .execute(
+                    "INSERT OR REPLACE INTO Files VALUES (?1, ?2, ?3, ?4, ?5)",
+                    (id, domain, &file.relative_path, kind.flags(), file.encode()),
+                )
+                .unwrap();
+        }
+        transaction.commit().unwrap();
+    }
+
+    /// Reads everything there is to read, as far as it goes.
+    fn read_all(path: &Utf8Path) {
+        if let Ok(db) = ManifestDb::open(path) {
+            drop((db.quick_check(), db.count(), db.rows()));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn rows_come_back(rows in prop::collection::vec(any_row(), 0..12)) {
+            let (_folder, path) = folder();
+            write(&path, &rows);
+            let wanted: std::collections::BTreeMap<_, _> = rows
+                .into_iter()
+                .map(|(domain, file, kind)| {
+                    (FileId::of(&domain, &file.relative_path), (domain, file, kind))
+                })
+                .collect();
+            let db = ManifestDb::open(&path).unwrap();
+            db.quick_check().unwrap();
+            prop_assert_eq!(db.count().unwrap(), wanted.len() as u64);
+            let (read, tally) = db.rows().unwrap();
+            prop_assert_eq!(tally, Tally { rows: wanted.len() as u64, ..Tally::default() });
+            let read: std::collections::BTreeMap<_, _> = read
+                .into_iter()
+                .map(|row| {
+                    assert_eq!(row.relative_path, row.file.as_ref().unwrap().relative_path);
+                    (row.file_id, (row.domain, row.file.unwrap(), row.kind))
+                })
+                .collect();
+            prop_assert_eq!(read, wanted);
+        }
+
+        #[test]
+        fn damage_never_panics(
+            rows in prop::collection::vec(any_row(), 1..6),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            in_the_head in any::<bool>(),
+        ) {
+            let (_folder, path) = folder();
+            write(&path, &rows);
+            let mut bytes = fs_err::read(&path).unwrap();
+            let end = if in_the_head { 200 } else { bytes.len() };
+            for (at, to) in damage {
+                *at.get_mut(&mut bytes[..end]) = to;
+            }
+            fs_err::write(&path, bytes).unwrap();
+            read_all(&path);
+        }
+
+        #[test]
+        fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..9000), is_named: bool) {
+            let (_folder, path) = folder();
+            let name: &[u8] = if is_named { b"SQLite format 3\0\x10\0" } else { b"" };
+            fs_err::write(&path, [name, &noise].concat()).unwrap();
+            read_all(&path);
+        }
     }
 }

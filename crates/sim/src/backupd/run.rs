@@ -250,7 +250,7 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
         for (place, top) in (0_u64..).zip([self.udid.clone(), self.on_host("Snapshot")]) {
             self.create_directory(top.clone()).await?;
             let mut names: Vec<String> = (0..=255_u8).map(|name| format!("{name:02x}")).collect();
-            if let Some(seed) = seed {
+            if seed != 0 {
                 names.shuffle(&mut StdRng::seed_from_u64(seed.wrapping_mul(2).wrapping_add(place)));
             }
             for name in names {

@@ -189,7 +189,7 @@ async fn chunks_of_any_size_bring_the_same() {
         let mut spec = spec();
         spec.knobs.chunk = chunk;
         spec.knobs.devicelink = 300;
-        spec.knobs.directory_order = None;
+        spec.knobs.directory_order = 0;
         let home = Home::new(spec);
         let mut host = Host::new(&home.phone);
         succeeds(&home, &mut host).await;
