@@ -6,13 +6,15 @@
 //!
 //! In reading order: [`fact`] (the table), [`condition`] (a line of a cause, held against a fact), [`catalogue`] (causes and
 //! topics), [`finding`] (the diagnosis), [`remedy`] (what helps, and what this program can do itself), [`mod@question`] (what only
-//! the person knows), [`patterns`] (what the device writes into its log), `errors` (numbers and messages that people meet),
-//! `explain` (all of that for what somebody types), [`report`] (everything of one examination, as data).
+//! the person knows), [`patterns`] (what the device writes into its log), [`errors`] (numbers and messages that people meet),
+//! [`mod@explain`] (all of that for what somebody types), [`report`] (everything of one examination, as data).
 //!
 //! What this crate is not: it prints nothing and repairs nothing by itself, and no cause is decided in code.
 
 pub mod catalogue;
 pub mod condition;
+pub mod errors;
+pub mod explain;
 pub mod fact;
 pub mod finding;
 pub mod patterns;
