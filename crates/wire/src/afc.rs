@@ -6,6 +6,8 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 use thiserror::Error;
 
+use crate::decoder::Framing;
+
 mod message;
 
 pub use message::{Answer, ErrorCode, LockOperation, OpenMode, Request};
@@ -132,27 +134,14 @@ impl Packet {
 }
 
 /// Cuts a byte stream into packets.
-#[derive(Debug)]
-pub struct Decoder {
-    buffer: BytesMut,
-    max: usize,
-}
+pub type Decoder = crate::decoder::Decoder<Packet>;
 
-impl Decoder {
-    /// Makes a decoder for packets of at most `max` bytes.
-    pub fn new(max: usize) -> Self {
-        Self { buffer: BytesMut::new(), max }
-    }
+impl Framing for Packet {
+    type Unit = Self;
+    type Error = AfcError;
 
-    /// Adds bytes as they arrived.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
-    }
-
-    /// Returns the next whole packet, or nothing while bytes are missing.
-    #[expect(clippy::should_implement_trait, reason = "fed between calls, so it is no iterator")]
-    pub fn next(&mut self) -> Result<Option<Packet>, AfcError> {
-        let Some(header) = self.buffer.first_chunk::<HEADER_LENGTH>() else {
+    fn take(buffer: &mut BytesMut, max: usize) -> Result<Option<Self>, AfcError> {
+        let Some(header) = buffer.first_chunk::<HEADER_LENGTH>() else {
             return Ok(None);
         };
         let mut header: &[u8] = header;
@@ -162,19 +151,19 @@ impl Decoder {
         header.advance(MAGIC.len());
         let (entire, this) = (header.get_u64_le(), header.get_u64_le());
         let (number, operation) = (header.get_u64_le(), header.get_u64_le());
-        let wrong = AfcError::Length { entire, this, limit: self.max };
+        let wrong = AfcError::Length { entire, this, limit: max };
         let whole = usize::try_from(entire).map_err(|_| wrong)?;
         let fixed = usize::try_from(this).map_err(|_| wrong)?;
-        if whole > self.max || fixed > whole || fixed < HEADER_LENGTH {
+        if whole > max || fixed > whole || fixed < HEADER_LENGTH {
             return Err(wrong);
         }
-        if self.buffer.len() < whole {
+        if buffer.len() < whole {
             return Ok(None);
         }
-        let mut packet = self.buffer.split_to(whole).freeze();
+        let mut packet = buffer.split_to(whole).freeze();
         packet.advance(HEADER_LENGTH);
         let fixed = packet.split_to(fixed - HEADER_LENGTH);
-        Ok(Some(Packet { number, operation, fixed, data: packet }))
+        Ok(Some(Self { number, operation, fixed, data: packet }))
     }
 }
 

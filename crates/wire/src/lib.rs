@@ -4,6 +4,7 @@
 //! encoded and decoded, and no byte is read from or written to anything but memory. In reading order:
 //!
 //! * [`plist_guard`]: property lists from outside, refused when they are bombs.
+//! * [`decoder`]: cuts a stream into units of the protocols below.
 //! * [`mux`]: usbmuxd, which finds devices and opens streams to them.
 //! * [`plist_frame`]: the unit of lockdown, of every property-list service and of DeviceLink.
 //! * [`lockdown`]: words of lockdown; its messages are plain property lists.
@@ -17,6 +18,7 @@
 #![warn(clippy::indexing_slicing)]
 
 pub mod afc;
+pub mod decoder;
 pub mod devicelink;
 pub mod files;
 pub mod lockdown;

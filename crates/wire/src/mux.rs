@@ -7,6 +7,7 @@ use bytes::{Buf as _, BytesMut};
 use plist::{Dictionary, Value};
 use thiserror::Error;
 
+use crate::decoder::Framing;
 use crate::plist_guard::{self, Limits, PlistError};
 
 mod address;
@@ -119,56 +120,37 @@ impl Packet {
     }
 }
 
-/// Cuts a byte stream into packets.
-#[derive(Debug)]
-pub struct Decoder {
-    buffer: BytesMut,
-    max: usize,
-}
+/// Cuts a byte stream into packets; the limit counts the header, too.
+pub type Decoder = crate::decoder::Decoder<Packet>;
 
-impl Decoder {
-    /// Makes a decoder for packets of at most `max` bytes, header included.
-    pub fn new(max: usize) -> Self {
-        Self { buffer: BytesMut::new(), max }
-    }
+impl Framing for Packet {
+    type Unit = Self;
+    type Error = MuxError;
 
-    /// Adds bytes as they arrived.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
-    }
-
-    /// Returns the next whole packet, or nothing while bytes are missing.
-    #[expect(clippy::should_implement_trait, reason = "fed between calls, so it is no iterator")]
-    pub fn next(&mut self) -> Result<Option<Packet>, MuxError> {
-        let Some(header) = self.buffer.first_chunk::<HEADER_LENGTH>() else {
+    fn take(buffer: &mut BytesMut, max: usize) -> Result<Option<Self>, MuxError> {
+        let Some(header) = buffer.first_chunk::<HEADER_LENGTH>() else {
             return Ok(None);
         };
         let mut header: &[u8] = header;
         let announced = header.get_u32_le();
         let length = match usize::try_from(announced) {
-            Ok(length) if (HEADER_LENGTH..=self.max).contains(&length) => length,
+            Ok(length) if (HEADER_LENGTH..=max).contains(&length) => length,
             _ => {
-                return Err(MuxError::Length { announced, limit: self.max });
+                return Err(MuxError::Length { announced, limit: max });
             }
         };
-        if self.buffer.len() < length {
+        if buffer.len() < length {
             return Ok(None);
         }
         let (version, message, tag) =
             (header.get_u32_le(), header.get_u32_le(), header.get_u32_le());
-        let packet = self.buffer.split_to(length);
-        Ok(Some(Packet {
+        let packet = buffer.split_to(length);
+        Ok(Some(Self {
             version,
             message,
             tag,
             payload: packet.get(HEADER_LENGTH..).unwrap_or_default().to_vec(),
         }))
-    }
-
-    /// Returns the bytes after the last packet, and forgets them: after a successful `Connect` they belong to
-    /// the stream that follows.
-    pub fn take_rest(&mut self) -> Vec<u8> {
-        Vec::from(self.buffer.split())
     }
 }
 

@@ -6,6 +6,8 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 use thiserror::Error;
 
+use crate::decoder::Framing;
+
 /// Limit for one property list message.
 pub const MESSAGE_LIMIT: usize = 8 << 20;
 
@@ -62,37 +64,18 @@ pub fn peek(buffer: &[u8], max: usize) -> Result<Option<usize>, FrameError> {
 }
 
 /// Cuts a byte stream into units.
+pub type Decoder = crate::decoder::Decoder<Units>;
+
+/// The units of this module, for a decoder.
 #[derive(Debug)]
-pub struct Decoder {
-    buffer: BytesMut,
-    max: usize,
-}
+pub enum Units {}
 
-impl Decoder {
-    /// Makes a decoder for units of at most `max` bytes.
-    pub fn new(max: usize) -> Self {
-        Self { buffer: BytesMut::new(), max }
-    }
+impl Framing for Units {
+    type Unit = Vec<u8>;
+    type Error = FrameError;
 
-    /// Adds bytes as they arrived.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
-    }
-
-    /// Returns the next whole unit, or nothing while bytes are missing.
-    #[expect(clippy::should_implement_trait, reason = "fed between calls, so it is no iterator")]
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>, FrameError> {
-        Ok(take(&mut self.buffer, self.max)?.map(Vec::from))
-    }
-
-    /// Returns the bytes that are not part of a unit taken so far, and forgets them.
-    pub fn take_rest(&mut self) -> Vec<u8> {
-        Vec::from(self.buffer.split())
-    }
-
-    /// Says whether a unit has begun and is not complete.
-    pub fn is_partial(&self) -> bool {
-        !self.buffer.is_empty()
+    fn take(buffer: &mut BytesMut, max: usize) -> Result<Option<Vec<u8>>, FrameError> {
+        Ok(take(buffer, max)?.map(Vec::from))
     }
 }
 
