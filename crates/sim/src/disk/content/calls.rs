@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::Stretch;
 use super::database::{
     binary_file, cocoa_real, core_data, date, dictionary, next, set_maximum, signed,
 };
@@ -38,7 +39,7 @@ const TABLES: &str = "
 pub(crate) fn create(maker: &mut Maker<'_>) -> Result<(), DiskError> {
     let people = people(maker.seed, maker.amounts.contacts);
     let mut rng = Rng::new(maker.seed, "calls");
-    let (start, end, count) = (maker.start, maker.end, maker.amounts.calls);
+    let stretch = Stretch::new(maker, maker.amounts.calls);
     maker.database("HomeDomain", HISTORY, |connection| {
         let entities =
             [("CallDBProperties", 0), ("CallRecord", 0), ("EmergencyMediaItem", 0), ("Handle", 0)];
@@ -52,9 +53,9 @@ pub(crate) fn create(maker: &mut Maker<'_>) -> Result<(), DiskError> {
         for (row, person) in (1_i64..).zip(&people) {
             handle.execute(params![row, person.phone])?;
         }
-        write(connection, &people, &mut rng, (start, end), count)
+        write(connection, &people, &mut rng, stretch)
     })?;
-    let about = dictionary([("DatabaseVersion", 32.into()), ("Date", date(end))]);
+    let about = dictionary([("DatabaseVersion", 32.into()), ("Date", date(stretch.end))]);
     maker.file(
         "HomeDomain",
         "Library/CallHistoryDB/com.apple.callhistory.databaseInfo.plist",
@@ -66,18 +67,15 @@ pub(crate) fn create(maker: &mut Maker<'_>) -> Result<(), DiskError> {
 /// Adds the calls of some days.
 pub(crate) fn live(maker: &mut Maker<'_>, days: u64, rng: &mut Rng) -> Result<(), DiskError> {
     let people = people(maker.seed, maker.amounts.contacts);
-    let (start, end, count) = (maker.start, maker.end, maker.amounts.daily.calls * days);
-    maker.change("HomeDomain", HISTORY, |connection| {
-        write(connection, &people, rng, (start, end), count)
-    })
+    let stretch = Stretch::new(maker, maker.amounts.daily.calls * days);
+    maker.change("HomeDomain", HISTORY, |connection| write(connection, &people, rng, stretch))
 }
 
 fn write(
     connection: &Connection,
     people: &[Person],
     rng: &mut Rng,
-    (start, end): (i64, i64),
-    count: u64,
+    stretch: Stretch,
 ) -> rusqlite::Result<()> {
     let mut call = connection.prepare(
         "INSERT INTO ZCALLRECORD (Z_PK, Z_ENT, Z_OPT, ZANSWERED, ZCALL_CATEGORY, ZCALLTYPE, ZHANDLE_TYPE,
@@ -87,8 +85,7 @@ fn write(
     )?;
     let mut join = connection.prepare("INSERT INTO Z_2REMOTEPARTICIPANTHANDLES VALUES (?1, ?2)")?;
     let first = next(connection, "ZCALLRECORD", "Z_PK")?;
-    let step = (end - start) / signed(count.max(1));
-    for number in 0..signed(count) {
+    for number in 0..stretch.count {
         let row = first + number;
         let who = rng.index(people.len());
         let outgoing = rng.chance(50);
@@ -99,7 +96,7 @@ fn write(
             _ => (1, "com.apple.Telephony"),
         };
         let duration = if answered { cocoa_real(978_307_200 + rng.between(3, 2_400)) } else { 0.0 };
-        let when = start + step * number + rng.between(0, step.max(1));
+        let when = stretch.moment(number, rng);
         call.execute(params![
             row,
             answered,

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::Stretch;
 use super::database::{
     binary_file, cocoa_real, core_data, date, dictionary, next, set_maximum, signed,
 };
@@ -100,10 +101,9 @@ pub(crate) fn live(
         update(maker, app, rng);
     }
     let people = people(maker.seed, maker.amounts.contacts);
-    let (start, end, count) =
-        (maker.start, maker.end, maker.amounts.daily.chat_app_messages * days);
+    let stretch = Stretch::new(maker, maker.amounts.daily.chat_app_messages * days);
     let domain = format!("AppDomainGroup-{MESSENGER_GROUP}");
-    maker.change(&domain, CHATS, |connection| write(connection, &people, rng, (start, end), count))
+    maker.change(&domain, CHATS, |connection| write(connection, &people, rng, stretch))
 }
 
 fn installed(bundle_id: &str, name: &str, kind: AppKind, rng: &mut Rng) -> InstalledApp {
@@ -250,7 +250,7 @@ fn address(person: &Person) -> String {
 fn messenger(maker: &mut Maker<'_>, rng: &mut Rng) -> Result<(), DiskError> {
     let domain = format!("AppDomainGroup-{MESSENGER_GROUP}");
     let known = people(maker.seed, maker.amounts.contacts);
-    let (start, end, count) = (maker.start, maker.end, maker.amounts.chat_app_messages);
+    let stretch = Stretch::new(maker, maker.amounts.chat_app_messages);
     let mut media = Vec::new();
     let wanted = maker.amounts.chat_app_media;
     maker.database(&domain, CHATS, |connection| {
@@ -268,7 +268,7 @@ fn messenger(maker: &mut Maker<'_>, rng: &mut Rng) -> Result<(), DiskError> {
             session.execute(params![row, address(person), person.name()])?;
             name.execute(params![row, address(person), person.first])?;
         }
-        write(connection, &known, rng, (start, end), count)?;
+        write(connection, &known, rng, stretch)?;
         media = items(connection, rng, wanted)?;
         set_maximum(connection, "WAChatSession", "ZWACHATSESSION")?;
         set_maximum(connection, "WAMediaItem", "ZWAMEDIAITEM")
@@ -295,8 +295,7 @@ fn write(
     connection: &Connection,
     people: &[Person],
     rng: &mut Rng,
-    (start, end): (i64, i64),
-    count: u64,
+    stretch: Stretch,
 ) -> rusqlite::Result<()> {
     let mut insert = connection.prepare(
         "INSERT INTO ZWAMESSAGE (Z_PK, Z_ENT, Z_OPT, ZISFROMME, ZMESSAGESTATUS, ZMESSAGETYPE, ZSORT, ZSTARRED,
@@ -305,14 +304,13 @@ fn write(
     )?;
     let first = next(connection, "ZWAMESSAGE", "Z_PK")?;
     let chats = people.len().min(CHAT_COUNT);
-    let step = (end - start) / signed(count.max(1));
-    for number in 0..signed(count) {
+    for number in 0..stretch.count {
         let bound = rng.index(chats) + 1;
         let chat = rng.index(bound);
         let person = &people[chat];
         let from_me = rng.chance(45);
         let words = 2 + rng.index(14);
-        let when = start + step * number + rng.between(0, step.max(1));
+        let when = stretch.moment(number, rng);
         insert.execute(params![
             first + number,
             from_me,

@@ -23,6 +23,29 @@ mod safari;
 mod system;
 pub(crate) mod words;
 
+/// Things that happen one after the other in a stretch of time.
+#[derive(Clone, Copy)]
+struct Stretch {
+    /// When it begins and ends, Unix seconds.
+    start: i64,
+    end: i64,
+    /// How many.
+    count: i64,
+}
+
+impl Stretch {
+    /// Takes the time that the maker fills.
+    fn new(maker: &Maker<'_>, count: u64) -> Self {
+        Self { start: maker.start, end: maker.end, count: database::signed(count) }
+    }
+
+    /// Returns when the thing with a number happens: in its own part of the stretch.
+    fn moment(&self, number: i64, rng: &mut Rng) -> i64 {
+        let step = (self.end - self.start) / self.count.max(1);
+        self.start + step * number + rng.between(0, step.max(1))
+    }
+}
+
 /// Makes everything on a new phone and returns its apps.
 pub(crate) fn create(maker: &mut Maker<'_>) -> Result<Vec<InstalledApp>, DiskError> {
     messages::create(maker)?;
