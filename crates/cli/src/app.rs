@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use lifeboat_engine::{Context, EventSink, JobError, Mux, Places};
+use lifeboat_engine::{Context, EventSink, JobError, Places};
 use lifeboat_host::{Host, Os, secret};
 use lifeboat_repo::Location;
 use secrecy::SecretString;
@@ -143,14 +143,6 @@ pub(crate) fn local(settings: &Settings) -> Result<Utf8PathBuf, Failure> {
     camino::absolute_utf8(&path).map_err(|error| {
         Failure::of(Exit::Usage, "usage", &error).context("the repository's path makes no sense")
     })
-}
-
-/// Returns the engine's form of the place where devices are reached.
-pub(crate) fn mux(settings: &Settings) -> Mux {
-    match &settings.mux {
-        crate::settings::Mux::Tcp(address) => Mux::Tcp(*address),
-        crate::settings::Mux::Unix(path) => Mux::Unix(path.clone()),
-    }
 }
 
 impl From<JobError> for Failure {

@@ -19,12 +19,9 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::app::App;
-use crate::args::{Cli, Global};
+use crate::args::Cli;
 use crate::exit::Exit;
 use crate::settings::{Environment, Flags};
 use crate::ui::Ui;
@@ -41,7 +38,7 @@ fn main() -> ExitCode {
         }
     };
     let ui = Ui::new(cli.global.json, cli.global.quiet, cli.global.no_color);
-    start_log(&cli.global, &environment);
+    ui::log::start(cli.global.verbose, environment.get("LIFEBOAT_LOG"));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -105,52 +102,5 @@ async fn signal() {
 async fn signal() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
-    }
-}
-
-/// What is never logged below a warning, whatever is asked for: it tells who the device is, its keys, and what is in
-/// its backups.
-const QUIET: [&str; 6] = ["idevice", "plist", "rustls", "tokio_rustls", "tokio", "mio"];
-
-/// The log goes to standard error; without `-v` or `LIFEBOAT_LOG` there is none.
-fn start_log(global: &Global, environment: &Environment) {
-    let level = match global.verbose {
-        0 => None,
-        1 => Some(
-            "lifeboat=info,lifeboat_engine=info,lifeboat_device=info,lifeboat_repo=info,lifeboat_sim=info,warn",
-        ),
-        2 => Some(
-            "lifeboat=debug,lifeboat_engine=debug,lifeboat_device=debug,lifeboat_repo=debug,lifeboat_sim=debug,info",
-        ),
-        _ => Some("trace"),
-    };
-    let Some(wanted) = level.or_else(|| environment.get("LIFEBOAT_LOG")) else { return };
-    let wanted = EnvFilter::try_new(wanted).unwrap_or_else(|_| EnvFilter::new("info"));
-    // Two filters, for a directive of LIFEBOAT_LOG could name a part of `idevice`.
-    let harmless = tracing_subscriber::filter::filter_fn(|data| {
-        *data.level() <= tracing::Level::WARN || !is_quiet(data.target())
-    });
-    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
-    tracing_subscriber::registry().with(wanted).with(log.with_filter(harmless)).init();
-}
-
-/// Whether a target belongs to a crate that must be quiet.
-fn is_quiet(target: &str) -> bool {
-    let name = target.split("::").next().unwrap_or(target);
-    QUIET.contains(&name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_quiet;
-
-    #[test]
-    fn parts_of_quiet_crates_are_quiet_and_ours_are_not() {
-        for quiet in ["idevice", "idevice::services::lockdown", "rustls::client::hs"] {
-            assert!(is_quiet(quiet), "{quiet}");
-        }
-        for told in ["lifeboat", "lifeboat_device::sync", "idevices"] {
-            assert!(!is_quiet(told), "{told}");
-        }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use lifeboat_engine::Mux;
 use serde::Deserialize;
 
 /// The environment, as it was when the program started.
@@ -69,24 +70,6 @@ pub(crate) struct Flags {
     pub(crate) udid: Option<String>,
     /// `--config`
     pub(crate) config: Option<Utf8PathBuf>,
-}
-
-/// Where devices are reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Mux {
-    /// A TCP address.
-    Tcp(SocketAddr),
-    /// A UNIX socket.
-    Unix(Utf8PathBuf),
-}
-
-impl std::fmt::Display for Mux {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "{address}"),
-            Self::Unix(path) => write!(f, "{path}"),
-        }
-    }
 }
 
 /// Why the settings cannot be used.
@@ -278,7 +261,7 @@ fn key_file(config: &Utf8Path, repository: &str, is_default: bool) -> Utf8PathBu
 
 #[cfg(unix)]
 fn default_mux() -> Mux {
-    Mux::Unix(Utf8PathBuf::from("/var/run/usbmuxd"))
+    Mux::Unix("/var/run/usbmuxd".into())
 }
 
 #[cfg(not(unix))]
@@ -312,11 +295,11 @@ impl<'a> Address<'a> {
             return if path.is_empty() {
                 Err(wrong())
             } else {
-                Ok(Self::Known(Mux::Unix(Utf8PathBuf::from(path))))
+                Ok(Self::Known(Mux::Unix(path.into())))
             };
         }
         if value.contains('/') {
-            return Ok(Self::Known(Mux::Unix(Utf8PathBuf::from(value))));
+            return Ok(Self::Known(Mux::Unix(value.into())));
         }
         let (host, port) = value.rsplit_once(':').ok_or_else(wrong)?;
         let port: u16 = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;

@@ -13,8 +13,6 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Cause, JobError};
 use crate::event::EventSink;
 
-pub use places::OpenedRepository;
-
 /// What every job gets.
 #[derive(Clone)]
 pub struct Context {

@@ -57,7 +57,7 @@ async fn attempt(
     patience: Duration,
     linking: &mut bool,
 ) -> Result<Link, JobError> {
-    let mux = mux.client();
+    let mux = crate::mux::client(mux);
     let devices = mux.devices().await.map_err(JobError::from).at(Stage::Discover)?;
     let device = choose(devices, udid).at(Stage::Discover)?;
     if !std::mem::replace(linking, true) {

@@ -1,30 +1,16 @@
 //! Where the devices are, and which one is meant.
 
-use std::net::SocketAddr;
-
-use camino::Utf8PathBuf;
+use lifeboat_device::Device;
 use lifeboat_device::mux::same_udid;
-use lifeboat_device::{Device, MuxAddress};
 
 use crate::error::{Cause, JobError};
 
 /// The address of the mux (usbmuxd or what stands in for it).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mux {
-    /// A UNIX socket.
-    Unix(Utf8PathBuf),
-    /// A TCP socket.
-    Tcp(SocketAddr),
-}
+pub use lifeboat_device::MuxAddress as Mux;
 
-impl Mux {
-    /// Returns the client for it.
-    pub(crate) fn client(&self) -> lifeboat_device::mux::Mux {
-        lifeboat_device::mux::Mux::new(match self {
-            Self::Unix(path) => MuxAddress::Unix(path.clone().into_std_path_buf()),
-            Self::Tcp(address) => MuxAddress::Tcp(*address),
-        })
-    }
+/// Returns the client for the mux at an address.
+pub(crate) fn client(address: &Mux) -> lifeboat_device::mux::Mux {
+    lifeboat_device::mux::Mux::new(address.clone())
 }
 
 /// Chooses a device: the one that was asked for, or the only one; by cable before over the network.

@@ -87,7 +87,7 @@ async fn two_backups_and_all_that_can_be_done_with_them() {
     assert_eq!(sent.kind.as_deref(), Some("incremental"));
     assert_eq!((second.files_received, second.bytes_received), (sent.files_sent, sent.bytes_sent));
     assert!(second.files_received > 0 && second.files_received < second.files_total / 2);
-    assert_eq!(second.recovery_sheet, None);
+    assert_eq!(second.recovery_sheet.as_deref(), Some("not yet shown"), "nobody has seen it");
     assert_oracle(&bench, "files-2", "latest").await;
 
     // The first snapshot is what it was.
@@ -271,6 +271,66 @@ async fn full_starts_over_and_leaves_what_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sheet_that_nobody_saw_is_told_of_until_somebody_does() {
+    let bench = Bench::new("").await;
+    bench.pair().await;
+    // The run that makes the repository does not come to its end.
+    bench.fault("drop", &[("after", "200")]);
+    let told = bench.backup().await.unwrap_err().summary.unwrap().recovery_sheet;
+    assert_eq!(told.as_deref(), Some("not yet shown"));
+    bench.clear_faults();
+    let told = bench.backup().await.unwrap().recovery_sheet;
+    assert_eq!(told.as_deref(), Some("not yet shown"));
+    bench.places().sheet_shown().unwrap();
+    assert_eq!(bench.backup().await.unwrap().recovery_sheet, None);
+    bench.places().sheet_shown().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_went_away_meanwhile_is_a_note_of_a_run_that_is_done() {
+    let bench = Bench::new("").await;
+    bench.pair().await;
+    bench.fault("vanish", &[("file", "sms.db")]);
+    let summary = bench.backup().await.unwrap();
+    assert_eq!(summary.outcome, Outcome::Done, "{summary:?}");
+    let note = summary.notes.iter().find(|note| note.id == "known-incomplete").unwrap();
+    assert!(note.message.contains("HomeDomain/Library/SMS/sms.db"), "{note:?}");
+    let checked = check::run(&bench.context(), bench.places(), true).await.unwrap();
+    assert_eq!(checked.outcome, Outcome::Done, "{:?}", checked.findings);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_reads_what_is_exported() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &Utf8Path| fs_err::metadata(path).unwrap().permissions().mode() & 0o777;
+    let bench = Bench::new("").await;
+    bench.pair().await;
+    bench.backup().await.unwrap();
+    for (form, name) in [(Form::Finder, "finder"), (Form::Files, "files")] {
+        let made = bench.root.join("made").join(name);
+        // A folder that was there keeps its mode: what this puts into it is private all the same.
+        let there = bench.root.join("there").join(name);
+        fs_err::create_dir_all(&there).unwrap();
+        fs_err::set_permissions(&there, std::fs::Permissions::from_mode(0o755)).unwrap();
+        for target in [&made, &there] {
+            export_to(&bench, target, "latest", form).await;
+            for entry in target.read_dir_utf8().unwrap() {
+                let path = entry.unwrap().into_path();
+                assert_eq!(mode(&path), 0o700, "{path}");
+            }
+        }
+        assert_eq!((mode(&made), mode(&there)), (0o700, 0o755));
+    }
+    let finder = bench.root.join("made/finder");
+    for path in tree(&finder).keys() {
+        assert_eq!(mode(&finder.join(path)), 0o600, "{path}");
+    }
+    let sms = bench.root.join("made/files/HomeDomain/Library/SMS/sms.db");
+    assert_eq!(mode(&sms), 0o644, "a plain file has the mode of the device");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_stops_a_run_keeps_what_came() {
     let bench = Bench::new("throttle = 400000").await;
     bench.pair().await;
@@ -301,7 +361,7 @@ async fn without_a_mux_or_a_device_it_says_so() {
     assert_eq!(bench.backup().await.unwrap_err().cause, Cause::NoDevice);
     let none = pair::run(&bench.context(), &bench.mux, None, std::time::Duration::ZERO).await;
     assert_eq!(none.unwrap_err().cause, Cause::NoDevice);
-    bench.mux = lifeboat_engine::Mux::Unix(bench.root.join("nobody.sock"));
+    bench.mux = lifeboat_engine::Mux::Unix(bench.root.join("nobody.sock").into());
     let error = bench.backup().await.unwrap_err();
     assert_eq!((error.cause, error.exit()), (Cause::MuxUnreachable, ExitClass::DeviceNotFound));
 }

@@ -79,6 +79,7 @@ pub(crate) fn run(
     if read_data {
         read_packs(repository, &indexed, &on_disk, progress, &mut report)?;
     }
+    forgive_replaced(&index, &indexed, &mut report);
     if report.is_ok() {
         second_opinion(repository, &mut report);
     }
@@ -200,6 +201,25 @@ fn read_packs(
     Ok(())
 }
 
+/// Of a bad pack that was stored again only a note stays. It lies there, and the index names it, until a repair.
+fn forgive_replaced(
+    index: &Index,
+    indexed: &BTreeMap<PackId, Vec<PackBlob>>,
+    report: &mut CheckReport,
+) {
+    let bad: HashSet<PackId> = report.damage.iter().filter_map(Damage::bad_pack).collect();
+    let is_elsewhere =
+        |blob: &PackBlob| index.find(blob.kind, &blob.id).any(|place| !bad.contains(&place.pack));
+    let is_replaced = |pack: &&PackId| {
+        // Of a pack without blobs nothing is known.
+        indexed.get(pack).is_some_and(|blobs| !blobs.is_empty() && blobs.iter().all(is_elsewhere))
+    };
+    let mut replaced: Vec<PackId> = bad.iter().filter(is_replaced).copied().collect();
+    replaced.sort_unstable();
+    report.damage.retain(|damage| damage.bad_pack().is_none_or(|pack| !replaced.contains(&pack)));
+    report.damage.extend(replaced.into_iter().map(Damage::ReplacedPack));
+}
+
 fn read_pack(
     repository: &Inner,
     pack: PackId,
@@ -255,7 +275,11 @@ fn second_opinion(repository: &Inner, report: &mut CheckReport) {
 }
 
 fn is_about(damage: &Damage, text: &str) -> bool {
-    matches!(damage, Damage::UnindexedPack(pack) if text.contains(&pack.to_string()))
+    match damage {
+        // It writes some names in full and some short.
+        Damage::UnindexedPack(pack) | Damage::ReplacedPack(pack) => text.contains(&pack.short()),
+        _ => false,
+    }
 }
 
 /// Adds what is not said yet.

@@ -67,15 +67,28 @@ pub enum Damage {
     /// A pack that no index knows: not used, and taken in by the next backup.
     #[error("pack {0} is in no index")]
     UnindexedPack(PackId),
+    /// A pack that is missing or damaged and is not needed any more: all that was in it was stored again.
+    #[error("pack {0} is missing or damaged; all that was in it is whole in other packs")]
+    ReplacedPack(PackId),
     /// Something only the second opinion (`rustic_core`) complains about.
     #[error("second opinion: {0}")]
     SecondOpinion(String),
 }
 
 impl Damage {
-    /// Whether data of a snapshot is in danger; an unindexed pack is only untidy.
+    /// Whether data of a snapshot is in danger; an unindexed or replaced pack is only untidy.
     pub fn is_serious(&self) -> bool {
-        !matches!(self, Self::UnindexedPack(_))
+        !matches!(self, Self::UnindexedPack(_) | Self::ReplacedPack(_))
+    }
+
+    /// Returns the pack that is missing or damaged, where it is one.
+    pub(crate) fn bad_pack(&self) -> Option<PackId> {
+        match self {
+            Self::MissingFile { kind: FileKind::Pack, id }
+            | Self::File { kind: FileKind::Pack, id, .. } => Some((*id).into()),
+            Self::Blob { pack, .. } => Some(*pack),
+            _ => None,
+        }
     }
 }
 

@@ -10,11 +10,12 @@ use lifeboat_engine::{Cause, JobError, Outcome};
 use lifeboat_host::Command;
 
 use super::Ended;
-use super::repo::show_sheet;
+use super::repo::show_sheet_once;
 use super::snapshots::short;
-use crate::app::{App, mux};
+use crate::app::App;
 use crate::exit::{Exit, worse};
 use crate::settings::Settings;
+use crate::ui::error::Failure;
 use crate::ui::text::{bytes, parse_duration, plain, seconds, things};
 use crate::ui::{GOOD, STRONG};
 
@@ -58,7 +59,7 @@ async fn one(
     settings: &Settings,
     args: &BackupArgs,
     udid: Option<String>,
-) -> Result<BackupSummary, crate::ui::error::Failure> {
+) -> Result<BackupSummary, Failure> {
     let plan = plan(app, settings, args, udid)?;
     let (ctx, progress) = app.context();
     let summary = backup::run(&ctx, plan).await;
@@ -71,10 +72,10 @@ fn plan(
     settings: &Settings,
     args: &BackupArgs,
     udid: Option<String>,
-) -> Result<BackupPlan, crate::ui::error::Failure> {
+) -> Result<BackupPlan, Failure> {
     Ok(BackupPlan {
         places: app.places(settings)?,
-        mux: mux(settings),
+        mux: settings.mux.clone(),
         udid,
         full: args.full,
         wait: args.wait,
@@ -92,18 +93,13 @@ fn exit(summary: &BackupSummary) -> Exit {
 }
 
 /// Prints what came of a backup; with `--json` its event has told it already.
-async fn told(app: &App, settings: &Settings, summary: &BackupSummary) -> anyhow::Result<()> {
+async fn told(app: &App, settings: &Settings, summary: &BackupSummary) -> Result<(), Failure> {
     if app.ui.json {
         return Ok(());
     }
     app.ui.text(words(summary))?;
     if summary.recovery_sheet.is_some() {
-        if app.ui.stdout_is_terminal {
-            app.ui.line("")?;
-            show_sheet(app, settings).await?;
-        } else {
-            app.ui.note("the recovery sheet was not yet shown: `lifeboat repo sheet` prints it");
-        }
+        show_sheet_once(app, settings).await?;
     }
     Ok(())
 }
@@ -169,7 +165,7 @@ struct Ending<'a> {
 }
 
 async fn all(app: &App, settings: &Settings, args: &BackupArgs) -> Ended {
-    let devices = devices::run(&app.silent_context(), &mux(settings)).await?;
+    let devices = devices::run(&app.silent_context(), &settings.mux).await?;
     if devices.is_empty() {
         return Err(JobError::new(Cause::NoDevice, format!("no device at {}", settings.mux)).into());
     }
@@ -232,11 +228,7 @@ async fn all(app: &App, settings: &Settings, args: &BackupArgs) -> Ended {
 }
 
 /// Returns the devices whose last complete backup is younger than `age`.
-async fn fresh(
-    app: &App,
-    settings: &Settings,
-    age: Duration,
-) -> Result<Vec<String>, crate::ui::error::Failure> {
+async fn fresh(app: &App, settings: &Settings, age: Duration) -> Result<Vec<String>, Failure> {
     match status::run(&app.silent_context(), app.places(settings)?, None, Some(age)).await {
         Ok(devices) => Ok(devices
             .into_iter()

@@ -6,7 +6,7 @@ use lifeboat_engine::jobs::check::{self, CheckSummary};
 use super::Ended;
 use crate::app::App;
 use crate::exit::Exit;
-use crate::ui::text::{bytes, seconds, things};
+use crate::ui::text::{bytes, count, seconds, things};
 use crate::ui::{BAD, GOOD};
 
 /// Flags of `check`.
@@ -35,8 +35,12 @@ pub(crate) async fn run(app: &App, args: &CheckArgs) -> Ended {
 }
 
 fn words(checked: &CheckSummary) -> String {
-    let what =
-        format!("{} and {}", things(checked.snapshots, "snapshot"), things(checked.files, "file"));
+    let known = match checked.known_incomplete {
+        0 => String::new(),
+        known => format!(" ({} known incomplete since it was made)", count(known)),
+    };
+    let (snapshots, files) = (things(checked.snapshots, "snapshot"), things(checked.files, "file"));
+    let what = format!("{snapshots}{known} and {files}");
     let read = if checked.read_data {
         format!(", {} read", bytes(checked.bytes_read))
     } else {

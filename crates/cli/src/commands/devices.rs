@@ -5,7 +5,7 @@ use lifeboat_engine::jobs::devices::{self, DeviceInfo, Trust};
 use serde::Serialize;
 
 use super::Ended;
-use crate::app::{App, mux};
+use crate::app::App;
 use crate::exit::Exit;
 use crate::ui::table::{Column, table};
 use crate::ui::text::plain;
@@ -25,7 +25,7 @@ struct Devices<'a> {
 /// Lists the devices.
 pub(crate) async fn run(app: &App, _args: &DevicesArgs) -> Ended {
     let settings = app.settings()?;
-    let devices = devices::run(&app.silent_context(), &mux(&settings)).await?;
+    let devices = devices::run(&app.silent_context(), &settings.mux).await?;
     let devices: Vec<DeviceInfo> = devices
         .into_iter()
         .filter(|device| settings.udid.as_ref().is_none_or(|udid| *udid == device.udid))

@@ -6,7 +6,7 @@ use clap::Args;
 use lifeboat_engine::jobs::pair;
 
 use super::Ended;
-use crate::app::{App, mux};
+use crate::app::App;
 use crate::exit::Exit;
 use crate::ui::text::{parse_duration, plain};
 
@@ -29,7 +29,7 @@ pub(crate) async fn run(app: &App, args: &PairArgs) -> Ended {
     let settings = app.settings()?;
     let (ctx, progress) = app.context();
     let udid = settings.udid.as_deref();
-    let mux = mux(&settings);
+    let mux = settings.mux.clone();
     let paired = if args.forget {
         pair::forget(&ctx, &mux, udid).await
     } else {

@@ -1,8 +1,10 @@
 //! `repo init|key|sheet|stats`: the repository itself.
 
+use std::sync::Arc;
+
 use clap::{Args, Subcommand};
-use lifeboat_host::secret;
-use lifeboat_repo::{Location, RepoError, Repository};
+use lifeboat_engine::{JobError, Places};
+use lifeboat_repo::{RepoError, Repository};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
@@ -56,27 +58,35 @@ struct Made<'a> {
     id: &'a str,
     /// The file of the generated key; none when a password was given.
     key_file: Option<&'a str>,
-    recovery_sheet: &'static str,
+    recovery_sheet: Option<String>,
 }
 
 async fn init(app: &App, settings: &Settings) -> Result<(), Failure> {
     let place = local(settings)?;
     if place.join("config").exists() {
-        return Err(failure(&RepoError::AlreadyExists(place.to_string())));
+        return Err(Failure::of(
+            Exit::Usage,
+            "repository-exists",
+            &RepoError::AlreadyExists(place.to_string()),
+        )
+        .hint("choose another folder, or go on using this one"));
     }
-    let (password, generated) = match app.given_password(settings)? {
-        Some(password) => (password, false),
-        None => (key_for_a_new_repository(app, settings)?, true),
+    let places = app.places(settings)?;
+    let generated = places.password.is_none();
+    let (made, recovery_sheet) = {
+        let (places, host) = (places, Arc::clone(&app.host));
+        blocking(move || {
+            let made = places.init(&*host)?;
+            Ok((made, places.recovery_sheet()))
+        })
+        .await?
     };
-    let cache = settings.cache.clone();
-    let at = Location::from(place.clone());
-    let made = blocking(move || Repository::init(&at, &password, &cache)).await?;
     if app.ui.json {
         app.ui.object(&Made {
             repository: place.as_str(),
             id: made.id(),
             key_file: generated.then_some(settings.key_file.as_str()),
-            recovery_sheet: "not yet shown",
+            recovery_sheet,
         })?;
         return Ok(());
     }
@@ -84,28 +94,22 @@ async fn init(app: &App, settings: &Settings) -> Result<(), Failure> {
     if generated {
         app.ui.line(format!("its key is in {}", settings.key_file))?;
     }
-    if app.ui.stdout_is_terminal {
-        app.ui.line("")?;
-        show_sheet(app, settings).await?;
-    } else {
-        app.ui.note("the recovery sheet was not yet shown: `lifeboat repo sheet` prints it");
-    }
-    Ok(())
+    show_sheet_once(app, settings).await
 }
 
-/// A key that a broken first try left behind is taken again: it may be on paper already.
-fn key_for_a_new_repository(app: &App, settings: &Settings) -> Result<SecretString, Failure> {
-    let failed = |error: secret::SecretError| Failure::of(Exit::Failed, "disk", &error);
-    if settings.key_file.exists() {
-        return Ok(secret::read_password_file(&settings.key_file).map_err(failed)?.password);
+/// Shows the recovery sheet on a terminal; elsewhere says how to see it.
+pub(crate) async fn show_sheet_once(app: &App, settings: &Settings) -> Result<(), Failure> {
+    if app.ui.stdout_is_terminal {
+        app.ui.line("")?;
+        show_sheet(app, settings).await
+    } else {
+        app.ui.note("the recovery sheet was not yet shown: `lifeboat repo sheet` prints it");
+        Ok(())
     }
-    let password = secret::generate_password(app.host.as_ref());
-    secret::create_password_file(&settings.key_file, password.expose_secret()).map_err(failed)?;
-    Ok(password)
 }
 
 async fn key(app: &App, settings: &Settings) -> Result<(), Failure> {
-    let (_, password) = open(app, settings).await?;
+    let Opened { password, .. } = open(app, settings).await?;
     if app.ui.json {
         return Err(Failure::usage("a key has no JSON form: leave `--json` out"));
     }
@@ -120,9 +124,9 @@ struct Sheet<'a> {
     password: &'a str,
 }
 
-/// Prints the recovery sheet.
-pub(crate) async fn show_sheet(app: &App, settings: &Settings) -> Result<(), Failure> {
-    let (repository, password) = open(app, settings).await?;
+/// Prints the recovery sheet; from then on it counts as shown.
+async fn show_sheet(app: &App, settings: &Settings) -> Result<(), Failure> {
+    let Opened { repository, password, places } = open(app, settings).await?;
     let place = repository.location();
     if app.ui.json {
         app.ui.object(&Sheet {
@@ -138,7 +142,7 @@ pub(crate) async fn show_sheet(app: &App, settings: &Settings) -> Result<(), Fai
             &app.host.host_name(),
         ))?;
     }
-    Ok(())
+    blocking(move || places.sheet_shown()).await
 }
 
 fn sheet(place: &str, id: &str, password: &str, computer: &str) -> String {
@@ -180,9 +184,9 @@ struct Counts<'a> {
 }
 
 async fn stats(app: &App, settings: &Settings) -> Result<(), Failure> {
-    let (repository, _) = open(app, settings).await?;
+    let Opened { repository, .. } = open(app, settings).await?;
     let (place, id) = (repository.location(), repository.id().to_owned());
-    let stats = blocking(move || repository.stats()).await?;
+    let stats = blocking(move || Ok(repository.stats()?)).await?;
     if app.ui.json {
         app.ui.object(&Counts {
             repository: &place,
@@ -209,55 +213,29 @@ async fn stats(app: &App, settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Opens the repository; returns it with the password that opened it.
-async fn open(app: &App, settings: &Settings) -> Result<(Repository, SecretString), Failure> {
+/// A repository, the password that opened it, and where its things lie.
+struct Opened {
+    repository: Repository,
+    password: SecretString,
+    places: Places,
+}
+
+async fn open(app: &App, settings: &Settings) -> Result<Opened, Failure> {
     let places = app.places(settings)?;
-    let at = Location::from(places.repository.clone());
-    let password = match places.password {
-        Some(password) => password,
-        None if !places.repository.join("config").exists() => {
-            return Err(failure(&RepoError::Missing(places.repository.to_string())));
-        }
-        None => {
-            secret::read_password_file(&places.key_file)
-                .map_err(|error| {
-                    Failure::of(Exit::WrongPassword, "no-password", &error)
-                        .context(format!("no password for the repository {}", places.repository))
-                        .hint(lifeboat_engine::Cause::NoPassword.next_step())
-                })?
-                .password
-        }
-    };
-    let (key, cache) = (password.clone(), places.cache);
-    let repository = blocking(move || Repository::open(&at, &key, &cache)).await?;
-    Ok((repository, password))
+    blocking(move || {
+        let repository = places.open()?;
+        Ok(Opened { repository, password: places.repository_password()?, places })
+    })
+    .await
 }
 
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, RepoError> + Send + 'static,
+    work: impl FnOnce() -> Result<T, JobError> + Send + 'static,
 ) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(|error| failure(&error)),
+        Ok(done) => Ok(done?),
         Err(error) => Err(Failure::of(Exit::Failed, "internal", &error)),
     }
-}
-
-fn failure(error: &RepoError) -> Failure {
-    use lifeboat_engine::Cause;
-    let cause = match error {
-        RepoError::Missing(_) => Cause::RepositoryMissing,
-        RepoError::AlreadyExists(_) => {
-            return Failure::of(Exit::Usage, "repository-exists", error)
-                .hint("choose another folder, or go on using this one");
-        }
-        RepoError::UnsupportedLocation(_) => return Failure::of(Exit::Usage, "usage", error),
-        RepoError::Locked { .. } => Cause::RepositoryLocked,
-        RepoError::WrongPassword => Cause::WrongPassword,
-        RepoError::NoSpace { .. } => Cause::RepositoryFull,
-        RepoError::NoKey | RepoError::Damaged(_) => Cause::RepositoryDamaged,
-        _ => Cause::Disk,
-    };
-    Failure::of(cause.exit(), cause.id(), error).hint(cause.next_step())
 }
 
 #[cfg(test)]

@@ -91,3 +91,22 @@ fn an_initialised_repository_gets_a_key_beside_the_configuration() {
     let key = home.lifeboat(["repo", "key", "--repo", "elsewhere"]).ok().out();
     assert_eq!(key, fs_err::read_to_string(key_file).unwrap());
 }
+
+#[test]
+fn the_sheet_is_announced_until_it_was_shown() {
+    let (home, sim) = trusted_phone();
+    sim.ctl(&home, &["fault", "drop", "after=200"]);
+    let run = home.lifeboat(["backup", "--json"]).run();
+    assert_eq!(run.status, Some(17), "{run}");
+    assert!(home.repository().join("config").is_file());
+    assert_eq!(run.summary()["recovery_sheet"], "not yet shown", "{run}");
+    sim.ctl(&home, &["fault", "--clear"]);
+    let told = |home: &lifeboat_testkit::Home| {
+        home.lifeboat(["backup", "--json"]).ok().summary()["recovery_sheet"].clone()
+    };
+    assert_eq!(told(&home), "not yet shown");
+    home.lifeboat(["repo", "sheet"]).ok();
+    assert_eq!(told(&home), serde_json::Value::Null);
+    let run = home.lifeboat(["backup"]).ok();
+    assert!(!run.err().contains("recovery sheet"), "{run}");
+}

@@ -82,6 +82,23 @@ fn the_log_tells_nobody_who_the_device_is() {
     assert_says_nothing(&run, &sim);
 }
 
+#[test]
+fn a_path_of_the_working_area_in_the_log_does_not_name_the_device() {
+    let (home, sim) = trusted_phone();
+    home.lifeboat(["backup"]).ok();
+    sim.ctl(&home, &["live"]);
+    // The run breaks, and what it kept is gone before the next one: that is logged with the path of the file.
+    sim.ctl(&home, &["fault", "drop", "after=520"]);
+    assert_ne!(home.lifeboat(["backup", "-vvv"]).run().status, Some(0));
+    sim.ctl(&home, &["fault", "--clear"]);
+    let files = home.path().join("state/lifeboat/working").join(sim.udid()).join("files");
+    if files.exists() {
+        fs_err::remove_dir_all(files).unwrap();
+    }
+    let run = home.lifeboat(["backup", "-vvv"]).ok();
+    assert_says_nothing(&run, &sim);
+}
+
 /// Makes sure that standard error names neither device nor keys.
 fn assert_says_nothing(run: &Run, sim: &Sim) {
     for secret in [sim.udid(), &sim.udid().replace('-', ""), "Robin", "EscrowBag", "\u{1b}["] {

@@ -78,7 +78,7 @@ pub struct BackupSummary {
     pub next_step: Option<String>,
     /// Worth knowing, changes nothing.
     pub notes: Vec<Note>,
-    /// `not yet shown` when this run made the repository; the program sets it once it showed the sheet.
+    /// `not yet shown` from the moment the repository is made until a person has seen its recovery sheet.
     pub recovery_sheet: Option<String>,
 }
 
@@ -98,6 +98,7 @@ pub async fn run(ctx: &Context, plan: BackupPlan) -> Result<BackupSummary, JobEr
     let mut summary = BackupSummary::new(plan.udid.clone().unwrap_or_default());
     let result = attempt(ctx, &plan, &mut summary).await;
     summary.seconds = seconds_since(ctx, started);
+    summary.recovery_sheet = plan.places.recovery_sheet();
     match result {
         Ok(()) => {
             ctx.events.tell(Event::Summary(Box::new(summary.clone())));
@@ -169,9 +170,6 @@ impl BackupSummary {
         self.resumed = prepared.opened.resumed;
         self.encrypted = prepared.will_encrypt;
         self.notes.clone_from(&prepared.notes);
-        if prepared.made_repository {
-            self.recovery_sheet = Some("not yet shown".to_owned());
-        }
         if prepared.has_base {
             self.kind = Kind::Incremental;
         }

@@ -27,6 +27,8 @@ pub struct CheckSummary {
     pub read_data: bool,
     /// The damage.
     pub findings: Vec<Finding>,
+    /// Snapshots that were incomplete when they were made, and are as they were then: no damage.
+    pub known_incomplete: u64,
     /// How long it took.
     pub seconds: f64,
 }
@@ -48,6 +50,7 @@ fn check(ctx: &Context, places: &Places, read_data: bool) -> Result<CheckSummary
         bytes_read: 0,
         read_data,
         findings: Vec::new(),
+        known_incomplete: 0,
         seconds: 0.0,
     };
     let mut meter = Meter::new(ctx, Stage::Read, None);

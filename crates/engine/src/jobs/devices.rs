@@ -52,7 +52,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// Lists the devices.
 pub async fn run(_ctx: &Context, mux: &Mux) -> Result<Vec<DeviceInfo>, JobError> {
-    let client = mux.client();
+    let client = crate::mux::client(mux);
     let mut asked = JoinSet::new();
     for (order, device) in client.devices().await?.into_iter().enumerate() {
         let client = client.clone();

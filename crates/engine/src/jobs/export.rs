@@ -1,4 +1,8 @@
 //! Gives a snapshot back: as Apple's own folder, or as plain files.
+//!
+//! What comes out is a person's: DIR, where this makes it, and every folder directly in it have mode 0700, so that nobody
+//! else reaches what is below. There Apple's folder has 0700 and 0600 throughout, and plain files have the modes that they
+//! have on the device.
 
 mod files;
 mod finder;
@@ -14,6 +18,7 @@ use crate::job::{Context, Outcome, Places, blocking, seconds_since};
 use crate::meter::Meter;
 use crate::stage::Stage;
 use crate::view::{self, SnapshotView};
+use crate::working_tree::area::private_folder;
 
 /// The two forms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -123,7 +128,7 @@ fn take_target(target: &Utf8Path) -> Result<(), JobError> {
             Some(_) => Err(JobError::new(Cause::TargetNotEmpty, format!("{target} is not empty"))),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs_err::create_dir_all(target).map_err(|error| cannot_write(&error))
+            private_folder(target).map_err(|error| cannot_write(&error))
         }
         Err(error) => {
             Err(JobError::of(Cause::TargetNotEmpty, &format!("{target} cannot be used"), &error))
@@ -139,6 +144,18 @@ fn cannot_write(error: &io::Error) -> JobError {
     JobError::of(cause, "cannot write", error)
 }
 
+/// Makes a file that only its owner can read and that was not there.
+fn new_file(path: &Utf8Path) -> io::Result<fs_err::File> {
+    let mut options = fs_err::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use fs_err::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
 /// What the two forms share.
 struct Export<'a> {
     repository: &'a Repository,
@@ -152,11 +169,7 @@ impl Export<'_> {
     /// Writes a content to a new file below the target; the path was confined by the caller.
     fn file(&mut self, path: &str, content: &Content) -> Result<fs_err::File, JobError> {
         let target = self.target.join(path);
-        let mut file = fs_err::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(target)
-            .map_err(|error| cannot_write(&error))?;
+        let mut file = new_file(&target).map_err(|error| cannot_write(&error))?;
         let mut reader = self.repository.reader(content)?;
         let mut buffer = vec![0; 1 << 17];
         loop {
@@ -183,6 +196,6 @@ impl Export<'_> {
     }
 
     fn folder(&self, path: &str) -> Result<(), JobError> {
-        fs_err::create_dir_all(self.target.join(path)).map_err(|error| cannot_write(&error))
+        private_folder(&self.target.join(path)).map_err(|error| cannot_write(&error))
     }
 }

@@ -30,7 +30,7 @@ pub async fn run(
     udid: Option<&str>,
     wait: Duration,
 ) -> Result<PairSummary, JobError> {
-    let client = mux.client();
+    let client = crate::mux::client(mux);
     ctx.events.stage(Stage::Discover);
     let device = choose(client.devices().await?, udid).at(Stage::Discover)?;
     ctx.events.stage(Stage::Link);
@@ -49,7 +49,7 @@ pub async fn run(
 
 /// Forgets the pairing, on the device where it can be reached, and here.
 pub async fn forget(ctx: &Context, mux: &Mux, udid: Option<&str>) -> Result<PairSummary, JobError> {
-    let client = mux.client();
+    let client = crate::mux::client(mux);
     ctx.events.stage(Stage::Discover);
     let device = choose(client.devices().await?, udid).at(Stage::Discover)?;
     pairing::forget(&client, &device).await?;

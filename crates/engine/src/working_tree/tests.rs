@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod checked;
 mod whole;
 
 const UDID: &str = "00008110-000A1B2C3D4E5F60";

@@ -57,7 +57,8 @@ pub struct WriteStats {
     pub trees_new: u64,
     /// Bytes of new blobs and folders before compression.
     pub bytes_new: u64,
-    /// Bytes that the repository grew by: packs, index and snapshot.
+    /// Bytes that the repository grew by: packs and index. The snapshot file, some hundred bytes, is not counted: it holds
+    /// this very number.
     pub bytes_added: u64,
     /// Packs written.
     pub packs: u64,

@@ -199,7 +199,7 @@ impl Writer {
         };
         let id = core.write_file(FileKind::Snapshot, &snapshot::encode(&file))?;
         let WriteStats { files, directories, bytes, .. } = totals;
-        Ok((id.into(), WriteStats { files, directories, bytes, ..core.stats() }))
+        Ok((id.into(), WriteStats { files, directories, bytes, ..counted }))
     }
 
     /// Returns what was counted so far.

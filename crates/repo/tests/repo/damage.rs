@@ -77,8 +77,11 @@ fn a_pack_of_a_wrong_size_is_not_built_upon() {
             let packs = ids(&store, FileKind::Pack).len();
             heals(&store);
             assert_eq!(ids(&store, FileKind::Pack).len(), packs);
-            let short = Damage::File { kind: FileKind::Pack, id: pack, why: Flaw::Length };
-            assert_eq!(check(&store, false), [short], "and the check names the pack, nothing else");
+            for read_data in [false, true] {
+                let found = check(&store, read_data);
+                assert_eq!(found, [Damage::ReplacedPack(pack.into())]);
+                assert!(!found[0].is_serious(), "a healed pack is a note");
+            }
         }
     }
 }
@@ -140,7 +143,22 @@ fn a_missing_pack_is_named_and_healed_by_the_next_backup() {
         let missing = Damage::MissingFile { kind: FileKind::Pack, id: pack };
         assert!(check(&store, false).contains(&missing));
         heals(&store);
+        assert_eq!(check(&store, true), [Damage::ReplacedPack(pack.into())]);
     }
+}
+
+#[test]
+fn a_pack_that_was_stored_again_only_in_part_is_still_damage() {
+    let home = Home::new();
+    let store = filled(&home);
+    let pack = data_pack(&store);
+    store.damage(FileKind::Pack, pack, |data| data.truncate(data.len() / 2));
+    let mut fewer = some_files();
+    fewer.pop_first();
+    let repository = open_in(&store, &home).unwrap();
+    commit(&writer(&repository).unwrap(), &fewer).unwrap();
+    let short = Damage::File { kind: FileKind::Pack, id: pack, why: Flaw::Length };
+    assert!(check(&store, false).contains(&short));
 }
 
 #[test]

@@ -31,7 +31,6 @@ pub(super) struct Prepared {
     pub(super) device_name: String,
     pub(super) info: plist::Dictionary,
     pub(super) will_encrypt: bool,
-    pub(super) made_repository: bool,
     pub(super) has_base: bool,
     pub(super) notes: Vec<Note>,
 }
@@ -41,7 +40,6 @@ struct Local {
     tree: WorkingTree,
     writer: Arc<Writer>,
     opened: Opened,
-    made_repository: bool,
     has_base: bool,
 }
 
@@ -58,8 +56,7 @@ pub(super) async fn prepare(
     };
     // The device tells of its apps while the repository is opened.
     let (local, told) = tokio::join!(opening, ask(ctx, link));
-    let (Local { tree, writer, opened, made_repository, has_base }, (info, will_encrypt)) =
-        (local?, told?);
+    let (Local { tree, writer, opened, has_base }, (info, will_encrypt)) = (local?, told?);
     let mut notes = Vec::new();
     for missing in info.missing {
         notes.push(Note::new("info-incomplete", format!("the device did not tell {missing}")));
@@ -83,7 +80,6 @@ pub(super) async fn prepare(
         device_name,
         info: info.keys,
         will_encrypt,
-        made_repository,
         has_base,
         notes,
     })
@@ -99,8 +95,7 @@ async fn ask(ctx: &Context, link: &Link) -> Result<(info_plist::InfoPlist, bool)
 
 fn open(ctx: &Context, places: &Places, udid: &str, full: bool) -> Result<Local, JobError> {
     let area = Area::take(&places.working_area, udid)?;
-    let opened = places.open_or_make(&*ctx.host)?;
-    let (repository, made_repository) = (opened.repository, opened.made);
+    let repository = places.open_or_make(&*ctx.host)?;
     let host = ctx.host.clone();
     let options =
         WriterOptions { workers: workers(), ..WriterOptions::new(Arc::new(move || host.now())) };
@@ -118,7 +113,7 @@ fn open(ctx: &Context, places: &Places, udid: &str, full: bool) -> Result<Local,
     };
     let (tree, opened) = WorkingTree::open(area, settings, udid, newest, full)?;
     let has_base = tree.state().base().is_some();
-    Ok(Local { tree, writer, opened, made_repository, has_base })
+    Ok(Local { tree, writer, opened, has_base })
 }
 
 fn workers() -> NonZeroUsize {

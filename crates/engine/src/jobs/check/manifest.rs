@@ -4,16 +4,17 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use lifeboat_mobilesync::verify::{Options, Payloads, Report, Verifier, Weight};
+use lifeboat_mobilesync::verify::{self, Options, Payloads, Report, Verifier, Weight};
 use lifeboat_mobilesync::{FileId, ManifestDb};
 use lifeboat_repo::{Content, Repository, Snapshot};
 
 use super::{CheckSummary, found};
 use crate::error::{Cause, JobError};
+use crate::event::{Event, Note};
 use crate::job::{Context, Places};
 use crate::jobs::backup::finish::say;
-use crate::layout::{CONTROL, name};
-use crate::verify;
+use crate::layout::{About, CONTROL, name};
+use crate::verify::unreadable as unreadable_rows;
 use crate::view;
 use crate::working_tree::area::{private_file, private_folder};
 use crate::working_tree::base;
@@ -78,54 +79,83 @@ pub(super) fn check(
             object.clone(),
         );
     }
-    let about = view::about(repository, snapshot)?;
+    let about = match view::about(repository, snapshot) {
+        Ok(about) => about,
+        Err(error) => {
+            found(ctx, summary, "snapshot-unreadable", error.message, object);
+            return Ok(());
+        }
+    };
     let (Some(manifest), false) =
         (own.get("Manifest.db"), about.as_ref().is_some_and(|about| about.encrypted))
     else {
         return Ok(());
     };
-    let known: HashSet<String> =
-        about.map(|about| about.known_damage.into_iter().collect()).unwrap_or_default();
     let scratch = Scratch::new(&places.cache).map_err(|error| disk(&error))?;
-    let report = scratch
+    let read = scratch
         .copy(repository, manifest)
         .and_then(|database| verify(&Stored { repository, contents }, &database, digests));
-    let report = match report {
-        Ok((report, unreadable)) => {
-            if let Some((_, message)) = unreadable {
-                found(ctx, summary, "rows-unreadable", message, object.clone());
-            }
-            report
-        }
-        Err(error) => {
-            found(ctx, summary, "manifest-unreadable", error.message, object);
-            return Ok(());
-        }
-    };
-    for finding in
-        report.findings.iter().filter(|finding| finding.problem.weight() == Weight::Damage)
-    {
-        // What did not arrive when the backup was made was told then.
-        if !known.contains(&finding.file_id.to_string()) {
-            let message = format!(
-                "{}: {}",
-                name(&finding.domain, &finding.relative_path),
-                say(&finding.problem)
-            );
-            found(ctx, summary, "file-damaged", message, object.clone());
-        }
+    match read {
+        Ok(read) => compare(ctx, snapshot, about.as_ref(), &read, summary),
+        Err(error) => found(ctx, summary, "manifest-unreadable", error.message, object),
     }
     Ok(())
 }
 
-/// How many rows cannot be read, and a text that says so.
-type Unreadable = Option<(u64, String)>;
+/// Tells what is wrong now, apart from what was known to be wrong when the snapshot was made.
+fn compare(
+    ctx: &Context,
+    snapshot: &Snapshot,
+    about: Option<&About>,
+    read: &ManifestRead,
+    summary: &mut CheckSummary,
+) {
+    let object = || Some(snapshot.id.to_string());
+    let known: HashSet<&str> =
+        about.iter().flat_map(|about| &about.known_damage).map(String::as_str).collect();
+    let mut known_rows = 0;
+    if let Some((count, message)) = &read.unreadable {
+        if about.is_some_and(|about| about.unreadable_rows == *count) {
+            known_rows = *count;
+        } else {
+            found(ctx, summary, "rows-unreadable", message.clone(), object());
+        }
+    }
+    let mut known_files = 0;
+    let damage = |finding: &&verify::Finding| finding.problem.weight() == Weight::Damage;
+    for finding in read.report.findings.iter().filter(damage) {
+        if known.contains(finding.file_id.to_string().as_str()) {
+            known_files += 1;
+            continue;
+        }
+        let name = name(&finding.domain, &finding.relative_path);
+        let message = format!("{name}: {}", say(&finding.problem));
+        found(ctx, summary, "file-damaged", message, object());
+    }
+    if known_files + known_rows > 0 {
+        summary.known_incomplete += 1;
+        let message = format!(
+            "snapshot {} is known incomplete since it was made ({}): files that are not whole: {known_files}, rows of its \
+             manifest that cannot be read: {known_rows}",
+            snapshot.id.short(),
+            snapshot.time
+        );
+        ctx.events.tell(Event::Note(Note::new("known-incomplete", message)));
+    }
+}
+
+/// What a manifest comes to.
+struct ManifestRead {
+    report: Report,
+    /// How many rows cannot be read, and a text that says so.
+    unreadable: Option<(u64, String)>,
+}
 
 fn verify(
     stored: &Stored<'_>,
     database: &Utf8Path,
     digests: bool,
-) -> Result<(Report, Unreadable), JobError> {
+) -> Result<ManifestRead, JobError> {
     let unreadable =
         |error| JobError::of(Cause::RepositoryDamaged, "Manifest.db cannot be read", &error);
     let db = ManifestDb::open(database).map_err(unreadable)?;
@@ -143,7 +173,7 @@ fn verify(
         return Err(disk(&error));
     }
     let report = verifier.finish().map_err(|error| disk(&error))?;
-    Ok((report, verify::unreadable(&tally, without_record)))
+    Ok(ManifestRead { report, unreadable: unreadable_rows(&tally, without_record) })
 }
 
 fn disk(error: &io::Error) -> JobError {

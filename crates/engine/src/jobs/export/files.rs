@@ -15,6 +15,9 @@ use crate::error::{Cause, JobError};
 use crate::layout::{FILES, SEALED, is_plain};
 use crate::working_tree::base;
 
+/// The mode of a domain's folder, whatever it is on the device: nobody else goes in.
+const TOP: u32 = 0o700;
+
 /// What is done after all files are written.
 #[derive(Default)]
 struct Later {
@@ -67,7 +70,8 @@ pub(super) fn write(export: &mut Export<'_>) -> Result<Vec<Renamed>, JobError> {
     }
     // A folder's time is set when nothing in it changes any more.
     for (path, mode, modified) in later.folders.iter().rev() {
-        finish_folder(&export.target.join(path), *mode, *modified)?;
+        let mode = if path.contains('/') { (mode & 0o777) | 0o700 } else { TOP };
+        finish_folder(&export.target.join(path), mode, *modified)?;
     }
     Ok(renamed)
 }
@@ -163,7 +167,7 @@ fn finish(file: &fs_err::File, mode: u32, modified: Timestamp) -> Result<(), Job
 
 fn finish_folder(path: &Utf8Path, mode: u32, modified: Timestamp) -> Result<(), JobError> {
     let file = fs_err::File::open(path).map_err(|error| cannot_write(&error))?;
-    set_mode(&file, (mode & 0o777) | 0o700)?;
+    set_mode(&file, mode)?;
     file.file().set_modified(modified.into()).map_err(|error| cannot_write(&error))
 }
 

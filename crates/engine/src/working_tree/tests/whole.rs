@@ -8,7 +8,7 @@ use super::*;
 use crate::store::{self, Run, Stored};
 use crate::verify::{self, Verified};
 
-fn open_on_newest(root: &Utf8Path) -> (WorkingTree, Repository) {
+pub(super) fn open_on_newest(root: &Utf8Path) -> (WorkingTree, Repository) {
     let (repository, writer) = repository(root);
     let mut settings = settings(&Arc::new(FakeHost::default()));
     settings.repository = Some(repository.clone());
@@ -20,7 +20,7 @@ fn open_on_newest(root: &Utf8Path) -> (WorkingTree, Repository) {
 }
 
 /// A manifest with rows for files (name, bytes that it expects), and rows that nobody can read.
-fn manifest(root: &Utf8Path, files: &[(&str, &[u8])], unreadable: &[FileId]) -> Vec<u8> {
+pub(super) fn manifest(root: &Utf8Path, files: &[(&str, &[u8])], unreadable: &[FileId]) -> Vec<u8> {
     let path = root.join("made.db");
     let mut made = ManifestDbWriter::create(&path, Schema::Classic).unwrap();
     for (name, bytes) in files {
@@ -42,14 +42,24 @@ fn manifest(root: &Utf8Path, files: &[(&str, &[u8])], unreadable: &[FileId]) -> 
 }
 
 /// What a device sends at the end, and what is made of it.
-fn end(tree: &mut WorkingTree, manifest: &[u8]) -> (Verified, Stored) {
+pub(super) fn end(tree: &mut WorkingTree, manifest: &[u8]) -> (Verified, Stored) {
+    end_with(tree, manifest, |_| {})
+}
+
+/// As [`end`], with a change to what was verified.
+pub(super) fn end_with(
+    tree: &mut WorkingTree,
+    manifest: &[u8],
+    change: impl FnOnce(&mut Verified),
+) -> (Verified, Stored) {
     let plist = ManifestPlist::parse(&plist_of_nothing()).unwrap();
     put(tree, "Info.plist", b"").unwrap();
     put(tree, "Manifest.plist", &plist.encode()).unwrap();
     put(tree, "Manifest.db", manifest).unwrap();
     put(tree, "Status.plist", &status(SnapshotState::Finished)).unwrap();
     let state = tree.state();
-    let verified = verify::verify(&state, UDID).unwrap();
+    let mut verified = verify::verify(&state, UDID).unwrap();
+    change(&mut verified);
     // Each snapshot is another moment: the newest is the last.
     let count = state.settings.repository.as_ref().unwrap().snapshots().unwrap().len();
     let now = jiff::Timestamp::from_second(i64::try_from(count).unwrap()).unwrap();
@@ -68,7 +78,7 @@ fn plist_of_nothing() -> Vec<u8> {
     bytes
 }
 
-fn newest(repository: &Repository) -> Snapshot {
+pub(super) fn newest(repository: &Repository) -> Snapshot {
     repository.snapshots().unwrap().into_iter().rfind(|one| one.is(Tag::Complete)).unwrap()
 }
 
