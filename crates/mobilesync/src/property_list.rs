@@ -88,9 +88,37 @@ pub fn to_binary(value: &plist::Value) -> Vec<u8> {
 
 /// Writes an XML property list.
 pub fn to_xml(value: &plist::Value) -> Vec<u8> {
+    if has_reference(value) {
+        return to_xml(&spelled(value));
+    }
     let mut bytes = Vec::new();
     value.to_writer_xml(&mut bytes).expect("a tree in memory can be written to memory");
     bytes
+}
+
+/// Whether XML has no form for a part of it.
+fn has_reference(value: &plist::Value) -> bool {
+    match value {
+        plist::Value::Uid(_) => true,
+        plist::Value::Array(all) => all.iter().any(has_reference),
+        plist::Value::Dictionary(all) => all.values().any(has_reference),
+        _ => false,
+    }
+}
+
+/// Writes the references of archives as Apple's tools do in XML: as a dictionary with the key `CF$UID`.
+fn spelled(value: &plist::Value) -> plist::Value {
+    match value {
+        plist::Value::Uid(uid) => {
+            let number = plist::Value::from(uid.get());
+            plist::Value::Dictionary(plist::Dictionary::from_iter([("CF$UID".to_owned(), number)]))
+        }
+        plist::Value::Array(all) => plist::Value::Array(all.iter().map(spelled).collect()),
+        plist::Value::Dictionary(all) => plist::Value::Dictionary(
+            all.iter().map(|(key, value)| (key.clone(), spelled(value))).collect(),
+        ),
+        other => other.clone(),
+    }
 }
 
 /// Counts elements and depth without building anything. Comments, declarations and CDATA are
@@ -155,6 +183,18 @@ mod tests {
                     .prop_map(|map| plist::Value::Dictionary(map.into_iter().collect())),
             ]
         })
+    }
+
+    #[test]
+    fn a_reference_in_a_value_is_spelled_in_xml() {
+        let reference =
+            plist::Value::Array(vec![plist::Value::Uid(plist::Uid::new(7)), plist::Value::from(1)]);
+        let value = plist::Value::Dictionary(plist::Dictionary::from_iter([("a", reference)]));
+        let xml = to_xml(&parse(&to_binary(&value), &Limits::SMALL).unwrap());
+        let text = String::from_utf8(xml.clone()).unwrap();
+        assert!(text.contains("<key>CF$UID</key>"), "{text}");
+        assert!(text.contains("<integer>7</integer>"), "{text}");
+        parse(&xml, &Limits::SMALL).unwrap();
     }
 
     proptest! {

@@ -109,9 +109,37 @@ pub fn to_binary(value: &Value) -> Vec<u8> {
 
 /// Encodes a value as an XML property list.
 pub fn to_xml(value: &Value) -> Vec<u8> {
+    if has_reference(value) {
+        return to_xml(&spelled(value));
+    }
     let mut bytes = Vec::new();
     value.to_writer_xml(&mut bytes).expect("a value that exists can be written to memory");
     bytes
+}
+
+/// Whether XML has no form for a part of it.
+fn has_reference(value: &Value) -> bool {
+    match value {
+        Value::Uid(_) => true,
+        Value::Array(all) => all.iter().any(has_reference),
+        Value::Dictionary(all) => all.values().any(has_reference),
+        _ => false,
+    }
+}
+
+/// Writes the references of archives as Apple's tools do in XML: as a dictionary with the key `CF$UID`.
+fn spelled(value: &Value) -> Value {
+    match value {
+        Value::Uid(uid) => {
+            let number = Value::from(uid.get());
+            Value::Dictionary(plist::Dictionary::from_iter([("CF$UID".to_owned(), number)]))
+        }
+        Value::Array(all) => Value::Array(all.iter().map(spelled).collect()),
+        Value::Dictionary(all) => Value::Dictionary(
+            all.iter().map(|(key, value)| (key.clone(), spelled(value))).collect(),
+        ),
+        other => other.clone(),
+    }
 }
 
 /// The object table of a binary property list.
@@ -475,6 +503,17 @@ mod tests {
         let value = parse(text.as_bytes(), &Limits::MESSAGE).unwrap();
         let a = value.as_dictionary().and_then(|keys| keys.get("a"));
         assert_eq!(a.and_then(Value::as_string), Some("<b"));
+    }
+
+    #[test]
+    fn a_reference_in_a_value_is_spelled_in_xml() {
+        let reference = Value::Array(vec![Value::Uid(plist::Uid::new(7)), Value::from(1)]);
+        let value = Value::Dictionary(Dictionary::from_iter([("a", reference)]));
+        let xml = to_xml(&parse(&to_binary(&value), &Limits::MESSAGE).unwrap());
+        let text = String::from_utf8(xml.clone()).unwrap();
+        assert!(text.contains("<key>CF$UID</key>"), "{text}");
+        assert!(text.contains("<integer>7</integer>"), "{text}");
+        parse(&xml, &Limits::MESSAGE).unwrap();
     }
 
     fn any_value() -> impl Strategy<Value = Value> {
