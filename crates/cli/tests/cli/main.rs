@@ -12,6 +12,7 @@ mod export;
 mod full_disk;
 mod hostile;
 mod interrupt;
+mod long;
 mod look;
 mod pieces;
 mod repo;

@@ -4,22 +4,28 @@ use camino::Utf8PathBuf;
 use lifeboat_testkit::{Home, Sim};
 
 use crate::folder::{Folder, was_sent_whole};
-use crate::{home, phone, values};
+use crate::{home, phone_of, values};
 
 #[test]
 fn the_tools_meet_the_oldest_ios() {
-    whole_life("15.7", "19H12", "");
+    whole_life("tiny", "15.7", "19H12", "");
 }
 
 #[test]
 fn the_tools_meet_the_newest_ios() {
-    whole_life("26.4", "23E246", "devicelink = 400\nmanifest = \"rebuilt\"");
+    whole_life("tiny", "26.4", "23E246", "devicelink = 400\nmanifest = \"rebuilt\"");
+}
+
+#[test]
+#[ignore = "takes minutes: ./test --long"]
+fn the_tools_meet_a_phone_of_2000_files() {
+    whole_life("small", "18.0", "22A3354", "");
 }
 
 /// Finds, pairs, reads, backs up twice and forgets the phone.
-fn whole_life(ios: &str, build: &str, knobs: &str) {
+fn whole_life(profile: &str, ios: &str, build: &str, knobs: &str) {
     let mut home = home();
-    let sim = Sim::start_phones(&mut home, &[&phone(ios, knobs)], &[]);
+    let sim = Sim::start_phones(&mut home, &[&phone_of(profile, ios, knobs)], &[]);
 
     let listed = home.command("idevice_id").arg("-l").ok();
     assert_eq!(listed.out(), format!("{}\n", sim.udid()));

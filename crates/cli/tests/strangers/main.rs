@@ -18,9 +18,14 @@ fn home() -> Home {
     Home::new(env!("CARGO_BIN_EXE_lifeboat"))
 }
 
-/// A phone as TOML: small, with the given iOS and whatever else.
+/// A phone as TOML: tiny, with the given iOS and whatever else.
 fn phone(ios: &str, knobs: &str) -> String {
+    phone_of("tiny", ios, knobs)
+}
+
+/// A phone of a profile as TOML.
+fn phone_of(profile: &str, ios: &str, knobs: &str) -> String {
     format!(
-        "name = \"Robin's iPhone\"\nprofile = \"tiny\"\nseed = 11\nios = \"{ios}\"\n[knobs]\n{knobs}\n"
+        "name = \"Robin's iPhone\"\nprofile = \"{profile}\"\nseed = 11\nios = \"{ios}\"\n[knobs]\n{knobs}\n"
     )
 }

@@ -6,16 +6,22 @@ use lifeboat_testkit::stranger::stranger;
 use lifeboat_testkit::{Home, Invocation, Sim};
 
 use crate::folder::{Folder, was_sent_whole};
-use crate::{home, phone};
+use crate::{home, phone_of};
 
 #[test]
 fn pymobiledevice3_meets_the_oldest_ios() {
-    whole_life("15.7", "");
+    whole_life("tiny", "15.7", "");
 }
 
 #[test]
 fn pymobiledevice3_meets_the_newest_ios() {
-    whole_life("26.4", "devicelink = 400\nmanifest = \"rebuilt\"");
+    whole_life("tiny", "26.4", "devicelink = 400\nmanifest = \"rebuilt\"");
+}
+
+#[test]
+#[ignore = "takes minutes: ./test --long"]
+fn pymobiledevice3_meets_a_phone_of_2000_files() {
+    whole_life("small", "18.0", "");
 }
 
 /// The tool, without colours and without asking anybody.
@@ -24,9 +30,9 @@ fn tool(home: &Home, arguments: &[&str]) -> Invocation {
 }
 
 /// Finds, reads and backs up the phone twice; it pairs by itself.
-fn whole_life(ios: &str, knobs: &str) {
+fn whole_life(profile: &str, ios: &str, knobs: &str) {
     let mut home = home();
-    let sim = Sim::start_phones(&mut home, &[&phone(ios, knobs)], &[]);
+    let sim = Sim::start_phones(&mut home, &[&phone_of(profile, ios, knobs)], &[]);
 
     let listed = tool(&home, &["usbmux", "list"]).ok().json();
     let identifiers: Vec<_> = listed
