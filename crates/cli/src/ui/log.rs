@@ -17,7 +17,7 @@ const QUIET: [&str; 6] = ["idevice", "plist", "rustls", "tokio_rustls", "tokio",
 /// What stands in the log for a UDID.
 const MASK: &[u8] = b"<udid>";
 
-/// Starts the log; without `-v` or a wish of LIFEBOAT_LOG there is none.
+/// Starts the log; without `-v` or a wish of `LIFEBOAT_LOG` there is none.
 pub(crate) fn start(verbose: u8, wish: Option<&str>) {
     let level = match verbose {
         0 => None,
