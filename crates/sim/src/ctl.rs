@@ -47,6 +47,22 @@ pub enum Action {
         /// How many days.
         days: u32,
     },
+    /// Set one key of the phone's state.
+    Set {
+        /// Its name, with dots.
+        key: String,
+        /// What it becomes; nothing sets it back to that of a healthy phone.
+        value: String,
+    },
+    /// Tap the X that cancels what a computer does.
+    Cancel,
+    /// Restart the phone.
+    Restart,
+    /// Let a process write a line into the log.
+    Log {
+        /// `PROCESS: TEXT`
+        text: String,
+    },
     /// Switch a fault on.
     Fault {
         /// Its name.
@@ -82,6 +98,13 @@ impl Action {
             ["live"] => Self::Live { days: 1 },
             ["live", "--days", days] => {
                 Self::Live { days: days.parse().map_err(|_| CtlError::words(words))? }
+            }
+            ["cancel"] => Self::Cancel,
+            ["restart"] => Self::Restart,
+            ["log", text @ ..] if !text.is_empty() => Self::Log { text: text.join(" ") },
+            ["set", pair] => {
+                let (key, value) = pair.split_once('=').ok_or_else(|| CtlError::words(words))?;
+                Self::Set { key: key.to_owned(), value: value.to_owned() }
             }
             ["fault", "--list"] => Self::ListFaults,
             ["fault", "--clear"] => Self::ClearFaults,
@@ -199,7 +222,12 @@ mod tests {
             any::<bool>().prop_map(|trust| Action::Trust { trust }),
             any::<u32>().prop_map(|days| Action::Live { days }),
             ("[a-z][a-z-]{0,12}", values).prop_map(|(name, values)| Action::Fault { name, values }),
+            ("[a-z][a-z.-]{0,12}", any::<String>())
+                .prop_map(|(key, value)| Action::Set { key, value }),
+            any::<String>().prop_map(|text| Action::Log { text }),
             prop::sample::select(vec![
+                Action::Cancel,
+                Action::Restart,
                 Action::Lock,
                 Action::Unlock,
                 Action::Plug,
@@ -226,6 +254,10 @@ mod tests {
                 .into_iter()
                 .chain(values.iter().map(|(key, value)| format!("{key}={value}")))
                 .collect(),
+            Action::Set { key, value } => vec!["set".to_owned(), format!("{key}={value}")],
+            Action::Log { text } => vec!["log".to_owned(), text.clone()],
+            Action::Cancel => plain("cancel"),
+            Action::Restart => plain("restart"),
             Action::Lock => plain("lock"),
             Action::Unlock => plain("unlock"),
             Action::Plug => plain("plug"),
@@ -276,7 +308,17 @@ mod tests {
             panic!("not a fault")
         };
         assert_eq!((name.as_str(), values["code"].as_str()), ("error", "105"));
-        for wrong in ["", "dance", "live --days soon", "fault drop after", "passcode"] {
+        assert_eq!(
+            parse("set battery.level=15").unwrap(),
+            Action::Set { key: "battery.level".to_owned(), value: "15".to_owned() }
+        );
+        let line = "kernel: AppleUSBDeviceMux: detected duplicate packet";
+        let log = Action::Log { text: line.to_owned() };
+        assert_eq!(parse(&format!("log {line}")).unwrap(), log);
+        assert_eq!(parse("cancel").unwrap(), Action::Cancel);
+        for wrong in
+            ["", "dance", "set battery", "log", "live --days soon", "fault drop after", "passcode"]
+        {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use plist::{Dictionary, Value};
 use serde::Serialize;
 
 /// A fault the simulator knows.
@@ -31,18 +32,49 @@ const fn fault(
 pub const FAULTS: &[FaultKind] = &[
     fault("absolute-path", &["path"], "an upload names an absolute path"),
     fault("before-first-unlock", &[], "the phone behaves as restarted and not yet unlocked"),
+    fault("broken-profile", &[], "the list of profiles holds what no profile is"),
+    fault("cancel", &["after"], "the owner taps the X when AFTER files are sent"),
     fault(
         "clock",
         &["offset"],
         "the phone's clock is OFFSET seconds ahead (or behind, when negative)",
     ),
+    fault("crash", &["file"], "the backup agent crashes at FILE (a part of its name), every time"),
     fault("drop", &["after"], "the connection breaks after AFTER messages of a backup"),
-    fault("error", &["code", "at", "text"], "a backup ends with the error CODE at the step AT"),
+    fault(
+        "error",
+        &["code", "reason", "at", "text"],
+        "a backup ends with the error CODE, in the words that a phone has for the REASON, at the step AT",
+    ),
+    fault(
+        "forgotten",
+        &["file"],
+        "FILE (a part of its name) is never sent, and the phone does not notice",
+    ),
+    fault(
+        "harmless-io-error",
+        &[],
+        "the file of the FileProvider that never can be read is sent, and ends in an error",
+    ),
     fault("huge-frame", &["length"], "a frame says it is 4 GiB (or LENGTH) long"),
     fault("invalid-host", &[], "the phone has forgotten every computer"),
     fault("locked", &[], "the phone behaves as locked"),
+    fault(
+        "locked-during-run",
+        &["after"],
+        "the screen locks when AFTER files are sent, and what is protected cannot be read any more",
+    ),
+    fault("log-control-characters", &[], "the log holds control characters and what is no text"),
+    fault("modified", &["file"], "FILE (a part of its name) changes while it is sent"),
     fault("no-answer", &["service"], "lockdownd (or SERVICE) accepts and never answers"),
+    fault("passcode-cancelled", &[], "the owner sends the passcode sheet away"),
+    fault("passcode-ignored", &[], "nobody types the passcode"),
     fault("path-traversal", &["path"], "an upload names a path that climbs out with `..`"),
+    fault(
+        "pause",
+        &["after", "seconds"],
+        "the phone is too hot and sends nothing for SECONDS when AFTER files are sent",
+    ),
     fault("plist-bomb", &[], "a message is a small plist that unfolds to billions of objects"),
     fault(
         "purge",
@@ -50,6 +82,7 @@ pub const FAULTS: &[FaultKind] = &[
         "the phone demands BYTES more free space and asks the host to purge",
     ),
     fault("read-error", &["file"], "reading FILE (a part of its name) fails in the middle"),
+    fault("skipped-files", &["count"], "COUNT files cannot be looked at when the disk is scanned"),
     fault("space-demand", &["bytes"], "the phone says the backup needs BYTES"),
     fault("tls-abort", &["service"], "the phone closes in the middle of the TLS handshake"),
     fault(
@@ -58,9 +91,33 @@ pub const FAULTS: &[FaultKind] = &[
         "an upload stops in the middle of file AFTER, without an end",
     ),
     fault("trust-denied", &[], "the owner taps Don't Trust"),
+    fault("trust-ignored", &[], "nobody answers the trust dialog"),
     fault("unknown-message", &["name"], "the phone sends a message nobody has heard of"),
     fault("vanish", &["file"], "FILE (a part of its name) disappears before it is sent"),
+    fault("wrong-types", &[], "every value that is asked for has another type than it should"),
 ];
+
+/// Returns a value of another type, as near to the right one as that goes.
+pub(crate) fn twisted(value: Value) -> Value {
+    match value {
+        Value::Boolean(is) => Value::from(if is { "true" } else { "false" }),
+        Value::Integer(number) => Value::from(format!("{number} or so")),
+        Value::Real(number) => Value::Data(number.to_be_bytes().to_vec()),
+        Value::String(text) => Value::from(text.len() as u64),
+        Value::Data(bytes) => Value::Array(vec![Value::from(bytes.len() as u64)]),
+        Value::Date(_) => Value::Boolean(true),
+        Value::Array(items) => items
+            .into_iter()
+            .enumerate()
+            .map(|(place, item)| (place.to_string(), twisted(item)))
+            .collect::<Dictionary>()
+            .into(),
+        Value::Dictionary(keys) => {
+            Value::Array(keys.into_iter().map(|(_, value)| twisted(value)).collect())
+        }
+        _ => Value::Boolean(false),
+    }
+}
 
 /// A fault that is switched on, with the values of its keys.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -89,7 +146,8 @@ impl Fault {
 }
 
 /// Keys whose values are numbers.
-const NUMBERS: &[&str] = &["after", "bytes", "code", "length", "offset", "times"];
+const NUMBERS: &[&str] =
+    &["after", "bytes", "code", "count", "length", "offset", "seconds", "times"];
 
 /// The faults that are on.
 #[derive(Debug, Default)]
@@ -112,8 +170,20 @@ impl Faults {
                 return Err(FaultError::Number { key: key.clone(), value: value.clone() });
             }
         }
+        if kind.name == "error" {
+            let reason = values.get("reason").map_or("", String::as_str);
+            let code = values.get("code").and_then(|code| code.parse().ok()).unwrap_or(1);
+            if !crate::backupd::errors::is_known(code, reason) {
+                return Err(FaultError::Reason { code, reason: reason.to_owned() });
+            }
+        }
         self.lock().insert(kind.name, Fault { values, fired: 0 });
         Ok(())
+    }
+
+    /// Switches one fault off.
+    pub fn remove(&self, name: &str) {
+        self.lock().remove(name);
     }
 
     /// Switches all faults off.
@@ -166,6 +236,14 @@ impl Faults {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultError {
+    /// The phone has no words for that.
+    #[error("a phone has no words for the error {code} with the reason `{reason}`")]
+    Reason {
+        /// The code.
+        code: i64,
+        /// The reason.
+        reason: String,
+    },
     /// The registry has no such fault.
     #[error("there is no fault `{name}`")]
     Name {

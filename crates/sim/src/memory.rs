@@ -7,6 +7,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use crate::options::PhoneSpec;
+use crate::state::State;
+
 /// A computer the owner trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustedHost {
@@ -48,8 +51,18 @@ pub struct Memory {
     pub locked: bool,
     /// Whether it was restarted and not yet unlocked.
     pub before_first_unlock: bool,
-    /// Whether hosts may connect over Wi-Fi.
-    pub wifi_connections: bool,
+    /// Seconds since 1970 when it was first used: what is told as so many hours ago is counted from here.
+    #[serde(default)]
+    pub born: i64,
+    /// Seconds since 1970 when it was started last.
+    #[serde(default)]
+    pub started: Option<i64>,
+    /// What is set on it and measured by it.
+    #[serde(default)]
+    pub state: State,
+    /// Where older versions kept [`State::wifi_sync`].
+    #[serde(default, skip_serializing)]
+    wifi_connections: bool,
     /// Whether developers may connect over Wi-Fi.
     pub wifi_debugging: bool,
     /// Trusted computers by `HostID`.
@@ -72,8 +85,9 @@ impl Kept {
     /// Reads the file, or starts with `first` when there is none.
     pub fn open(path: &Utf8Path, first: impl FnOnce() -> Memory) -> Result<Self, MemoryError> {
         let memory = match fs::read(path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|source| MemoryError::Json { path: path.to_owned(), source })?,
+            Ok(bytes) => serde_json::from_slice::<Memory>(&bytes)
+                .map_err(|source| MemoryError::Json { path: path.to_owned(), source })?
+                .grown(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => first(),
             Err(error) => return Err(error.into()),
         };
@@ -110,17 +124,27 @@ impl Kept {
 
 impl Memory {
     /// What a phone remembers that was never used before.
-    pub fn new(name: &str, locked: bool, before_first_unlock: bool) -> Self {
+    pub fn new(spec: &PhoneSpec, now: jiff::Timestamp) -> Self {
+        let before_first_unlock = spec.knobs.before_first_unlock;
         Self {
             format: FORMAT,
-            name: name.to_owned(),
-            locked: locked || before_first_unlock,
+            name: spec.name.clone(),
+            locked: spec.knobs.locked || before_first_unlock,
             before_first_unlock,
+            born: now.as_second(),
+            started: None,
+            state: spec.state.clone(),
             wifi_connections: false,
             wifi_debugging: false,
             hosts: BTreeMap::new(),
             consents: BTreeMap::new(),
         }
+    }
+
+    /// Takes over what an older version kept elsewhere.
+    fn grown(mut self) -> Self {
+        self.state.wifi_sync |= std::mem::take(&mut self.wifi_connections);
+        self
     }
 }
 
@@ -177,13 +201,30 @@ mod tests {
     fn a_phone_remembers_its_hosts_over_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap().join("memory.json");
-        let first = || Memory::new("Kim", false, true);
+        let noon: jiff::Timestamp = "2026-05-04T12:00:00Z".parse().unwrap();
+        let mut spec = PhoneSpec { name: "Kim".to_owned(), ..PhoneSpec::default() };
+        spec.knobs.before_first_unlock = true;
+        let first = || Memory::new(&spec, noon);
         let mut kept = Kept::open(&path, first).unwrap();
         assert!(kept.get().locked);
         kept.change(|memory| memory.consents.insert("B".to_owned(), Consent::Trusted)).unwrap();
-        let again = Kept::open(&path, || Memory::new("other", false, false)).unwrap();
+        let other = PhoneSpec { name: "other".to_owned(), ..PhoneSpec::default() };
+        let again = Kept::open(&path, || Memory::new(&other, noon)).unwrap();
         assert_eq!(again.get(), kept.get());
         fs::write(&path, b"{\"format\": 9}").unwrap();
         assert!(Kept::open(&path, first).is_err());
+    }
+
+    #[test]
+    fn the_memory_of_an_older_version_is_understood() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(folder.path()).unwrap().join("memory.json");
+        let old = r#"{"format": 1, "name": "Kim", "locked": false, "before_first_unlock": false,
+            "wifi_connections": true, "wifi_debugging": false, "hosts": {}, "consents": {}}"#;
+        fs::write(&path, old).unwrap();
+        let first = || unreachable!("there is a memory");
+        let kept = Kept::open(&path, first).unwrap();
+        assert!(kept.get().state.wifi_sync);
+        assert!(Kept::open(&path, first).unwrap().get().state.wifi_sync);
     }
 }

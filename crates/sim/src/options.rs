@@ -1,5 +1,6 @@
 //! What a simulated phone is: the options of a server and the TOML description of one phone.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -9,6 +10,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::Profile;
+use crate::state::State;
 
 /// Tells the time; the host's clock is passed in, so that tests can set it.
 pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
@@ -88,6 +90,54 @@ pub struct PhoneSpec {
     pub days: u32,
     /// What real phones do differently.
     pub knobs: Knobs,
+    /// What is set on it and measured by it, when it is first used.
+    pub state: State,
+    /// What its processes write into the log.
+    pub log: LogSpec,
+    /// What it does wrong from the start, as `sim ctl fault`.
+    pub fault: Vec<FaultSpec>,
+}
+
+/// What the processes of a phone write into its log without being asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct LogSpec {
+    /// Lines that every listener hears at once: `PROCESS: TEXT`, `PROCESS/LEVEL: TEXT`, or just the text of backupd. What a customer's
+    /// phone hides stands as `<private:WHAT>`.
+    pub lines: Vec<String>,
+    /// Apple's logging profile is installed: nothing is hidden.
+    pub private: bool,
+}
+
+/// A fault that is on from the start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultSpec {
+    /// Its name.
+    pub name: String,
+    /// Values of its keys.
+    #[serde(flatten)]
+    pub values: BTreeMap<String, FaultValue>,
+}
+
+/// A value of a fault's key: a number, a text or a switch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FaultValue {
+    /// `code = 105`
+    Number(i64),
+    /// `at = "space"`
+    Text(String),
+}
+
+impl FaultSpec {
+    /// Returns the values as `sim ctl fault` gives them.
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        let text = |value: &FaultValue| match value {
+            FaultValue::Number(number) => number.to_string(),
+            FaultValue::Text(text) => text.clone(),
+        };
+        self.values.iter().map(|(key, value)| (key.clone(), text(value))).collect()
+    }
 }
 
 impl Default for PhoneSpec {
@@ -100,11 +150,19 @@ impl Default for PhoneSpec {
             seed: 1,
             days: 0,
             knobs: Knobs::default(),
+            state: State::default(),
+            log: LogSpec::default(),
+            fault: Vec::new(),
         }
     }
 }
 
 impl PhoneSpec {
+    /// Refuses what no phone could be.
+    pub fn check(&self) -> Result<(), OptionsError> {
+        self.knobs.check()
+    }
+
     /// Reads a phone from TOML.
     pub fn from_toml(text: &str) -> Result<Self, OptionsError> {
         toml::from_str(text).map_err(|source| OptionsError::Toml { source })
@@ -125,6 +183,8 @@ pub struct Knobs {
     pub manifest: ManifestKnob,
     /// Whether every backup asks for the passcode; absent = as the iOS version does (from 15.7.1).
     pub passcode_prompt: Option<bool>,
+    /// The phone starts plugged in.
+    pub plugged: bool,
     /// Whether the phone has a passcode at all.
     pub passcode: bool,
     /// The phone starts with its screen locked.
@@ -150,6 +210,8 @@ pub struct Knobs {
     pub lockdown_idle: u64,
     /// Seconds the phone is silent while it looks through its files.
     pub scan_silence: u64,
+    /// Seconds from a restart to the moment the phone is on the bus again.
+    pub restart_seconds: u64,
 }
 
 impl Default for Knobs {
@@ -160,6 +222,7 @@ impl Default for Knobs {
             directory_order: 1,
             manifest: ManifestKnob::InPlace,
             passcode_prompt: None,
+            plugged: true,
             passcode: true,
             locked: false,
             before_first_unlock: false,
@@ -172,6 +235,7 @@ impl Default for Knobs {
             accept_window: 60,
             lockdown_idle: 60,
             scan_silence: 0,
+            restart_seconds: 2,
         }
     }
 }
@@ -240,6 +304,12 @@ impl Ios {
             Self::V18 => "22A3354",
             Self::V26_4 => "23E246",
         }
+    }
+
+    /// The build of a beta of this version: four digits that begin with 5, and a letter.
+    pub fn beta_build(self) -> String {
+        let letter = self.build().find(|letter: char| letter.is_ascii_uppercase()).unwrap_or(0);
+        format!("{}5299m", self.build().get(..=letter).unwrap_or_default())
     }
 
     /// Whether every backup asks for the passcode (docs/protocol.md, passcode prompt).
@@ -376,6 +446,8 @@ mod tests {
                 accept_window: seconds,
                 lockdown_idle: seconds,
                 scan_silence: seconds,
+                plugged: passcode,
+                restart_seconds: seconds,
             }
         })
     }
@@ -384,15 +456,43 @@ mod tests {
         let kinds =
             (prop::sample::select(Ios::ALL.to_vec()), prop::sample::select(Profile::ALL.to_vec()));
         let texts = (any::<String>(), prop::option::of(any::<String>()));
-        (texts, kinds, 0_u64..1 << 62, any::<u32>(), any_knobs()).prop_map(
-            |((name, udid), (ios, profile), seed, days, knobs)| PhoneSpec {
-                name,
-                udid,
-                ios,
-                profile,
+        let whole = (any_knobs(), any_state(), prop::collection::vec(any_fault(), 0..3));
+        let log = (prop::collection::vec(any::<String>(), 0..3), any::<bool>());
+        (texts, kinds, 0_u64..1 << 62, any::<u32>(), whole, log).prop_map(
+            |(
+                (name, udid),
+                (ios, profile),
                 seed,
                 days,
-                knobs,
+                (knobs, state, fault),
+                (lines, private),
+            )| {
+                let log = LogSpec { lines, private };
+                PhoneSpec { name, udid, ios, profile, seed, days, knobs, state, log, fault }
+            },
+        )
+    }
+
+    fn any_fault() -> impl Strategy<Value = FaultSpec> {
+        let value = prop_oneof![
+            any::<i64>().prop_map(FaultValue::Number),
+            any::<String>().prop_map(FaultValue::Text),
+        ];
+        let values = prop::collection::btree_map("k[a-z-]{1,8}", value, 0..3);
+        (any::<String>(), values).prop_map(|(name, values)| FaultSpec { name, values })
+    }
+
+    fn any_state() -> impl Strategy<Value = State> {
+        let texts = (prop::option::of(any::<String>()), prop::option::of(0_u64..1 << 62));
+        (texts, any::<[bool; 4]>(), any::<u8>(), prop::option::of(any::<i64>())).prop_map(
+            |((version, available), [beta, backup, told, supervised], level, error)| {
+                let mut state = State { beta, version, ..State::default() };
+                state.storage.available = available;
+                state.battery.level = level;
+                (state.icloud.backup, state.icloud.told, state.icloud.error) =
+                    (backup, told, error);
+                state.management.supervised = supervised;
+                state
             },
         )
     }

@@ -9,22 +9,30 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use lifeboat_wire::lockdown::notification;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::cable::{Cable, Hub};
-use crate::disk::{Disk, DiskError};
-use crate::fault::Faults;
+use crate::diary;
+use crate::disk::{AfcSpace, Disk, DiskError, Frozen};
+use crate::fault::{FaultError, Faults};
 use crate::identity::Identity;
 use crate::keys::{DeviceKey, KeyError};
+use crate::log::{self, Line, Log};
 use crate::memory::{self, Consent, Kept, Memory, MemoryError, TrustedHost};
 use crate::options::{Clock, Ios, OptionsError, PhoneSpec};
 use crate::services::Ports;
 use crate::services::afc::Locks;
+use crate::state::{Leftover, State, StateError};
 use crate::traffic::Traffic;
 
 /// Posted when the owner has answered the trust dialog: pairing may be tried again.
 const REQUEST_PAIR: &str = "com.apple.mobile.lockdown.request_pair";
+
+const SECONDS_OF_A_DAY: i64 = 86_400;
+
+/// How long a phone that was told to restart still answers.
+const GOING_DOWN: Duration = Duration::from_millis(300);
 
 /// One simulated phone.
 pub struct Phone {
@@ -40,6 +48,8 @@ pub struct Phone {
     pub traffic: Traffic,
     /// What it does wrong.
     pub faults: Faults,
+    /// What its processes write.
+    pub log: Log,
     /// The cable it hangs on.
     pub cable: Cable,
     /// Services that were started and wait for the host.
@@ -53,6 +63,9 @@ pub struct Phone {
     asked_since: Mutex<BTreeMap<String, Instant>>,
     prompt: Mutex<Option<Prompt>>,
     notices: broadcast::Sender<String>,
+    restart: Notify,
+    /// How often the owner has tapped the X that cancels what a computer does.
+    cancels: watch::Sender<u64>,
 }
 
 /// Why the phone asks for the passcode.
@@ -110,9 +123,11 @@ impl Phone {
         spec.knobs.check()?;
         let identity = Identity::new(&spec)?;
         memory::private_folder(folder).map_err(MemoryError::from)?;
-        let kept = Kept::open(&folder.join("memory.json"), || {
-            Memory::new(&spec.name, spec.knobs.locked, spec.knobs.before_first_unlock)
-        })?;
+        let kept = Kept::open(&folder.join("memory.json"), || Memory::new(&spec, clock()))?;
+        let faults = Faults::default();
+        for fault in &spec.fault {
+            faults.set(&fault.name, fault.texts())?;
+        }
         let key = DeviceKey::open(&folder.join("device-key.der"))?;
         let disk = open_disk(&spec, &folder.join("disk"), clock())?;
         Ok(Self {
@@ -120,7 +135,8 @@ impl Phone {
             folder: folder.to_owned(),
             disk: Mutex::new(disk),
             traffic: Traffic::default(),
-            faults: Faults::default(),
+            faults,
+            log: Log::default(),
             cable: Cable::new(hub),
             ports: Ports::default(),
             afc: Locks::default(),
@@ -131,6 +147,8 @@ impl Phone {
             asked_since: Mutex::default(),
             prompt: Mutex::new(None),
             notices: broadcast::Sender::new(256),
+            restart: Notify::new(),
+            cancels: watch::Sender::new(0),
             spec,
         })
     }
@@ -138,6 +156,79 @@ impl Phone {
     /// Returns the iOS version.
     pub fn ios(&self) -> Ios {
         self.spec.ios
+    }
+
+    /// Returns the iOS version it tells.
+    pub fn version(&self) -> String {
+        self.state().version.unwrap_or_else(|| self.ios().version().to_owned())
+    }
+
+    /// Returns the build it tells.
+    pub fn build(&self) -> String {
+        if self.state().beta { self.ios().beta_build() } else { self.ios().build().to_owned() }
+    }
+
+    /// Returns what is set on it and measured by it.
+    pub fn state(&self) -> State {
+        lock(&self.kept).get().state.clone()
+    }
+
+    /// Sets one key of its state, as its owner, its management or the weather does.
+    pub fn set_state(&self, key: &str, value: &str) -> Result<(), PhoneError> {
+        let mut state = self.state();
+        state.set(key, value)?;
+        self.remember(|memory| memory.state = state)?;
+        if key.starts_with("icloud") || key.starts_with("management") {
+            self.notify(notification::BACKUP_DOMAIN_CHANGED);
+        }
+        if key.starts_with("storage") {
+            self.notify(notification::DISK_USAGE_CHANGED);
+        }
+        Ok(())
+    }
+
+    /// Returns the room on the phone.
+    pub fn space(&self) -> AfcSpace {
+        let storage = self.state().storage;
+        let content = self.disk().afc_space();
+        let total = storage.capacity.unwrap_or(content.total);
+        AfcSpace { total, free: storage.available.unwrap_or(content.free).min(total) }
+    }
+
+    /// Returns a consistent view of the content for one backup, with a diary that says what the state says.
+    pub fn freeze(&self) -> Result<Frozen, DiskError> {
+        let diary = diary::files(&self.memory());
+        let mut disk = self.disk();
+        for (name, settings) in diary {
+            disk.keep_preference(name, &settings, self.host_now())?;
+        }
+        disk.freeze()
+    }
+
+    /// Returns nanoseconds since the phone was started, as its log counts them.
+    pub fn uptime(&self) -> u64 {
+        let memory = self.memory();
+        let started = memory
+            .started
+            .unwrap_or(memory.born - i64::from(memory.state.uptime_days) * SECONDS_OF_A_DAY);
+        let seconds = self.host_now().as_second().saturating_sub(started);
+        u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000_000)
+    }
+
+    /// Lets a process write a line: `PROCESS: TEXT`, as [`Line::parse`] reads it.
+    pub fn say(&self, text: &str) {
+        self.log.write(Line::parse(text, self.now(), self.spec.log.private));
+    }
+
+    /// Returns what a listener hears at once.
+    pub(crate) fn early_lines(&self) -> Vec<Line> {
+        let (now, private) = (self.now(), self.spec.log.private);
+        let mut lines: Vec<Line> =
+            self.spec.log.lines.iter().map(|text| Line::parse(text, now, private)).collect();
+        if self.faults.fire("log-control-characters").is_some() {
+            lines.extend(log::hostile(now));
+        }
+        lines
     }
 
     /// Returns the identifier, as lockdownd tells it.
@@ -152,6 +243,18 @@ impl Phone {
         offset
             .and_then(|seconds| now.checked_add(jiff::SignedDuration::from_secs(seconds)).ok())
             .unwrap_or(now)
+    }
+
+    /// Sets the clock, as a host may: what the fault `clock` had shifted is right again, or shifted by what the host says.
+    pub fn set_clock(&self, seconds: f64) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a float beyond every date stays beyond every date"
+        )]
+        let offset = (seconds as i64).saturating_sub((self.clock)().as_second());
+        let offset = BTreeMap::from([("offset".to_owned(), offset.to_string())]);
+        // The name and the number are right: nothing else can be refused.
+        drop(self.faults.set("clock", offset));
     }
 
     /// Returns the time of the host, whatever the phone's clock shows: content is made with it.
@@ -205,6 +308,52 @@ impl Phone {
         })
     }
 
+    /// Asks the phone to restart; [`Phone::restarts`] does it.
+    pub fn ask_restart(&self) {
+        self.restart.notify_one();
+    }
+
+    /// Restarts the phone whenever it is asked to. It leaves the bus, comes back not yet unlocked, and has no leftovers of aborted
+    /// backups any more; an owner who answers by himself then types the passcode.
+    pub(crate) async fn restarts(&self) {
+        loop {
+            self.restart.notified().await;
+            tokio::time::sleep(GOING_DOWN).await;
+            self.pull_cable();
+            let passcode = self.spec.knobs.passcode;
+            let started = self.host_now().as_second();
+            let remembered = self.remember(|memory| {
+                memory.locked = passcode;
+                memory.before_first_unlock = passcode;
+                memory.started = Some(started);
+                memory.state.leftover = Leftover::Nothing;
+            });
+            if let Err(error) = remembered {
+                tracing::error!(%error, "a phone cannot remember its restart");
+            }
+            tokio::time::sleep(Duration::from_secs(self.spec.knobs.restart_seconds)).await;
+            self.cable.plug();
+            if self.ask || self.faults.is_on("passcode-ignored") {
+                continue;
+            }
+            tokio::time::sleep(self.owner_delay()).await;
+            if let Err(error) = self.unlock_screen() {
+                tracing::error!(%error, "a phone cannot remember that it was unlocked");
+            }
+        }
+    }
+
+    /// Taps the X in the status area: what a computer does with the phone is to end.
+    pub fn cancel_sync(&self) {
+        self.cancels.send_modify(|count| *count += 1);
+        self.notify(notification::SYNC_CANCEL_REQUEST);
+    }
+
+    /// Hears of every tap on the X from now on.
+    pub(crate) fn cancels(&self) -> watch::Receiver<u64> {
+        self.cancels.subscribe()
+    }
+
     /// Pulls the cable out: every connection breaks, and services that were started are gone.
     pub fn pull_cable(&self) {
         self.cable.unplug();
@@ -231,17 +380,19 @@ impl Phone {
         drop(lock(&self.prompt).replace(Prompt { reason, answer }));
         let sheet = Sheet(self);
         self.notify(notification::AUTHENTICATION_PRESENTED);
+        let refuses = self.faults.fire("passcode-cancelled").is_some();
         let owner = async {
-            if self.ask {
+            if self.ask || self.faults.is_on("passcode-ignored") {
                 std::future::pending::<()>().await;
             }
             tokio::time::sleep(self.owner_delay()).await;
+            if refuses { PasscodeAnswer::Cancelled } else { PasscodeAnswer::Entered }
         };
         let limit = Duration::from_secs(self.spec.knobs.passcode_timeout);
         let outcome = tokio::select! {
             biased;
             answer = answered => answer.unwrap_or(PasscodeAnswer::Cancelled),
-            () = owner => PasscodeAnswer::Entered,
+            answer = owner => answer,
             () = tokio::time::sleep(limit) => PasscodeAnswer::TimedOut,
         };
         drop(sheet);
@@ -322,7 +473,8 @@ impl Phone {
         let now = Instant::now();
         let mut asked = lock(&self.asked_since);
         let since = *asked.entry(system_buid.to_owned()).or_insert(now);
-        let answered = !self.ask && now.duration_since(since) >= self.owner_delay();
+        let ignored = self.ask || self.faults.is_on("trust-ignored");
+        let answered = !ignored && now.duration_since(since) >= self.owner_delay();
         if answered {
             asked.remove(system_buid);
         }
@@ -376,6 +528,12 @@ pub enum PhoneError {
     /// What it remembers cannot be kept.
     #[error("the phone cannot remember")]
     Memory(#[from] MemoryError),
+    /// It has no such state.
+    #[error("the phone cannot be in that state")]
+    State(#[from] StateError),
+    /// It cannot do that wrong.
+    #[error("the phone cannot do that wrong")]
+    Fault(#[from] FaultError),
     /// Its key cannot be had.
     #[error("the phone has no key")]
     Key(#[from] KeyError),

@@ -65,7 +65,11 @@ pub async fn serve(options: Options) -> Result<Server, SimError> {
     };
     sockets.extend(serve_ctl(&options.state, &phones, &tasks, &end)?);
     for phone in &phones {
-        phone.cable.plug();
+        if phone.spec.knobs.plugged {
+            phone.cable.plug();
+        }
+        let phone = Arc::clone(phone);
+        spawn(&tasks, &end, async move { phone.restarts().await });
     }
     let guard = end.clone().drop_guard();
     Ok(Server { listening, phones, tasks, sockets, end, _end_when_dropped: guard, _state: state })

@@ -127,6 +127,10 @@ pub mod service {
     pub const NOTIFICATION_PROXY: &str = "com.apple.mobile.notification_proxy";
     /// Notifications, without a session.
     pub const INSECURE_NOTIFICATION_PROXY: &str = "com.apple.mobile.insecure_notification_proxy";
+    /// The log.
+    pub const OS_TRACE_RELAY: &str = "com.apple.os_trace_relay";
+    /// The log as lines of text.
+    pub const SYSLOG_RELAY: &str = "com.apple.syslog_relay";
     /// Icons.
     pub const SPRINGBOARD_SERVICES: &str = "com.apple.springboardservices";
 }

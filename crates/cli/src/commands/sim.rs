@@ -6,6 +6,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use lifeboat_sim::ctl::{self, Action, CtlError, Reply};
 use lifeboat_sim::disk::Profile;
+use lifeboat_sim::scenario;
 use lifeboat_sim::{Options, PhoneSpec, Server, SimError, serve};
 use serde::Serialize;
 
@@ -36,6 +37,9 @@ pub(crate) struct SimArgs {
     /// A phone described in TOML; several times for several phones
     #[arg(long = "phone", value_name = "FILE", conflicts_with_all = ["seed", "profile", "days"])]
     phones: Vec<Utf8PathBuf>,
+    /// The phone of a scenario: the id of a cause, as `explain --list` tells them
+    #[arg(long, value_name = "ID", conflicts_with_all = ["phones", "seed", "profile", "days"])]
+    scenario: Option<String>,
     /// What the phone's content and identity are made from
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -96,6 +100,21 @@ enum ActionArgs {
         #[arg(long, value_name = "N", default_value_t = 1)]
         days: u32,
     },
+    /// Set one thing of the phone's state, such as `battery.level=15` or `icloud.backup=false`
+    Set {
+        /// Nothing after the `=` sets it back to that of a healthy phone
+        #[arg(value_name = "KEY=VALUE", value_parser = key_value)]
+        pair: (String, String),
+    },
+    /// Tap the X that cancels what a computer does
+    Cancel,
+    /// Restart the phone
+    Restart,
+    /// Let a process write a line into the log
+    Log {
+        /// `PROCESS: TEXT`; what a customer's phone hides stands as `<private:WHAT>`
+        text: String,
+    },
     /// Let the phone do something wrong
     Fault {
         /// Which fault
@@ -140,6 +159,10 @@ impl From<ActionArgs> for Action {
             ActionArgs::Unplug => Self::Unplug,
             ActionArgs::Trust { deny } => Self::Trust { trust: !deny },
             ActionArgs::Live { days } => Self::Live { days },
+            ActionArgs::Set { pair: (key, value) } => Self::Set { key, value },
+            ActionArgs::Cancel => Self::Cancel,
+            ActionArgs::Restart => Self::Restart,
+            ActionArgs::Log { text } => Self::Log { text },
             ActionArgs::Fault { clear: true, .. } => Self::ClearFaults,
             ActionArgs::Fault { name: Some(name), values, .. } => {
                 Self::Fault { name, values: values.into_iter().collect() }
@@ -197,6 +220,11 @@ pub(crate) async fn run(app: &App, args: SimArgs) -> Ended {
 }
 
 fn phones(args: &SimArgs) -> Result<Vec<PhoneSpec>, Failure> {
+    if let Some(id) = &args.scenario {
+        let scenario =
+            scenario::load(id).map_err(|error| Failure::of(Exit::Usage, "usage", &error))?;
+        return Ok(vec![scenario.phone.clone()]);
+    }
     if args.phones.is_empty() {
         return Ok(vec![PhoneSpec {
             seed: args.seed,

@@ -9,6 +9,7 @@ mod libimobiledevice;
 mod pymobiledevice;
 mod restic;
 mod same_backup;
+mod state;
 mod values;
 
 use lifeboat_testkit::Home;

@@ -110,14 +110,14 @@ pub(super) fn property_list(phone: &Phone, frozen: &Frozen, now: SystemTime) -> 
 }
 
 fn lockdown(phone: &Phone) -> Dictionary {
-    let ios = phone.ios();
+    let (version, build) = (phone.version(), phone.build());
     let mut keys = Dictionary::from_iter(
         [
-            ("BuildVersion", ios.build()),
+            ("BuildVersion", build.as_str()),
             ("DeviceClass", "iPhone"),
             ("DeviceName", phone.memory().name.as_str()),
             ("ProductType", phone.identity.model.product_type),
-            ("ProductVersion", ios.version()),
+            ("ProductVersion", version.as_str()),
             ("SerialNumber", phone.identity.serial.as_str()),
             ("UniqueDeviceID", phone.udid()),
         ]

@@ -4,22 +4,30 @@ use lifeboat_wire::devicelink::PhoneMessage;
 use plist::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::errors::Wording;
 use super::fail::{MbError, Stop};
 use super::run::{Run, Step};
+use crate::fault::Fault;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
     /// Begins a step: the fault `error` may end the job here.
     pub(super) fn step(&self, step: Step) -> Result<(), Stop> {
         tracing::debug!(step = step.as_str(), "step");
-        let here =
-            |fault: &crate::fault::Fault| fault.text("at").unwrap_or("request") == step.as_str();
-        match self.phone.faults.fire_if("error", here) {
-            None => Ok(()),
-            Some(fault) => {
-                let text = fault.text("text").unwrap_or("Simulated error");
-                Err(MbError::new(fault.number("code").unwrap_or(1), text).into())
-            }
+        let wording = |fault: &Fault| {
+            let code = fault.number("code").unwrap_or(1);
+            (code, Wording::find(code, fault.text("reason").unwrap_or_default()))
+        };
+        let here = |fault: &Fault| {
+            let usual = wording(fault).1.map_or(Step::Request, Wording::step);
+            fault.text("at").unwrap_or(usual.as_str()) == step.as_str()
+        };
+        let Some(fault) = self.phone.faults.fire_if("error", here) else { return Ok(()) };
+        Err(match (wording(&fault), fault.text("text")) {
+            ((code, _), Some(text)) => MbError::new(code, text),
+            ((_, Some(known)), None) => known.error(&self.udid),
+            ((code, None), None) => MbError::new(code, "Unknown error"),
         }
+        .into())
     }
 
     /// Sends what no proper phone would, as the faults say.
@@ -63,7 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
     /// Whether the upload stops in the middle of the file that is about to be sent.
     pub(super) fn truncates(&self) -> bool {
         let sent = i64::try_from(self.phone.traffic.job().files_sent).unwrap_or(i64::MAX);
-        let due = |fault: &crate::fault::Fault| sent >= fault.number("after").unwrap_or(0);
+        let due = |fault: &Fault| sent >= fault.number("after").unwrap_or(0);
         self.phone.faults.fire_if("truncated-upload", due).is_some()
     }
 }

@@ -1,19 +1,21 @@
 //! The phone's side of MobileBackup2 (docs/protocol.md, "Backup as the phone drives it").
 //!
-//! In reading order: `link` speaks DeviceLink (messages, streams of files, listings), `fail` knows how the phone
+//! In reading order: `link` speaks DeviceLink (messages, streams of files, listings), `fail` and `errors` know how the phone
 //! words what went wrong, `run` is the backup itself, step after step, with `opening` (what lies on the host decides
 //! what kind of backup it is), `plan` (what changed), `upload`, `manifest` (how the manifests are made) and
 //! `cache` (what the phone keeps for the next try, and what it sent in the last run). `inspect` answers the
-//! requests that only look; `mischief` is what a bad phone would send.
+//! requests that only look; `mischief` is what a bad phone would send, `mishap` what befalls a good one.
 //!
 //! Requests that restore or change passwords are answered with an error: they have their own issues.
 
 mod cache;
+pub(crate) mod errors;
 mod fail;
 mod inspect;
 mod link;
 mod manifest;
 mod mischief;
+mod mishap;
 mod opening;
 mod plan;
 mod run;
@@ -93,8 +95,17 @@ where
     link.count();
     let answer = match answer(&mut link, &phone, &name, &request).await {
         Ok(content) => Ok(content),
-        Err(Stop::Answer(error)) => Err(error),
-        Err(Stop::Link(error)) => return Err(error),
+        Err(Stop::Answer(error)) => {
+            phone.say(&format!("BackupAgent2/error: Backup error - <private:{error}>"));
+            Err(error)
+        }
+        Err(Stop::Link(error)) => {
+            if matches!(error, BackupdError::Io(_) | BackupdError::HostGone) {
+                phone.say("BackupAgent2/error: SocketSend (data): error 32: Broken pipe");
+                phone.say("BackupAgent2/error: Computer disconnected: Lost connection");
+            }
+            return Err(error);
+        }
     };
     goodbye(&mut link, &phone, answer).await
 }
@@ -200,12 +211,30 @@ where
     };
     match name {
         "Backup" => Run::new(link, phone)?.backup().await.map(|()| None),
+        "EnableCloudBackup" => enable_cloud_backup(phone, request).map(|()| None),
         "Info" => inspect::info(link, phone, &source).await.map(Some),
         "List" => inspect::list(link, phone, &source).await.map(Some),
         _ => {
             Err(MbError::new(1, &format!("{name} is not supported by this simulated phone")).into())
         }
     }
+}
+
+/// Switches iCloud Backup on or off. Tools put the key at the top, in `Options`, or in both.
+fn enable_cloud_backup(phone: &Phone, request: &Dictionary) -> Result<(), Stop> {
+    const KEY: &str = "CloudBackupState";
+    let options = request.get("Options").and_then(Value::as_dictionary);
+    let state = request.get(KEY).or_else(|| options.and_then(|options| options.get(KEY)));
+    let Some(on) = state.and_then(Value::as_boolean) else {
+        return Err(MbError::new(1, "No state for cloud backup").into());
+    };
+    if !phone.state().management.cloud_backup {
+        return Err(errors::worded(22, "cloud", phone.udid()).into());
+    }
+    phone
+        .set_state("icloud.backup", if on { "true" } else { "false" })
+        .map_err(|error| MbError::local(&error))?;
+    Ok(())
 }
 
 /// One job at a time for each phone.

@@ -16,9 +16,11 @@ use rand::seq::SliceRandom as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::cache::Cache;
+use super::errors;
 use super::fail::{MbError, Stop, Underlying, code};
 use super::link::{Link, Stored, failures};
 use super::manifest::{self, Method};
+use super::mishap::Mishaps;
 use super::opening::{Opening, STATUS_VERSION, is_wanted};
 use super::plan::Plan;
 use crate::disk::DiskError;
@@ -85,6 +87,8 @@ pub(super) struct Run<'l, S> {
     pub(super) uuid: String,
     /// What was sent, one file a line, for `sent/files.txt`.
     pub(super) sent_files: String,
+    /// What befalls the phone on the way.
+    pub(super) mishaps: Mishaps,
     /// Temporary files so far: their names are numbered.
     temporary: u32,
 }
@@ -98,6 +102,7 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
             cache: Cache::open(&phone.folder)?,
             uuid: String::new(),
             sent_files: String::new(),
+            mishaps: Mishaps::new(phone),
             temporary: 0,
         })
     }
@@ -109,10 +114,13 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
 
     /// Makes a backup.
     pub(super) async fn backup(mut self) -> Result<(), Stop> {
+        self.say("Starting backup");
         self.step(Step::Request)?;
         self.passcode().await?;
+        self.preconditions()?;
         self.cache.clear_sent()?;
         self.step(Step::Status)?;
+        self.say("Starting to retrieve previous backup status");
         // Whatever is left to be done of an earlier run is a small part of this one.
         self.link.share = OPENING_SHARE;
         let opening = self.opening().await?;
@@ -120,11 +128,23 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
         self.uuid.clone_from(&opening.uuid);
         let kind = if opening.full { "full" } else { "incremental" };
         self.phone.traffic.update(|job| job.kind = Some(kind.to_owned()));
+        self.say("Encryption is disabled");
+        if opening.resume.is_some() {
+            self.say("Resuming after failure during 'uploading' phase");
+        }
+        if opening.set_aside {
+            self.say("Performing full backup to replace unsupported format");
+        }
+        self.say("Starting preflight");
         self.step(Step::Scan)?;
+        self.readiness()?;
         self.mischief().await?;
         let (full, before, set_aside) = (opening.full, opening.before, opening.set_aside);
         let mut plan = self.scan(opening).await?;
+        let count = plan.sends().len();
+        self.say(&format!("uploadSize:{0}({0}), uploadFileCount:{count}", plan.bytes));
         self.space(plan.bytes).await?;
+        self.say("Finished preflight in 1s");
         let aside = if set_aside { Some(self.set_aside().await?) } else { None };
         self.directories().await?;
         fs_err::create_dir_all(self.cache.running(&self.uuid))?;
@@ -134,16 +154,20 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
         let uploaded = self.upload(&mut plan).await;
         fs_err::write(self.cache.sent().join("files.txt"), &self.sent_files)?;
         uploaded?;
+        self.say(&format!("Uploaded {count} files"));
         self.step(Step::Manifest)?;
         let plan = self.manifests(plan, full).await?;
         self.upload_status(&uuid, BackupState::New, SnapshotState::Moving, full).await?;
         self.step(Step::Moving)?;
-        self.move_payloads(&plan.moves()).await?;
+        let moves = plan.moves();
+        self.move_payloads(&moves).await?;
+        self.say(&format!("Moved {} files", moves.len()));
         self.move_manifest("Manifest.plist").await?;
         self.move_manifest("Manifest.db").await?;
         self.upload_status(&uuid, BackupState::New, SnapshotState::Removing, full).await?;
         self.step(Step::Removing)?;
         self.remove_payloads(&plan.surplus).await?;
+        self.say(&format!("Removed {} items", plan.surplus.len()));
         self.remove_snapshot().await?;
         self.upload_status(&uuid, BackupState::New, SnapshotState::Finished, false).await?;
         self.step(Step::Verify)?;
@@ -152,14 +176,14 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
             self.remove(vec![aside], 100.0).await?;
         }
         self.cache.clear_running()?;
+        self.say("Finished backup");
         Ok(())
     }
 
     async fn passcode(&mut self) -> Result<(), Stop> {
-        const TEXT: &str = "Device locked";
-        let locked = || Stop::from(MbError::new(code::LOCKED, TEXT));
+        let locked = |reason| Stop::from(errors::worded(code::LOCKED, reason, &self.udid));
         if self.phone.is_before_first_unlock() {
-            return Err(locked());
+            return Err(locked(""));
         }
         if !self.phone.asks_passcode_for_backup() {
             return Ok(());
@@ -169,9 +193,11 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
             biased;
             answer = phone.ask_passcode(PromptReason::Backup) => match answer {
                 PasscodeAnswer::Entered => Ok(()),
-                PasscodeAnswer::Cancelled => Err(locked()),
+                PasscodeAnswer::Cancelled => Err(locked("")),
                 PasscodeAnswer::TimedOut => {
-                    Err(MbError::new(code::LOCKED, &format!("{TEXT}: timeout waiting for passcode entry")).into())
+                    // The constant text, whatever the time was.
+                    self.say("Timed out waiting 30 minutes for passcode");
+                    Err(locked("timeout"))
                 }
             },
             error = self.link.left() => Err(error.into()),
@@ -184,7 +210,7 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
         let phone = Arc::clone(&self.phone);
         let known = self.cache.all_journals()?;
         let plan = apart(move || {
-            let frozen = phone.disk().freeze()?;
+            let frozen = phone.freeze()?;
             let (old, resume) = (opening.old, opening.resume);
             Ok::<_, DiskError>(Plan::make(frozen, old, resume.as_ref(), &known))
         });
@@ -206,6 +232,7 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
         }
         for purged in [false, true] {
             tracing::debug!(need, free, "free space");
+            self.say(&format!("Free disk space on drive: {free}"));
             if free > need {
                 return Ok(());
             }
@@ -213,6 +240,7 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
                 break;
             }
             let amount = (need - free).saturating_add(PURGE_SURPLUS);
+            self.say(&format!("Need extra space on host: {amount}. Requesting host to purge now"));
             let message = PhoneMessage::PurgeDiskSpace { amount, urgency: PURGE_URGENCY };
             if !self.link.ask(&message).await?.status.is_ok() {
                 break;
@@ -220,6 +248,10 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
             let Some(now) = self.free_space().await? else { return Ok(()) };
             free = now;
         }
+        let bytes = need.saturating_sub(SPARE);
+        self.say(&format!(
+            "Insufficient free disk space on drive to backup ({free} < {bytes} + {SPARE})"
+        ));
         Err(MbError::no_space().into())
     }
 
@@ -441,7 +473,7 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
                 Underlying::unreadable(&error.to_string(), &self.on_host("Manifest.db"));
             MbError::reading("Error reading manifest", underlying)
         })?;
-        if missing > 0 {
+        if missing > 0 && !self.phone.faults.is_on("forgotten") {
             tracing::info!(missing, "payloads are missing on the host");
             return Err(
                 MbError::new(code::CORRUPT, "Manifest references files not in backup").into()

@@ -1,5 +1,6 @@
 //! The service against a small host that is made of nothing but `lifeboat-wire`.
 
+mod errors;
 mod host;
 
 use std::collections::BTreeMap;

@@ -8,11 +8,13 @@ use sha1::{Digest as _, Sha1};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::BackupdError;
+use super::errors;
 use super::fail::{MbError, Stop, Underlying, code};
 use super::link::failures;
 use super::plan::{INCOMPLETE, Plan, Todo};
 use super::run::{BATCH, Run};
 use crate::disk::Entry;
+use crate::fault::Fault;
 
 /// Chunks smaller than this are cut from a buffer.
 const SMALL_CHUNK: usize = 8 << 10;
@@ -45,9 +47,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
             let progress = 10.0 + 80.0 * ratio(done, total);
             failed += self.upload_batch(plan, batch, progress, size).await?;
         }
+        failed += self.send_modified(plan).await?;
         self.phone.traffic.update(|job| job.files_failed = failed);
         if failed > 0 {
-            return Err(MbError::new(code::WRITE, "Multiple errors uploading files").into());
+            let error = MbError::new(code::WRITE, "Multiple errors uploading files");
+            return Err(match self.mishaps.underlying.take() {
+                Some(underlying) => error.over(underlying),
+                None => error,
+            }
+            .into());
         }
         Ok(())
     }
@@ -55,6 +63,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
     /// Returns what is sent; what has vanished meanwhile is never announced, its row says so.
     fn announced(&self, plan: &mut Plan) -> Vec<usize> {
         let mut sends = plan.sends();
+        if self.phone.faults.is_on("forgotten") {
+            sends.retain(|at| {
+                let path = path_of(plan, *at);
+                let concerns = |fault: &Fault| fault.concerns("file", &path);
+                let forgotten = self.phone.faults.fire_if("forgotten", concerns).is_some();
+                if let Some(item) = plan.items.get_mut(*at).filter(|_| forgotten) {
+                    item.todo = Todo::Keep;
+                }
+                !forgotten
+            });
+        }
         if !self.phone.faults.is_on("vanish") {
             return sends;
         }
@@ -75,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
     }
 
     /// Sends one batch; gives back how many of its files failed.
-    async fn upload_batch(
+    pub(super) async fn upload_batch(
         &mut self,
         plan: &mut Plan,
         batch: &[usize],
@@ -85,15 +104,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
         let progress = Some(self.link.forward(progress));
         self.link.send(&PhoneMessage::UploadFiles { progress, size }).await?;
         let mut broken = Vec::new();
+        let mut sent = 0;
         for (position, at) in batch.iter().enumerate() {
+            self.before_file(&path_of(plan, *at)).await?;
+            if self.mishaps.cancelled() {
+                break;
+            }
             if !self.upload_item(plan, *at, position == 0).await? {
                 broken.push(*at);
             }
+            sent += 1;
         }
+        let batch = batch.get(..sent).unwrap_or(batch);
+        let harmless = self.send_harmless().await?;
         self.link.write(&files::TERMINATOR).await?;
         self.link.flush().await?;
         let answer = self.link.status().await?;
-        let refused = match answer.status {
+        let mut refused = match answer.status {
             Status::SUCCESS => FileErrors::default(),
             Status::MULTI => failures(&answer),
             _ => {
@@ -101,6 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
                 return Err(MbError::writing("Error uploading files", underlying).into());
             }
         };
+        refused.0.retain(|path, _| Some(path) != harmless.as_ref());
         for at in batch {
             let Some(item) = plan.items.get_mut(*at) else { continue };
             if broken.contains(at)
@@ -118,6 +146,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
         self.cache.confirm(&self.uuid, confirmed.map(|item| (&item.id, &item.file)))?;
         if refused.0.values().any(|fault| fault.status == Status::NO_SPACE) {
             return Err(MbError::no_space().into());
+        }
+        if self.mishaps.cancelled() {
+            return Err(errors::worded(202, "upload", &self.udid).into());
         }
         Ok(failed as u64)
     }
@@ -139,6 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
             .faults
             .fire_if("read-error", |fault| fault.concerns("file", &path))
             .is_some();
+        let breaks = breaks || self.mishaps.locked(&device_path(entry));
         let stops = self.truncates();
         let reader = plan.frozen.open(entry);
         let limit = if breaks || stops { entry.size / 2 } else { u64::MAX };
@@ -169,6 +201,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
         item.file.digest = digest.map(|digest| digest.to_vec());
         item.file.size = bytes;
         let again = item.todo == Todo::Send { again: true };
+        if self.phone.faults.fire_if("modified", |fault| fault.concerns("file", &path)).is_some() {
+            self.mishaps.modified.push(at);
+        }
         self.phone.traffic.update(|job| {
             job.files_sent += 1;
             job.bytes_sent += bytes;
@@ -224,7 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
     }
 
     /// Ends a file that could not be read to its end.
-    async fn broken_end(&mut self) -> Result<(), BackupdError> {
+    pub(super) async fn broken_end(&mut self) -> Result<(), BackupdError> {
         let mut end = Vec::with_capacity(32);
         files::encode_end(Status::IO.end_code(), "Input/output error (5)", &mut end);
         self.link.write(&end).await
@@ -278,7 +313,7 @@ fn ratio(part: u64, whole: u64) -> f64 {
     part as f64 / whole as f64
 }
 
-fn path_of(plan: &Plan, at: usize) -> String {
+pub(super) fn path_of(plan: &Plan, at: usize) -> String {
     let entry = plan.items.get(at).and_then(|item| plan.entry(item));
     entry.map(|entry| format!("{}/{}", entry.domain, entry.relative_path)).unwrap_or_default()
 }

@@ -63,7 +63,7 @@ fn slow(phone: &Phone, action: &Action) -> Result<Reply, PhoneError> {
         phone.notify(notification::DISK_USAGE_CHANGED);
         return Ok(Reply::Done);
     }
-    let frozen = phone.disk().freeze()?;
+    let frozen = phone.freeze()?;
     let mut lines = Vec::new();
     disk::digest(&frozen, false, &mut lines).map_err(DiskError::from)?;
     Ok(Reply::Text(String::from_utf8_lossy(&lines).into_owned()))
@@ -72,6 +72,10 @@ fn slow(phone: &Phone, action: &Action) -> Result<Reply, PhoneError> {
 fn quick(phone: &Phone, action: Action) -> Result<Reply, PhoneError> {
     match action {
         Action::Passcode { enter } => phone.answer_passcode(enter)?,
+        Action::Cancel => phone.cancel_sync(),
+        Action::Restart => phone.ask_restart(),
+        Action::Log { text } => phone.say(&text),
+        Action::Set { key, value } => phone.set_state(&key, &value)?,
         Action::Lock => phone.lock_screen()?,
         Action::Unlock => phone.unlock_screen()?,
         Action::Plug => drop(phone.cable.plug()),
@@ -108,12 +112,13 @@ fn state(phone: &Phone) -> serde_json::Value {
     json!({
         "udid": phone.udid(),
         "name": memory.name,
-        "ios": phone.ios().version(),
+        "ios": phone.version(),
         "plugged": phone.cable.plugged().is_some(),
         "locked": phone.is_locked(),
         "before_first_unlock": phone.is_before_first_unlock(),
         "trust_dialog": asks(Consent::Asked),
         "passcode_wanted": phone.prompt().is_some() || asks(Consent::PasscodeWanted),
         "trusted_hosts": memory.hosts.len(),
+        "state": memory.state,
     })
 }

@@ -33,6 +33,23 @@ impl Disk {
     }
 }
 
+impl Disk {
+    /// Keeps a file of the owner's preferences; a file that says the same already is left alone.
+    pub(crate) fn keep_preference(
+        &mut self,
+        name: &str,
+        settings: &plist::Value,
+        now: Timestamp,
+    ) -> Result<(), DiskError> {
+        let when = (0, now.as_second());
+        let mut maker =
+            Maker::resume(&self.folder, &mut self.index, self.profile, self.seed, self.ios, when)?;
+        content::keep_preference(&mut maker, name, settings);
+        maker.finish()?;
+        self.index.save()
+    }
+}
+
 /// Set while databases may be ahead of the index.
 const LIVING: &str = "living";
 

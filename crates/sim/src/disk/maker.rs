@@ -107,6 +107,11 @@ impl<'a> Maker<'a> {
             .collect()
     }
 
+    /// Returns the content of a file.
+    pub(crate) fn content(&self, domain: &str, path: &str) -> Option<&Content> {
+        self.index.get(domain, path).map(|entry| &entry.content)
+    }
+
     /// Returns number and bytes of the regular files so far.
     pub(crate) fn totals(&self) -> (u64, u64) {
         self.index

@@ -27,6 +27,9 @@ pub(super) fn pair(phone: &Phone, request: &Dictionary) -> Result<Dictionary, Er
     if device.as_deref().and_then(public_key) != Some(phone.key.public()) {
         return Err(ErrorWord::InvalidPairRecord);
     }
+    if !phone.state().management.allow_pairing {
+        return Err(ErrorWord::MCProtected);
+    }
     if phone.is_locked() {
         return Err(ErrorWord::PasswordProtected);
     }

@@ -4,8 +4,11 @@ use lifeboat_wire::lockdown::{ErrorWord, domain};
 use plist::{Dictionary, Value};
 
 use super::requests::{Refusal, keys};
+use crate::diary;
+use crate::fault::twisted;
 use crate::options::Ios;
 use crate::phone::Phone;
+use crate::state::Battery;
 
 /// Keys of the global domain that everybody may read.
 const PUBLIC: &[&str] = &[
@@ -76,8 +79,27 @@ const DOMAINS: &[&str] = &[
 /// The domain with one dictionary a kind of data that a computer could sync.
 const DATA_SYNC: &str = "com.apple.mobile.data_sync";
 
-/// Returns a value, a domain, or the global domain.
+/// Returns a value, a domain, or the global domain; with the fault `wrong-types` all but the key are of a type they never are.
 pub(super) fn get(
+    phone: &Phone,
+    domain: Option<&str>,
+    key: Option<&str>,
+    trusted: bool,
+) -> Result<Value, ErrorWord> {
+    let value = get_right(phone, domain, key, trusted)?;
+    let wrong = phone.faults.is_on("wrong-types") && key != Some("DevicePublicKey");
+    Ok(match value {
+        value if !wrong => value,
+        Value::Dictionary(values) if key.is_none() => values
+            .into_iter()
+            .map(|(key, value)| (key, twisted(value)))
+            .collect::<Dictionary>()
+            .into(),
+        value => twisted(value),
+    })
+}
+
+fn get_right(
     phone: &Phone,
     domain: Option<&str>,
     key: Option<&str>,
@@ -124,15 +146,25 @@ pub(super) fn set(
             phone.remember(|memory| memory.name.clone_from(name))
         }
         (Some(domain::WIRELESS_LOCKDOWN), "EnableWifiConnections", Value::Boolean(on)) => {
-            phone.remember(|memory| memory.wifi_connections = *on)
+            phone.remember(|memory| memory.state.wifi_sync = *on)
         }
         (Some(domain::WIRELESS_LOCKDOWN), "EnableWifiDebugging", Value::Boolean(on)) => {
             phone.remember(|memory| memory.wifi_debugging = *on)
+        }
+        // A phone whose clock was put right stays right.
+        (None, "TimeIntervalSince1970", Value::Real(_) | Value::Integer(_)) => {
+            phone.set_clock(seconds(value));
+            Ok(())
         }
         (None, key, _) if global(phone).contains_key(key) => return Err(ErrorWord::ImmutableValue),
         _ => return Err(ErrorWord::SetProhibited),
     };
     Ok(changed.map_err(Refusal::from)?)
+}
+
+fn seconds(value: &Value) -> f64 {
+    let whole = value.as_signed_integer().and_then(|seconds| i32::try_from(seconds).ok());
+    value.as_real().or_else(|| whole.map(f64::from)).unwrap_or_default()
 }
 
 /// Removes a value, where hosts may: switches of Wi-Fi go back to off.
@@ -147,13 +179,14 @@ pub(super) fn remove(phone: &Phone, domain: Option<&str>, key: &str) -> Result<(
 fn of_domain(phone: &Phone, name: &str) -> Dictionary {
     match name {
         domain::BACKUP => backup(phone),
-        domain::BATTERY => battery(),
+        domain::BATTERY => battery(&phone.state().battery),
         domain::DISK_USAGE => disk_usage(phone),
-        domain::FIND_MY => keys([("IsAssociated", Value::Boolean(true))]),
+        domain::FIND_MY => keys([("IsAssociated", phone.state().find_my.into())]),
         domain::ITUNES => itunes(),
         domain::MOBILE_ITUNES => mobile_itunes(),
         domain::INTERNATIONAL => international(),
-        domain::SETUP => setup(),
+        // The domain is written both ways.
+        domain::SETUP | "com.apple.PurpleBuddy" => setup(phone),
         domain::WIRELESS_LOCKDOWN => wireless(phone),
         "com.apple.disk_usage.factory" => factory(phone),
         "com.apple.Accessibility" => keys([
@@ -177,15 +210,18 @@ fn global(phone: &Phone) -> Dictionary {
     let model = &identity.model;
     let memory = phone.memory();
     let now = phone.now();
+    let state = &memory.state;
+    let activation = if state.activated { "Activated" } else { "Unactivated" };
+    let zone = if state.utc_offset == 0 { "Europe/London" } else { "Asia/Tokyo" };
     let mut values = keys([
-        ("ActivationState", "Activated".into()),
+        ("ActivationState", activation.into()),
         ("ActivationStateAcknowledged", Value::Boolean(true)),
         ("BasebandStatus", "BBInfoAvailable".into()),
         ("BasebandVersion", baseband(phone.ios()).into()),
         ("BluetoothAddress", identity.bluetooth_address.as_str().into()),
         ("BoardId", model.board_id.into()),
         ("BrickState", Value::Boolean(false)),
-        ("BuildVersion", phone.ios().build().into()),
+        ("BuildVersion", phone.build().into()),
         ("CPUArchitecture", model.cpu.into()),
         ("ChipID", model.chip_id.into()),
         ("DeviceClass", "iPhone".into()),
@@ -205,7 +241,7 @@ fn global(phone: &Phone) -> Dictionary {
         ("PasswordProtected", Value::Boolean(phone.is_locked())),
         ("ProductName", "iPhone OS".into()),
         ("ProductType", model.product_type.into()),
-        ("ProductVersion", phone.ios().version().into()),
+        ("ProductVersion", phone.version().into()),
         ("ProductionSOC", Value::Boolean(true)),
         ("ProtocolVersion", "2".into()),
         ("RegionInfo", "B/A".into()),
@@ -215,8 +251,8 @@ fn global(phone: &Phone) -> Dictionary {
         ("SupportedDeviceFamilies", Value::Array(vec![Value::from(1)])),
         ("TelephonyCapability", Value::Boolean(true)),
         ("TimeIntervalSince1970", Value::Real(now.as_duration().as_secs_f64())),
-        ("TimeZone", "Europe/London".into()),
-        ("TimeZoneOffsetFromUTC", Value::Real(0.0)),
+        ("TimeZone", zone.into()),
+        ("TimeZoneOffsetFromUTC", Value::Real(f64::from(state.utc_offset))),
         ("TrustedHostAttached", Value::Boolean(!memory.hosts.is_empty())),
         ("UniqueChipID", identity.ecid.into()),
         ("UniqueDeviceID", identity.udid.as_str().into()),
@@ -254,21 +290,32 @@ fn baseband(ios: Ios) -> &'static str {
     }
 }
 
-/// `WillEncrypt` is absent as long as no backup password is set.
-fn backup(_: &Phone) -> Dictionary {
-    keys([
-        ("CloudBackupEnabled", Value::Boolean(false)),
-        ("RequiresEncryption", Value::Boolean(false)),
-    ])
+/// `WillEncrypt` is absent as long as no backup password is set. What there is of iCloud is handed out or not.
+fn backup(phone: &Phone) -> Dictionary {
+    let memory = phone.memory();
+    let icloud = &memory.state.icloud;
+    let mut values = keys([
+        ("RequiresEncryption", memory.state.management.encrypted_backup.into()),
+        ("Version", "3.3".into()),
+    ]);
+    if icloud.told {
+        values.insert("CloudBackupEnabled".to_owned(), icloud.backup.into());
+        if let Some(last) = diary::last_backup(&memory) {
+            let date = diary::counted(icloud, last);
+            values.insert("LastCloudBackupDate".to_owned(), date);
+            values.insert("LastCloudBackupTZ".to_owned(), "GMT".into());
+        }
+    }
+    values
 }
 
-fn battery() -> Dictionary {
+fn battery(battery: &Battery) -> Dictionary {
     keys([
-        ("BatteryCurrentCapacity", Value::from(83)),
-        ("BatteryIsCharging", Value::Boolean(true)),
-        ("ExternalChargeCapable", Value::Boolean(true)),
-        ("ExternalConnected", Value::Boolean(true)),
-        ("FullyCharged", Value::Boolean(false)),
+        ("BatteryCurrentCapacity", battery.level.into()),
+        ("BatteryIsCharging", battery.charging.into()),
+        ("ExternalChargeCapable", battery.external.into()),
+        ("ExternalConnected", battery.external.into()),
+        ("FullyCharged", (battery.level == 100).into()),
         ("GasGaugeCapability", Value::Boolean(true)),
         ("HasBattery", Value::Boolean(true)),
     ])
@@ -279,7 +326,7 @@ const SYSTEM: u64 = 12_000_000_000;
 
 /// Space, from what is really on the phone.
 fn disk_usage(phone: &Phone) -> Dictionary {
-    let space = phone.disk().afc_space();
+    let space = phone.space();
     let data = space.total.saturating_sub(SYSTEM);
     let free = space.free.min(data);
     // From iOS 17 what the system could throw away counts as free here, and here only.
@@ -299,7 +346,7 @@ fn disk_usage(phone: &Phone) -> Dictionary {
 }
 
 fn factory(phone: &Phone) -> Dictionary {
-    let total = phone.disk().afc_space().total;
+    let total = phone.space().total;
     keys([
         ("TotalDiskCapacity", total.into()),
         ("TotalDataCapacity", total.saturating_sub(SYSTEM).into()),
@@ -336,14 +383,24 @@ fn international() -> Dictionary {
     ])
 }
 
-fn setup() -> Dictionary {
-    keys([("SetupDone", Value::Boolean(true)), ("SetupFinishedAllSteps", Value::Boolean(true))])
+fn setup(phone: &Phone) -> Dictionary {
+    let state = phone.state();
+    let word = if state.setup_finished { "SetupUsingAssistant" } else { "SetupPartial" };
+    let mut values = keys([
+        ("SetupDone", state.setup_finished.into()),
+        ("SetupFinishedAllSteps", state.setup_finished.into()),
+        ("SetupState", word.into()),
+    ]);
+    if state.restoring {
+        values.insert("RestoreState".to_owned(), "RestoreInProgress".into());
+    }
+    values
 }
 
 fn wireless(phone: &Phone) -> Dictionary {
     let memory = phone.memory();
     keys([
-        ("EnableWifiConnections", Value::Boolean(memory.wifi_connections)),
+        ("EnableWifiConnections", memory.state.wifi_sync.into()),
         ("EnableWifiDebugging", Value::Boolean(memory.wifi_debugging)),
     ])
 }

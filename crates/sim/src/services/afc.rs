@@ -184,7 +184,7 @@ impl<'a> Client<'a> {
     }
 
     fn device_info(&self) -> Answer {
-        let space = self.phone.disk().afc_space();
+        let space = self.phone.space();
         Answer::strings([
             "Model",
             self.phone.identity.model.product_type,

@@ -6,8 +6,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{keys, text};
 use crate::channel::{ChannelError, PlistChannel};
+use crate::fault::twisted;
 use crate::options::Ios;
 use crate::phone::Phone;
+use crate::state::Battery;
 
 /// Answers until the host says Goodbye or closes.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
@@ -17,8 +19,10 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     while let Some(request) = channel.receive().await? {
         let name = text(&request, "Request").unwrap_or_default();
         channel.send(answer(phone, name, &request)).await?;
-        if name == "Goodbye" {
-            break;
+        match name {
+            "Goodbye" => break,
+            "Restart" => phone.ask_restart(),
+            _ => {}
         }
     }
     Ok(())
@@ -26,12 +30,12 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 
 fn answer(phone: &Phone, name: &str, request: &Dictionary) -> Dictionary {
     match name {
-        "Goodbye" | "Sleep" => keys([("Status", "Success".into())]),
+        "Goodbye" | "Sleep" | "Restart" => keys([("Status", "Success".into())]),
         "All" => diagnostics([("GasGauge", gas_gauge()), ("WiFi", wifi())]),
         "GasGauge" => diagnostics([("GasGauge", gas_gauge())]),
         "WiFi" => diagnostics([("WiFi", wifi())]),
         "NAND" => diagnostics([("NAND", Value::Dictionary(keys([("Status", "Success".into())])))]),
-        "IORegistry" => registry(request),
+        "IORegistry" => registry(phone, request),
         "MobileGestalt" => mobile_gestalt(phone, request),
         _ => keys([("Status", "UnknownRequest".into())]),
     }
@@ -56,32 +60,47 @@ fn wifi() -> Value {
 }
 
 /// The battery by its class or by its name; of the rest there is nothing.
-fn registry(request: &Dictionary) -> Dictionary {
+fn registry(phone: &Phone, request: &Dictionary) -> Dictionary {
     const BATTERY: [&str; 3] = ["IOPMPowerSource", "AppleSmartBattery", "AppleARMPMUCharger"];
-    let asked = text(request, "EntryClass").or_else(|| text(request, "EntryName"));
+    // Some tools name one of the two and leave the other empty.
+    let named = |key| text(request, key).filter(|name| !name.is_empty());
+    let asked = named("EntryClass").or_else(|| named("EntryName"));
     let content = match asked {
-        Some(name) if BATTERY.contains(&name) => battery(),
+        Some(name) if BATTERY.contains(&name) => battery(&phone.state().battery),
         _ => Dictionary::new(),
+    };
+    let content = if phone.faults.is_on("wrong-types") {
+        content.into_iter().map(|(key, value)| (key, twisted(value))).collect()
+    } else {
+        content
     };
     diagnostics([("IORegistry", Value::Dictionary(content))])
 }
 
-fn battery() -> Dictionary {
-    keys([
-        ("AppleRawCurrentCapacity", Value::from(2450)),
-        ("AppleRawMaxCapacity", Value::from(2951)),
-        ("CurrentCapacity", Value::from(83)),
+/// Capacities are in mAh, the temperature in hundredths of a degree.
+fn battery(battery: &Battery) -> Dictionary {
+    const DESIGN: i64 = 3227;
+    let full = DESIGN * i64::from(battery.health) / 100;
+    let mut content = keys([
+        ("AppleRawCurrentCapacity", (full * i64::from(battery.level) / 100).into()),
+        ("AppleRawMaxCapacity", full.into()),
+        ("CurrentCapacity", battery.level.into()),
         ("CycleCount", Value::from(212)),
-        ("DesignCapacity", Value::from(3227)),
-        ("ExternalConnected", Value::Boolean(true)),
-        ("FullyCharged", Value::Boolean(false)),
-        ("InstantAmperage", Value::from(412)),
-        ("IsCharging", Value::Boolean(true)),
+        ("DesignCapacity", DESIGN.into()),
+        ("ExternalConnected", battery.external.into()),
+        ("FullyCharged", (battery.level == 100).into()),
+        ("InstantAmperage", Value::from(if battery.charging { 412 } else { -310 })),
+        ("IsCharging", battery.charging.into()),
         ("MaxCapacity", Value::from(100)),
-        ("Temperature", Value::from(2790)),
+        ("Temperature", (battery.temperature * 100).into()),
         ("Voltage", Value::from(4201)),
         ("built-in", Value::Boolean(true)),
-    ])
+    ]);
+    if battery.external {
+        let adapter = keys([("Description", "usb host".into()), ("Watts", Value::from(5))]);
+        content.insert("AdapterDetails".to_owned(), Value::Dictionary(adapter));
+    }
+    content
 }
 
 /// What a phone answered before iOS 17.4, and its refusal since.
@@ -106,8 +125,8 @@ fn gestalt_value(phone: &Phone, key: &str) -> Option<Value> {
         "PasswordConfigured" => Value::Boolean(phone.spec.knobs.passcode),
         "PasswordProtected" => Value::Boolean(phone.is_locked()),
         "ProductType" => phone.identity.model.product_type.into(),
-        "ProductVersion" => phone.ios().version().into(),
-        "BuildVersion" => phone.ios().build().into(),
+        "ProductVersion" => phone.version().into(),
+        "BuildVersion" => phone.build().into(),
         "SerialNumber" => phone.identity.serial.as_str().into(),
         "UniqueDeviceID" => phone.udid().into(),
         "UserAssignedDeviceName" => phone.memory().name.into(),

@@ -45,6 +45,7 @@ async fn browse<S: AsyncRead + AsyncWrite + Unpin>(
         .apps(phone)
         .iter()
         .map(|app| Value::Dictionary(wanted.describe(app, &containers)))
+        .chain(placeholder(phone, &wanted))
         .collect();
     let mut index = 0;
     for batch in apps.chunks(BATCH) {
@@ -94,6 +95,9 @@ impl<'a> Wanted<'a> {
 
     fn apps(&self, phone: &Phone) -> Vec<App> {
         let mut apps = phone.disk().apps();
+        if phone.state().vpn_app {
+            apps.extend(tunnel(&apps));
+        }
         apps.retain(|app| {
             let kind = self.kind.is_none_or(|kind| kind == app.kind);
             kind && self.bundles.as_ref().is_none_or(|ids| ids.contains(app.bundle_id.as_str()))
@@ -103,7 +107,8 @@ impl<'a> Wanted<'a> {
 
     /// Describes an app: what was asked for, or all but what is large or slow.
     fn describe(&self, app: &App, containers: &[Container]) -> Dictionary {
-        const ONLY_WHEN_ASKED: [&str; 3] = ["ApplicationSINF", "iTunesMetadata", "StaticDiskUsage"];
+        const ONLY_WHEN_ASKED: [&str; 4] =
+            ["ApplicationSINF", "iTunesMetadata", "DynamicDiskUsage", "StaticDiskUsage"];
         attributes(app, containers)
             .into_iter()
             .filter(|(key, _)| match &self.attributes {
@@ -112,6 +117,33 @@ impl<'a> Wanted<'a> {
             })
             .collect()
     }
+}
+
+/// A VPN app from the store: one of the person's apps under the name of a well-known one.
+fn tunnel(apps: &[App]) -> Option<App> {
+    let like = apps.iter().find(|app| app.kind == AppKind::User)?;
+    Some(App {
+        bundle_id: "com.wireguard.ios".to_owned(),
+        name: "WireGuard".to_owned(),
+        groups: Vec::new(),
+        ..like.clone()
+    })
+}
+
+/// An app that is being downloaded is a placeholder: it has a name and no program yet.
+fn placeholder(phone: &Phone, wanted: &Wanted<'_>) -> Option<Value> {
+    let shown = wanted.kind != Some(AppKind::System) && phone.state().downloading;
+    let keys = keys([
+        ("ApplicationType", "User".into()),
+        ("CFBundleDisplayName", "Harbour Lights".into()),
+        ("CFBundleIdentifier", "com.example.harbourlights".into()),
+        ("IsDemotedApp", Value::Boolean(false)),
+        ("IsPlaceholder", Value::Boolean(true)),
+        ("StaticDiskUsage", 0.into()),
+    ]);
+    let asked =
+        |key: &String| wanted.attributes.as_ref().is_none_or(|asked| asked.contains(key.as_str()));
+    shown.then(|| keys.into_iter().filter(|(key, _)| asked(key)).collect::<Dictionary>().into())
 }
 
 fn attributes(app: &App, containers: &[Container]) -> Dictionary {
@@ -127,7 +159,9 @@ fn attributes(app: &App, containers: &[Container]) -> Dictionary {
         ("CFBundleVersion", app.build.as_str().into()),
         ("Container", app.container.as_str().into()),
         ("IsDemotedApp", Value::Boolean(false)),
+        ("IsPlaceholder", Value::Boolean(false)),
         ("Path", format!("/private/var/containers/Bundle/Application/{executable}.app").into()),
+        ("DynamicDiskUsage", (app.static_bytes / 2).into()),
         ("StaticDiskUsage", app.static_bytes.into()),
         ("UIFileSharingEnabled", Value::Boolean(app.file_sharing)),
     ]);

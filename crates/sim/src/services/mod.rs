@@ -7,6 +7,8 @@ mod installation;
 mod notification;
 mod profiles;
 mod springboard;
+mod syslog;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -45,9 +47,13 @@ pub(crate) enum Service {
     Profiles,
     /// Icons.
     SpringBoard,
+    /// The log as lines of text.
+    Syslog,
+    /// The log as records.
+    Trace,
 }
 
-const NAMES: [(&str, Service); 8] = [
+const NAMES: [(&str, Service); 10] = [
     (service::AFC, Service::Afc),
     (service::DIAGNOSTICS_RELAY, Service::Diagnostics),
     (service::HEARTBEAT, Service::Heartbeat),
@@ -56,6 +62,8 @@ const NAMES: [(&str, Service); 8] = [
     (service::NOTIFICATION_PROXY, Service::NotificationProxy),
     (service::MC_INSTALL, Service::Profiles),
     (service::SPRINGBOARD_SERVICES, Service::SpringBoard),
+    (service::SYSLOG_RELAY, Service::Syslog),
+    (service::OS_TRACE_RELAY, Service::Trace),
 ];
 
 impl Service {
@@ -176,10 +184,12 @@ where
         Service::NotificationProxy => {
             notification::serve(&phone, &mut PlistChannel::new(&mut stream)).await?;
         }
-        Service::Profiles => profiles::serve(&mut PlistChannel::new(&mut stream)).await?,
+        Service::Profiles => profiles::serve(&phone, &mut PlistChannel::new(&mut stream)).await?,
         Service::SpringBoard => {
             springboard::serve(&phone, &mut PlistChannel::new(&mut stream)).await?;
         }
+        Service::Syslog => syslog::serve(&phone, &mut stream).await?,
+        Service::Trace => trace::serve(&phone, &mut stream).await?,
     }
     Ok(stream.into_inner())
 }

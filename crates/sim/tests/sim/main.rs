@@ -9,3 +9,4 @@ mod host;
 mod pairing;
 mod services;
 mod session;
+mod states;

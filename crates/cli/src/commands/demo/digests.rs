@@ -71,7 +71,7 @@ impl Digests {
 pub(super) async fn digests(phone: &Arc<Phone>) -> Result<Digests, Failure> {
     let phone = Arc::clone(phone);
     let read = tokio::task::spawn_blocking(move || -> anyhow::Result<Digests> {
-        let frozen = phone.disk().freeze()?;
+        let frozen = phone.freeze()?;
         let mut lines = Vec::new();
         disk::digest(&frozen, false, &mut lines)?;
         let bytes = frozen.taken(false).map(|entry| entry.size).sum();

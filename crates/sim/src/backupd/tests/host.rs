@@ -25,6 +25,8 @@ pub(super) struct Host {
     folders: BTreeSet<String>,
     pub(super) request: &'static str,
     pub(super) target: String,
+    /// What a request to switch iCloud Backup says.
+    pub(super) cloud: Option<bool>,
     pub(super) free: u64,
     /// Frees everything it is asked for.
     pub(super) purges: bool,
@@ -101,8 +103,12 @@ impl Talk {
         self.process(Dictionary::from_iter(hello)).await?;
         self.receive().await?;
         let request = [("MessageName", host.request), ("TargetIdentifier", &host.target)];
-        self.process(Dictionary::from_iter(request.map(|(key, value)| (key, Value::from(value)))))
-            .await?;
+        let mut request =
+            Dictionary::from_iter(request.map(|(key, value)| (key, Value::from(value))));
+        if let Some(on) = host.cloud {
+            request.insert("CloudBackupState".to_owned(), on.into());
+        }
+        self.process(request).await?;
         loop {
             let message = self.receive().await?;
             host.told(&message);
@@ -181,6 +187,7 @@ impl Host {
             folders: BTreeSet::new(),
             request: "Backup",
             target: phone.udid().to_owned(),
+            cloud: None,
             free: 1 << 40,
             purges: false,
             refuse: None,

@@ -23,6 +23,8 @@ mod safari;
 mod system;
 pub(crate) mod words;
 
+pub(crate) use system::keep_preference;
+
 /// Things that happen one after the other in a stretch of time.
 #[derive(Clone, Copy)]
 struct Stretch {

@@ -7,6 +7,7 @@ use super::database::{
     binary_file, cocoa_real, core_data, date, dictionary, set_maximum, xml_file,
 };
 use super::words::WORDS;
+use crate::diary;
 use crate::disk::DiskError;
 use crate::disk::apps::InstalledApp;
 use crate::disk::entry::Content;
@@ -58,6 +59,17 @@ const SETTINGS: [&str; 32] = [
     "com.apple.wifi",
 ];
 
+/// Keeps one file of preferences: it is written only where it says something else.
+pub(crate) fn keep_preference(maker: &mut Maker<'_>, name: &str, settings: &Value) {
+    let path = format!("{PREFERENCES}/{name}.plist");
+    let content = binary_file(settings);
+    match maker.content("HomeDomain", &path) {
+        Some(known) if *known == content => {}
+        Some(_) => maker.rewrite("HomeDomain", &path, content),
+        None => drop(maker.file("HomeDomain", &path, content).permissions(0o600)),
+    }
+}
+
 pub(crate) fn create(maker: &mut Maker<'_>, apps: &[InstalledApp]) -> Result<(), DiskError> {
     let mut rng = Rng::new(maker.seed, "system");
     accounts(maker, &mut rng)?;
@@ -79,8 +91,11 @@ pub(crate) fn live(maker: &mut Maker<'_>, days: u64, rng: &mut Rng) -> Result<()
         (maker.amounts.daily.preferences * days).min(u64::try_from(paths.len()).unwrap_or(0));
     for _ in 0..count {
         let path = &paths[rng.index(paths.len())];
-        let content = setting(path, maker.end, rng);
-        maker.rewrite("HomeDomain", path, content);
+        let content = setting(maker.end, rng);
+        // The diary of iCloud Backup says what the state of the phone says, not what chance does.
+        if !diary::NAMES.iter().any(|name| path.ends_with(&format!("/{name}.plist"))) {
+            maker.rewrite("HomeDomain", path, content);
+        }
     }
     let now = maker.end;
     maker.change("WirelessDomain", DATA_USAGE, |connection| {
@@ -291,13 +306,13 @@ fn settings(maker: &mut Maker<'_>, rng: &mut Rng) {
     let names: Vec<String> = names.take(count).collect();
     for name in names {
         let path = format!("{PREFERENCES}/{name}.plist");
-        let content = setting(&path, maker.end, rng);
+        let content = setting(maker.end, rng);
         maker.file("HomeDomain", &path, content).permissions(0o600);
     }
 }
 
-/// Returns settings of no meaning; a few have keys that readers look for.
-fn setting(path: &str, now: i64, rng: &mut Rng) -> Content {
+/// Returns settings of no meaning.
+fn setting(now: i64, rng: &mut Rng) -> Content {
     let mut settings = plist::Dictionary::new();
     for _ in 0..=rng.below(9) {
         let key = format!("{}{}", rng.pick(&WORDS), rng.below(100));
@@ -308,11 +323,6 @@ fn setting(path: &str, now: i64, rng: &mut Rng) -> Content {
             _ => date(now - rng.between(0, 10_000_000)),
         };
         settings.insert(key, value);
-    }
-    if path.ends_with("com.apple.mobile.ldbackup.plist") {
-        settings
-            .insert("LastiTunesBackupDate".to_owned(), Value::Integer((now - 978_307_200).into()));
-        settings.insert("LastiTunesBackupHostname".to_owned(), "harbour".into());
     }
     if rng.chance(70) {
         binary_file(&Value::Dictionary(settings))
