@@ -91,3 +91,21 @@ fn descriptions_that_make_no_sense_end_with_2() {
         assert_eq!(run.status, Some(2), "{run}");
     }
 }
+
+#[test]
+fn the_phone_of_a_scenario_is_in_its_state_and_can_be_put_into_another() {
+    let mut home = home();
+    let sim = Sim::start(&mut home, &["--scenario", "power/low"]);
+    let state = || sim.ctl(&home, &["state"]).json()["state"].clone();
+    assert_eq!(state()["battery"]["level"], 9);
+    sim.ctl(&home, &["set", "battery.level=55"]);
+    sim.ctl(&home, &["set", "icloud.error=303"]);
+    assert_eq!(
+        (&state()["battery"]["level"], &state()["icloud"]["error"]),
+        (&55.into(), &303.into())
+    );
+    let refused = ["sim", "ctl", "--state", sim.state.as_str(), "set", "battery.colour=red"];
+    assert_eq!(home.lifeboat(refused).run().status, Some(1));
+    let unknown = home.lifeboat(["sim", "--scenario", "power/nowhere"]).run();
+    assert_eq!(unknown.status, Some(2), "{unknown}");
+}
