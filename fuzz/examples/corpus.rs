@@ -204,6 +204,14 @@ impl Corpus {
 
     fn words(&self) -> Outcome {
         for (name, text) in [
+            ("begin", r#"{"op":"begin","format":2,"udid":"X","base":null,"boot":"b"}"#),
+            ("put", r#"{"op":"put","path":"X/ab/c","number":1,"size":2,"modified":3,"place":{"segment":1,"offset":5,"sum":7}}"#),
+            ("packed", r#"{"op":"packed","number":1,"blobs":["00"],"sha1":"00"}"#),
+            ("move", r#"{"op":"move","from":"X/a","to":"X/b"}"#),
+        ] {
+            self.put("journal", name, text.as_bytes())?;
+        }
+        for (name, text) in [
             ("order", r#"{"udid":"X","action":"live","days":2}"#),
             ("fault", r#"{"action":"fault","name":"drop","values":{"after":"3"}}"#),
             ("typed", "fault error code=105 at=space"),

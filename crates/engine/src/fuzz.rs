@@ -1,6 +1,12 @@
 //! The parsers of this crate, for fuzz targets; not for users.
 
 use crate::layout::{About, Ids};
+use crate::working_tree::journal;
+
+/// Reads the journal of a working area, as it is and behind a right checksum.
+pub fn journal(bytes: &[u8]) {
+    journal::try_read(bytes);
+}
 
 /// Reads what a snapshot says about itself; it may come from a repository that others write to.
 pub fn snapshot_files(bytes: &[u8]) {

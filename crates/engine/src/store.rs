@@ -1,7 +1,6 @@
 //! Writes the snapshot of a verified backup: unchanged files by reference, new ones from the packs they went into already.
 
 use std::collections::HashSet;
-use std::io;
 
 use jiff::Timestamp;
 use lifeboat_mobilesync::verify::Weight;
@@ -13,7 +12,7 @@ use lifeboat_repo::{
 use crate::error::{Cause, JobError};
 use crate::layout::{ABOUT, About, BACKUP, CONTROL, FILES, FORMAT, IDS, Ids, name, sealed_path};
 use crate::verify::{Verified, for_each_payload};
-use crate::working_tree::Hashed;
+use crate::working_tree::checked::Checked;
 use crate::working_tree::overlay::{Overlay, Received, Trouble};
 use crate::working_tree::tree::Origin;
 
@@ -291,9 +290,10 @@ impl Storing<'_> {
     /// Stores a file that lies in the working area only.
     fn store_received(&self, number: u64, received: &Received) -> Result<Content, JobError> {
         let reader = self.overlay.open_received(number).map_err(unreadable)?;
-        let mut reader = Hashed::new(io::BufReader::with_capacity(1 << 16, reader));
+        let mut reader = Checked::new(reader);
         let content = self.writer.store(&mut reader, None)?;
-        if reader.sha1() == received.sha1 {
+        let passed = reader.passed();
+        if received.local.is_some_and(|(span, sum)| (span.size, sum) == (passed.size, passed.sum)) {
             Ok(content)
         } else {
             Err(JobError::new(Cause::Disk, "a file in the working area has lost bytes"))

@@ -1,6 +1,5 @@
 //! Whether what arrived is a whole backup: the manifests read, and every row has its payload.
 
-use std::collections::HashMap;
 use std::io::{self, Read};
 
 use camino::Utf8PathBuf;
@@ -11,7 +10,7 @@ use lifeboat_mobilesync::{
 
 use crate::error::{Cause, JobError};
 use crate::layout::Names;
-use crate::working_tree::area::private_file;
+use crate::working_tree::base::{Base, Digests};
 use crate::working_tree::overlay::{Overlay, Trouble};
 use crate::working_tree::tree::{Node, Origin};
 
@@ -60,7 +59,7 @@ struct TreePayloads<'a> {
     overlay: &'a Overlay,
     udid: &'a str,
     /// Digests that were compared when the base was made.
-    of_base: HashMap<FileId, [u8; 20]>,
+    of_base: Digests,
 }
 
 fn io_error(trouble: Trouble) -> io::Error {
@@ -95,11 +94,9 @@ impl Payloads for TreePayloads<'_> {
 
     fn sha1(&self, id: &FileId) -> io::Result<Option<[u8; 20]>> {
         Ok(match self.overlay.tree().file(&self.path(id)).map(|file| file.origin) {
-            Ok(Origin::Received(number)) => self
-                .overlay
-                .received(number)
-                .map(|received| received.sha1)
-                .filter(|sha1| *sha1 != [0; 20]),
+            Ok(Origin::Received(number)) => {
+                self.overlay.received(number).and_then(|received| received.sha1)
+            }
             Ok(Origin::Base(_)) => self.of_base.get(id).copied(),
             Err(_) => None,
         })
@@ -176,7 +173,8 @@ pub(crate) fn verify(overlay: &Overlay, udid: &str) -> Result<Verified, JobError
     }
     let database = overlay.materialize(&path).map_err(failed("Manifest.db is not there"))?;
     let db = ManifestDb::open(&database).map_err(|error| manifest_error(&error))?;
-    let payloads = TreePayloads { overlay, udid, of_base: base_digests(overlay)? };
+    let of_base = overlay.base().map(Base::take_digests).unwrap_or_default();
+    let payloads = TreePayloads { overlay, udid, of_base };
     let mut verifier = Verifier::new(&payloads, Options { encrypted: false, digests: true });
     let mut broken = None;
     let tally = db.for_each(|row| {
@@ -203,31 +201,4 @@ fn manifest_error(error: &ManifestError) -> JobError {
         _ => Cause::VerifyFailed,
     };
     JobError::of(cause, "Manifest.db cannot be used", error)
-}
-
-/// Returns the digests of the base's own manifest: they were compared when the base was made.
-fn base_digests(overlay: &Overlay) -> Result<HashMap<FileId, [u8; 20]>, JobError> {
-    let mut digests = HashMap::new();
-    let Some(base) = overlay.base() else { return Ok(digests) };
-    let Some(mut reader) = base.manifest()? else { return Ok(digests) };
-    let copied = overlay.area().scratch("base-manifest.db").and_then(|path| {
-        let mut file = private_file(&path)?;
-        io::copy(&mut reader, &mut file)?;
-        Ok(path)
-    });
-    let path = copied
-        .map_err(|error| JobError::of(Cause::Disk, "cannot read the last manifest", &error))?;
-    // The last manifest of an encrypted backup is none that can be read: then all digests are compared again.
-    let Ok(db) = ManifestDb::open(&path) else { return Ok(digests) };
-    let read = db.for_each(|row| {
-        let digest =
-            row.file.and_then(|file| file.digest).and_then(|digest| digest.try_into().ok());
-        if !base.is_damaged(&row.file_id) {
-            digests.extend(digest.map(|digest| (row.file_id, digest)));
-        }
-    });
-    if let Err(error) = read {
-        tracing::debug!(%error, "the last manifest cannot be read to its end");
-    }
-    Ok(digests)
 }

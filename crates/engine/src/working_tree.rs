@@ -1,32 +1,36 @@
 //! What a device sees of its backup during a run: the last snapshot plus what the run changed, in Apple's layout.
 //!
 //! Nothing is copied out of the repository: the snapshot is presented as metadata (`base`), changes are metadata too (`tree`),
-//! each written to a journal before it is answered (`journal`), and the bytes of new files go to the working area (`area`) and
-//! into packs at once (`overlay`). Whatever moment a run ends at, the next one finds the state that its journal tells.
+//! each written to a journal before it is answered (`journal`), and the bytes of new files go to the working area (`area`,
+//! `segments`) and, behind it, into packs (`overlay`, `packer`). Whatever moment a run ends at, the next one finds the state
+//! that its journal tells.
 
 pub(crate) mod area;
 pub(crate) mod base;
+pub(crate) mod checked;
 pub(crate) mod journal;
 pub(crate) mod overlay;
+mod packer;
+mod segments;
 pub(crate) mod tree;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use camino::Utf8Path;
-use fs_err as fs;
 use lifeboat_device::mobilebackup2::{
     DirectoryEntry, DirectoryEntryKind, FileError, FileSource, HostFiles, HostPath,
 };
 use lifeboat_mobilesync::FileId;
 use lifeboat_repo::{BlobId, Content, Repository, Snapshot};
-use sha1::{Digest as _, Sha1};
 
 use self::area::Area;
 use self::base::Base;
-use self::journal::{FORMAT, Journal, Record};
-use self::overlay::{Overlay, Settings, Trouble};
+use self::checked::Checked;
+use self::journal::{FORMAT, Journal, Place, Record};
+use self::overlay::{Kept, Overlay, Settings, Trouble};
+use self::segments::Span;
 use self::tree::{File, Node, Origin, Refused, Tree};
 use crate::error::{Cause, JobError};
 
@@ -52,7 +56,7 @@ fn disk(what: &str, error: &io::Error) -> JobError {
 }
 
 /// What stands in the journal of an earlier run.
-struct Kept {
+struct Left {
     base: Option<String>,
     records: Vec<Record>,
 }
@@ -92,8 +96,9 @@ impl WorkingTree {
             Record::Begin { format: FORMAT, udid: udid.to_owned(), base, boot: overlay::boot_id() };
         journal.append(&begin).and_then(|()| journal.sync()).map_err(failed)?;
         let mut tree = Tree::default();
-        let base = load_base(&settings, newest, &mut tree)?;
-        Ok((Self(Arc::new(Mutex::new(Overlay::new(settings, area, journal, tree, base)))), opened))
+        let base = load_base(&area, &settings, newest, &mut tree)?;
+        let overlay = Overlay::new(settings, area, journal, tree, base).map_err(failed)?;
+        Ok((Self(Arc::new(Mutex::new(overlay))), opened))
     }
 
     /// Returns the state; no call holds it across a wait for the device.
@@ -103,23 +108,27 @@ impl WorkingTree {
 }
 
 fn load_base(
+    area: &Area,
     settings: &Settings,
     snapshot: Option<Snapshot>,
     tree: &mut Tree,
 ) -> Result<Option<Base>, JobError> {
-    match (snapshot, &settings.repository) {
-        (Some(snapshot), Some(repository)) => Base::load(repository, snapshot, tree).map(Some),
-        _ => Ok(None),
-    }
+    let (Some(snapshot), Some(repository)) = (snapshot, &settings.repository) else {
+        return Ok(None);
+    };
+    let base = Base::load(repository, snapshot, tree)?;
+    let scratch = area.scratch("base-manifest.db");
+    base.read_digests(scratch.map_err(|error| disk("cannot write to the working area", &error))?)?;
+    Ok(Some(base))
 }
 
-fn usable(records: Vec<Record>, udid: &str) -> Option<Kept> {
+fn usable(records: Vec<Record>, udid: &str) -> Option<Left> {
     let base = match records.first()? {
         Record::Begin { format: FORMAT, udid: of, base, .. } if of == udid => base.clone(),
         _ => return None,
     };
     // A journal without a file or a change keeps nothing.
-    (records.len() > 1).then_some(Kept { base, records })
+    (records.len() > 1).then_some(Left { base, records })
 }
 
 fn resume(
@@ -131,27 +140,23 @@ fn resume(
 ) -> Result<Overlay, JobError> {
     let failed = |error: io::Error| disk("cannot read the working area", &error);
     let boot = overlay::boot_id();
-    let survivors = Survivors::find(&area, settings.repository.as_ref(), &records, &boot);
+    let mut survivors = Survivors::find(&area, settings.repository.as_ref(), &records, &boot);
     let mut tree = Tree::default();
-    let base = load_base(&settings, base, &mut tree)?;
+    let base = load_base(&area, &settings, base, &mut tree)?;
     // A number is given out once: what an old record says of it never means another file.
     let next = records.iter().filter_map(Record::number).max().map_or(1, |number| number + 1);
     let mut earlier = HashMap::new();
-    let mut kept = Vec::new();
     for record in records {
-        if let Record::Put { path, number, size, sha1, .. } = &record {
-            if let Ok(id) = path.rsplit('/').next().unwrap_or_default().parse::<FileId>() {
-                earlier.insert(id, *size);
-            }
-            if survivors.has(*number) {
-                kept.push((*number, digest(sha1)));
-            }
+        if let Record::Put { path, size, .. } = &record
+            && let Ok(id) = path.rsplit('/').next().unwrap_or_default().parse::<FileId>()
+        {
+            earlier.insert(id, *size);
         }
         replay(&mut tree, record);
     }
     // What is gone is not there: the device sees that in the listings and sends it again.
     let lost = tree.files(&|file| match file.origin {
-        Origin::Received(number) => !survivors.has(number),
+        Origin::Received(number) => !survivors.0.contains_key(&number),
         Origin::Base(_) => false,
     });
     journal.append(&Record::Resume { boot }).map_err(failed)?;
@@ -160,40 +165,34 @@ fn resume(
         tree.remove(&path).map_err(|refused| JobError::from(Trouble::Refused(refused)))?;
         journal.append(&Record::Remove { path }).map_err(failed)?;
     }
-    let mut overlay = Overlay::new(settings, area, journal, tree, base);
+    let mut overlay = Overlay::new(settings, area, journal, tree, base).map_err(failed)?;
     overlay.earlier = earlier;
     overlay.next = next;
-    let mut packed = survivors.packed;
-    for (number, sha1) in kept {
-        overlay.keep(number, sha1, packed.remove(&number));
+    for (number, kept) in std::mem::take(&mut survivors.0) {
+        overlay.keep(number, kept);
     }
-    overlay.count_names().map_err(failed)?;
+    overlay.take_over().map_err(failed)?;
     Ok(overlay)
 }
 
-fn digest(text: &str) -> [u8; 20] {
+fn digest(text: &str) -> Option<[u8; 20]> {
     let mut bytes = [0; 20];
-    // A digest that is none never matches: the file is read again where it matters.
-    let _known = hex::decode_to_slice(text, &mut bytes);
-    bytes
+    hex::decode_to_slice(text, &mut bytes).ok().map(|()| bytes)
 }
 
 /// Which received files still have their bytes.
-struct Survivors {
-    packed: HashMap<u64, Content>,
-    local: HashSet<u64>,
-}
+struct Survivors(BTreeMap<u64, Kept>);
 
 impl Survivors {
     fn find(area: &Area, repository: Option<&Repository>, records: &[Record], boot: &str) -> Self {
-        let put: BTreeMap<u64, (u64, [u8; 20])> = records
+        let put: BTreeMap<u64, (u64, Option<Place>)> = records
             .iter()
             .filter_map(|record| match record {
-                Record::Put { number, size, sha1, .. } => Some((*number, (*size, digest(sha1)))),
+                Record::Put { number, size, place, .. } => Some((*number, (*size, *place))),
                 _ => None,
             })
             .collect();
-        let mut found = Self { packed: HashMap::new(), local: HashSet::new() };
+        let mut found = BTreeMap::new();
         let mut synced = 0;
         // A machine that does not tell its boots may have been restarted.
         let mut same_boot = !boot.is_empty();
@@ -203,74 +202,45 @@ impl Survivors {
                     same_boot &= then == boot;
                 }
                 Record::Synced { number } => synced = *number,
-                Record::Packed { number, blobs } => {
+                Record::Packed { number, blobs, sha1 } => {
                     let size = put.get(number).map_or(0, |(size, _)| *size);
                     let content =
                         content(blobs, size).filter(|content| is_there(repository, content));
-                    found.packed.extend(content.map(|content| (*number, content)));
+                    if let (Some(content), Some(sha1)) = (content, digest(sha1)) {
+                        found.insert(*number, Kept::Packed { content, sha1 });
+                    }
                 }
                 _ => {}
             }
         }
-        for (number, (size, sha1)) in put {
-            // After a power cut only what was made durable counts. Packs have most of what came: few files are read here.
+        for (number, (size, place)) in put {
+            let Some(Place { segment, offset, sum }) = place else { continue };
+            let span = Span { segment, offset, size };
+            // After a power cut only what was made durable counts.
             if (same_boot || number <= synced)
-                && !found.packed.contains_key(&number)
-                && is_whole(&area.file(number), size, sha1)
+                && !found.contains_key(&number)
+                && is_whole(&area.files(), span, sum)
             {
-                found.local.insert(number);
+                found.insert(number, Kept::Local(span, sum));
             }
         }
-        found
-    }
-
-    fn has(&self, number: u64) -> bool {
-        self.packed.contains_key(&number) || self.local.contains(&number)
+        Self(found)
     }
 }
 
 /// Whether a file is what was received: a disk may give other bytes than it was given.
-fn is_whole(path: &Utf8Path, size: u64, sha1: [u8; 20]) -> bool {
+fn is_whole(folder: &Utf8Path, span: Span, sum: u32) -> bool {
     let read = || {
-        let file = fs::File::open(path)?;
-        if file.metadata()?.len() != size {
-            return Ok(false);
-        }
-        let mut reader = Hashed::new(io::BufReader::with_capacity(1 << 16, file));
+        let mut reader = Checked::new(segments::open(folder, span)?);
         io::copy(&mut reader, &mut io::sink())?;
-        Ok::<bool, io::Error>(reader.sha1() == sha1)
+        let passed = reader.passed();
+        Ok::<bool, io::Error>((passed.size, passed.sum) == (span.size, sum))
     };
     let whole = read().unwrap_or(false);
     if !whole {
-        tracing::debug!(%path, "a kept file is gone or damaged");
+        tracing::debug!(segment = span.segment, "a kept file is gone or damaged");
     }
     whole
-}
-
-/// A reader that takes the SHA-1 of what goes through it.
-pub(crate) struct Hashed<R> {
-    inner: R,
-    sha1: Sha1,
-}
-
-impl<R: io::Read> Hashed<R> {
-    /// Makes one.
-    pub(crate) fn new(inner: R) -> Self {
-        Self { inner, sha1: Sha1::new() }
-    }
-
-    /// Returns the digest of what was read so far.
-    pub(crate) fn sha1(self) -> [u8; 20] {
-        self.sha1.finalize().into()
-    }
-}
-
-impl<R: io::Read> io::Read for Hashed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.sha1.update(buffer.get(..count).unwrap_or_default());
-        Ok(count)
-    }
 }
 
 fn content(blobs: &[String], size: u64) -> Option<Content> {

@@ -3,7 +3,10 @@
 //! Parsing a tree costs milliseconds, and a device has hundreds; here they stand as rows. A tree never changes, so a row
 //! is never wrong, and snapshots share what they have in common. Everything can be thrown away at any time.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    iter,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use camino::Utf8PathBuf;
 use fs_err as fs;
@@ -62,7 +65,7 @@ impl Catalogue {
             });
         }
         let nodes = load()?;
-        self.run(|connection| insert(connection, tree, &nodes))?;
+        self.run(|connection| insert(connection, iter::once((tree, nodes.as_slice()))))?;
         Ok(nodes)
     }
 
@@ -80,8 +83,15 @@ impl Catalogue {
             });
         }
         let nodes = load()?;
-        self.run(|connection| insert(connection, tree, &nodes))?;
+        self.run(|connection| insert(connection, iter::once((tree, nodes.as_slice()))))?;
         Ok(nodes.into_iter().find(|node| node.name == name))
+    }
+
+    /// Takes trees that were just made, so that nobody needs to load them.
+    pub(crate) fn put(&self, trees: &[(TreeId, Vec<TreeNode>)]) -> Result<(), RepoError> {
+        self.run(|connection| {
+            insert(connection, trees.iter().map(|(tree, nodes)| (*tree, nodes.as_slice())))
+        })
     }
 
     /// Throws everything away.
@@ -229,18 +239,27 @@ fn number(connection: &Connection, tree: TreeId) -> rusqlite::Result<Option<i64>
     statement.query_row([tree.as_bytes()], |row| row.get(0)).optional()
 }
 
-fn insert(connection: &mut Connection, tree: TreeId, nodes: &[TreeNode]) -> rusqlite::Result<()> {
+/// Takes trees in one transaction.
+fn insert<'a>(
+    connection: &mut Connection,
+    trees: impl Iterator<Item = (TreeId, &'a [TreeNode])>,
+) -> rusqlite::Result<()> {
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    // Another process may have been faster.
-    if number(&transaction, tree)?.is_none() {
-        transaction.prepare("INSERT INTO tree (id) VALUES (?)")?.execute([tree.as_bytes()])?;
-        let number = transaction.last_insert_rowid();
-        let sql = format!(
-            "INSERT OR IGNORE INTO node (tree, {COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-        );
-        let mut statement = transaction.prepare(&sql)?;
-        nodes.iter().try_for_each(|node| write(&mut statement, number, node))?;
+    let sql = format!(
+        "INSERT OR IGNORE INTO node (tree, {COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    );
+    {
+        let mut insert_tree =
+            transaction.prepare("INSERT INTO tree (id) VALUES (?) ON CONFLICT DO NOTHING")?;
+        let mut insert_node = transaction.prepare(&sql)?;
+        for (tree, nodes) in trees {
+            // Another process may have been faster.
+            if insert_tree.execute([tree.as_bytes()])? == 1 {
+                let number = transaction.last_insert_rowid();
+                nodes.iter().try_for_each(|node| write(&mut insert_node, number, node))?;
+            }
+        }
     }
     transaction.commit()
 }
@@ -341,6 +360,19 @@ mod tests {
         let other = Catalogue::new(path);
         assert_eq!(other.row(tree, "b", never).unwrap(), some().pop());
         assert_eq!(other.row(tree, "c", never).unwrap(), None);
+    }
+
+    #[test]
+    fn what_was_just_made_need_not_be_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(folder.path().join("cache")).unwrap();
+        let catalogue = Catalogue::new(path);
+        let trees = [1, 2, 1].map(|byte| (BlobId::new([byte; 32]), some()));
+        catalogue.put(&trees).unwrap();
+        catalogue.put(&trees).unwrap();
+        for (tree, nodes) in trees {
+            assert_eq!(catalogue.rows(tree, never).unwrap(), nodes);
+        }
     }
 
     #[cfg(unix)]

@@ -1,10 +1,13 @@
 //! Reads the content of a file.
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     io::{self, Read, Seek, SeekFrom},
     sync::{Arc, Mutex, PoisonError},
 };
+
+use zstd::bulk::Decompressor;
 
 use crate::{
     error::{Flaw, RepoError},
@@ -23,9 +26,7 @@ pub(crate) fn open_blob(key: &Key, blob: &PackBlob, sealed: &mut [u8]) -> Result
     let data = match blob.uncompressed {
         None => plain.to_vec(),
         Some(length) if length > MAX_BLOB => return Err(Flaw::TooLong),
-        Some(length) => {
-            zstd::bulk::decompress(plain, length as usize).map_err(|_| Flaw::Compression)?
-        }
+        Some(length) => decompress(plain, length as usize).map_err(|_| Flaw::Compression)?,
     };
     if data.len() != blob.raw_length() as usize {
         return Err(Flaw::Length);
@@ -34,6 +35,20 @@ pub(crate) fn open_blob(key: &Key, blob: &PackBlob, sealed: &mut [u8]) -> Result
         return Err(Flaw::Digest);
     }
     Ok(data)
+}
+
+/// Decompresses with what this thread used before: making it anew costs more than a small blob.
+fn decompress(data: &[u8], length: usize) -> io::Result<Vec<u8>> {
+    thread_local! {
+        static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        let decompressor = match kept {
+            Some(decompressor) => decompressor,
+            none => none.insert(Decompressor::new()?),
+        };
+        decompressor.decompress(data, length)
+    })
 }
 
 /// How much the cache of blobs holds …

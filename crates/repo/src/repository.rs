@@ -368,6 +368,13 @@ impl Inner {
         })
     }
 
+    /// Puts folders that were just made into the catalogue; it can be made again, so that nothing depends on it.
+    pub(crate) fn remember(&self, trees: &[(TreeId, Vec<TreeNode>)]) {
+        if let Err(error) = self.catalogue.put(trees) {
+            tracing::debug!(%error, "the catalogue does not have the new folders yet");
+        }
+    }
+
     /// Returns the lines of a folder, out of the catalogue.
     fn rows(&self, tree: TreeId) -> Result<Vec<TreeNode>, RepoError> {
         self.catalogue.rows(tree, || self.tree(tree))

@@ -8,9 +8,6 @@ use fs_err as fs;
 use super::journal;
 use crate::error::{Cause, JobError};
 
-/// How many files share a folder.
-const FANOUT: u64 = 1000;
-
 /// The folder of one device, locked.
 #[derive(Debug)]
 pub(crate) struct Area {
@@ -103,14 +100,9 @@ impl Area {
         Ok(folder.join(name))
     }
 
-    /// Returns the path of a received file.
-    pub(crate) fn file(&self, number: u64) -> Utf8PathBuf {
-        self.folder.join(format!("files/{}/{number}", number / FANOUT))
-    }
-
-    /// Makes the folder of a received file.
-    pub(crate) fn make_folder_of(&self, number: u64) -> io::Result<()> {
-        private_folder(&self.folder.join(format!("files/{}", number / FANOUT)))
+    /// Returns the folder of the received files.
+    pub(crate) fn files(&self) -> Utf8PathBuf {
+        self.folder.join("files")
     }
 
     /// Removes the journal, then everything else: a run that begins after this begins anew.
@@ -122,7 +114,7 @@ impl Area {
 
     /// Removes the files of earlier runs that no journal speaks of.
     pub(crate) fn clear_files(&self) -> io::Result<()> {
-        absent_is_fine(fs::remove_dir_all(self.folder.join("files")))?;
+        absent_is_fine(fs::remove_dir_all(self.files()))?;
         self.clear_scratch()
     }
 
@@ -130,63 +122,24 @@ impl Area {
     pub(crate) fn clear_scratch(&self) -> io::Result<()> {
         absent_is_fine(fs::remove_dir_all(self.folder.join("scratch")))
     }
-
-    /// Returns the numbers of the files that are there.
-    pub(crate) fn numbers(&self) -> io::Result<Vec<u64>> {
-        let mut numbers = Vec::new();
-        let folders = match fs::read_dir(self.folder.join("files")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(numbers),
-            folders => folders?,
-        };
-        for folder in folders {
-            for file in fs::read_dir(folder?.path())? {
-                let name = file?.file_name();
-                numbers.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
-            }
-        }
-        numbers.sort_unstable();
-        Ok(numbers)
-    }
-
-    /// Waits until every file written so far survives a power cut.
-    pub(crate) fn sync_files(&self, numbers: impl Iterator<Item = u64>) -> io::Result<()> {
-        sync_files(self, numbers)
-    }
 }
 
-#[cfg(target_os = "linux")]
-fn sync_files(area: &Area, _numbers: impl Iterator<Item = u64>) -> io::Result<()> {
-    // One call for the whole disk costs far less than one for each of thousands of files.
-    let folder = fs::File::open(&area.folder)?;
-    Ok(rustix::fs::syncfs(&folder)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn sync_files(area: &Area, numbers: impl Iterator<Item = u64>) -> io::Result<()> {
-    for number in numbers {
-        match fs::File::open(area.file(number)) {
-            Ok(file) => file.sync_all()?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+pub(crate) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }
 
+/// Waits until the names in a folder survive a power cut.
 #[cfg(unix)]
-fn sync_folder(path: &Utf8Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Utf8Path) -> io::Result<()> {
     fs::File::open(path)?.sync_all()
 }
 
+/// Waits until the names in a folder survive a power cut.
 #[cfg(not(unix))]
-fn sync_folder(_path: &Utf8Path) -> io::Result<()> {
+pub(crate) fn sync_folder(_path: &Utf8Path) -> io::Result<()> {
     Ok(())
 }
 
@@ -200,6 +153,7 @@ pub(crate) fn boot_id() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::working_tree::segments::{self, Segments};
 
     #[test]
     fn one_run_at_a_time_has_it() {
@@ -231,11 +185,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let area =
             Area::take(Utf8Path::from_path(dir.path()).unwrap(), "0000000000000000").unwrap();
-        area.make_folder_of(1).unwrap();
-        drop(private_file(&area.file(1)).unwrap());
+        let mut segments = Segments::new(area.files()).unwrap();
+        segments.begin(false).unwrap();
+        let segment = segments::path(&area.files(), 1);
         let scratch = area.scratch("Manifest.db").unwrap();
         drop(private_file(&scratch).unwrap());
-        for path in [area.folder().join("lock"), area.file(1), scratch] {
+        for path in [area.folder().join("lock"), segment, scratch] {
             let mode = fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{path}");
         }
@@ -246,12 +201,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let area =
             Area::take(Utf8Path::from_path(dir.path()).unwrap(), "0000000000000000").unwrap();
-        area.make_folder_of(2345).unwrap();
-        fs::write(area.file(2345), b"x").unwrap();
+        private_folder(&area.files()).unwrap();
+        fs::write(segments::path(&area.files(), 2345), b"x").unwrap();
         fs::write(area.journal(), b"x").unwrap();
-        assert_eq!(area.numbers().unwrap(), [2345]);
+        assert_eq!(segments::numbers(&area.files()).unwrap(), [2345]);
         area.clear().unwrap();
-        assert_eq!(area.numbers().unwrap(), [0; 0]);
+        assert_eq!(segments::numbers(&area.files()).unwrap(), [0; 0]);
         let left: Vec<_> =
             fs::read_dir(area.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["lock"]);

@@ -1,10 +1,15 @@
 //! What a device sees before it changes anything: the files of a snapshot under Apple's names, as metadata.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
 
-use lifeboat_mobilesync::FileId;
+use camino::{Utf8Path, Utf8PathBuf};
+use lifeboat_mobilesync::{FileId, ManifestDb};
 use lifeboat_repo::{Content, Repository, Snapshot};
 
+use super::area::private_file;
 use super::tree::{File, Origin, Refused, Tree};
 use crate::error::{Cause, JobError};
 use crate::layout::{BACKUP, CONTROL, FILES, IDS, Ids, SEALED};
@@ -20,7 +25,11 @@ pub(crate) struct Base {
     /// them again.
     damaged: HashMap<FileId, Option<Content>>,
     repository: Repository,
+    digests: Mutex<Option<JoinHandle<Digests>>>,
 }
+
+/// SHA-1 of payloads, by their IDs.
+pub(crate) type Digests = HashMap<FileId, [u8; 20]>;
 
 /// Calls `each` for every payload and every file of the backup's own, with its path in Apple's folder (`ab/abcd…`,
 /// `Manifest.db`), its content and when it was changed (Unix seconds).
@@ -112,12 +121,33 @@ impl Base {
             contents.push(content);
             Ok(())
         })?;
-        Ok(Self { snapshot, contents, manifest, damaged, repository: repository.clone() })
+        let (repository, digests) = (repository.clone(), Mutex::new(None));
+        Ok(Self { snapshot, contents, manifest, damaged, repository, digests })
     }
 
-    /// Whether a file was known not to be whole when the snapshot was made.
-    pub(crate) fn is_damaged(&self, id: &FileId) -> bool {
-        self.damaged.contains_key(id)
+    /// Starts to read the digests of the base's own manifest: while the device sends there is time for it.
+    pub(crate) fn read_digests(&self, scratch: Utf8PathBuf) -> Result<(), JobError> {
+        let Some(reader) = self.manifest()? else { return Ok(()) };
+        let damaged: HashSet<FileId> = self.damaged.keys().copied().collect();
+        let read = move || {
+            lifeboat_repo::stand_back();
+            digests(reader, &scratch, &damaged).unwrap_or_else(|error| {
+                // Without them the payloads are read and compared again.
+                tracing::warn!(%error, "the last manifest cannot be read");
+                Digests::new()
+            })
+        };
+        let thread = std::thread::Builder::new().name("last manifest".into()).spawn(read);
+        let thread = thread
+            .map_err(|error| JobError::of(Cause::Internal, "cannot start a thread", &error))?;
+        *self.digests.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(())
+    }
+
+    /// Returns the digests of the base's own manifest: they were compared when the base was made.
+    pub(crate) fn take_digests(&self) -> Digests {
+        let thread = self.digests.lock().unwrap_or_else(PoisonError::into_inner).take();
+        thread.and_then(|thread| thread.join().ok()).unwrap_or_default()
     }
 
     /// Returns what the snapshot has of a file that is not whole: better than nothing where the device does not send it again.
@@ -126,7 +156,7 @@ impl Base {
     }
 
     /// Opens the base's own manifest.
-    pub(crate) fn manifest(&self) -> Result<Option<lifeboat_repo::Reader>, JobError> {
+    fn manifest(&self) -> Result<Option<lifeboat_repo::Reader>, JobError> {
         Ok(self.manifest.as_ref().map(|content| self.repository.reader(content)).transpose()?)
     }
 
@@ -142,6 +172,36 @@ impl Base {
             .ok_or_else(|| JobError::new(Cause::Internal, "a file of the base is gone"))?;
         Ok(self.repository.reader(content)?)
     }
+}
+
+impl Drop for Base {
+    fn drop(&mut self) {
+        // Nothing works on the folder of the run when the run is over.
+        drop(self.take_digests());
+    }
+}
+
+/// Reads the digests of a manifest, except those of files that are not whole.
+fn digests(
+    mut manifest: impl io::Read,
+    scratch: &Utf8Path,
+    damaged: &HashSet<FileId>,
+) -> io::Result<Digests> {
+    io::copy(&mut manifest, &mut private_file(scratch)?)?;
+    let mut digests = Digests::new();
+    // The last manifest of an encrypted backup is none that can be read: then all digests are compared again.
+    let Ok(db) = ManifestDb::open(scratch) else { return Ok(digests) };
+    let read = db.for_each(|row| {
+        let digest =
+            row.file.and_then(|file| file.digest).and_then(|digest| digest.try_into().ok());
+        if !damaged.contains(&row.file_id) {
+            digests.extend(digest.map(|digest| (row.file_id, digest)));
+        }
+    });
+    if let Err(error) = read {
+        tracing::debug!(%error, "the last manifest cannot be read to its end");
+    }
+    Ok(digests)
 }
 
 fn refused(refused: Refused) -> JobError {

@@ -1,8 +1,9 @@
 //! The working tree itself: the base, what the device changed, and where the bytes of new files lie.
 //!
-//! A new file is written once to the working area and, in the same pass, cut and packed into the repository. From time
-//! to time the packs are made durable; the journal then says so and the copy in the working area goes. The files that
-//! steer a backup (Status.plist, the manifests) stay in the working area until the end.
+//! A new file is written once to the working area; behind it, a thread cuts and packs what came into the repository. From
+//! time to time the packs are made durable; the journal then says so and the bytes in the working area go. The files that
+//! steer a backup (Status.plist, the manifests) stay in the working area until the end. Where its disk has no room, files
+//! go straight into packs.
 //!
 //! The journal comes after the bytes that it speaks of: a Status.plist is journaled only when everything received before it
 //! is durable, so that no state of the disk can claim more than there is.
@@ -11,12 +12,11 @@ mod durable;
 mod reading;
 mod receive;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use fs_err as fs;
 use lifeboat_host::Host;
 use lifeboat_mobilesync::FileId;
 use lifeboat_repo::{Content, Incoming, Repository, Writer};
@@ -24,7 +24,10 @@ use sha1::Sha1;
 
 use super::area::{self, Area};
 use super::base::Base;
+use super::checked::Sum;
 use super::journal::{Journal, Record};
+use super::packer::{Failure, Packed, Packer, Task};
+use super::segments::{Segments, Span};
 use super::tree::{Directory, Node, Origin, Refused, Tree};
 use crate::error::JobError;
 use crate::layout::CONTROL;
@@ -50,14 +53,16 @@ pub(crate) struct Settings {
 /// A file that was received.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
-    /// SHA-1 of its bytes, as manifests have it.
-    pub(crate) sha1: [u8; 20],
+    /// SHA-1 of its bytes, as manifests have it, once they went into the repository.
+    pub(crate) sha1: Option<[u8; 20]>,
     /// Its blobs, where it went into the repository.
     pub(crate) content: Option<Content>,
-    /// Whether those are durable and the journal says so.
+    /// Where the working area has its bytes, and their checksum.
+    pub(crate) local: Option<(Span, u32)>,
+    /// Whether the blobs are durable and the journal says so.
     packed: bool,
-    /// Whether the working area has its bytes.
-    local: bool,
+    /// Whether the packer has it.
+    queued: bool,
     /// How many names it has.
     names: u32,
 }
@@ -82,25 +87,34 @@ pub(crate) struct Demand {
     pub(crate) offered: u64,
 }
 
-enum Feed {
-    Off,
-    Sniffing(Vec<u8>),
-    On(Box<Incoming>),
-}
-
+/// The file that is being received.
 struct Arriving {
     path: String,
     number: u64,
-    file: Option<fs::File>,
     size: u64,
+    sink: Sink,
+}
+
+/// Where its bytes go.
+enum Sink {
+    Area(Sum),
+    Straight(Straight),
+}
+
+/// A file on its way into packs that the working area has no room for.
+struct Straight {
+    /// Its first bytes, until they tell how it is to be cut.
+    first: Vec<u8>,
+    incoming: Option<Box<Incoming>>,
     sha1: Sha1,
-    feed: Feed,
 }
 
 /// The state of a working tree.
 pub(crate) struct Overlay {
     pub(super) settings: Settings,
     pub(super) area: Area,
+    pub(super) segments: Segments,
+    packer: Option<Packer>,
     pub(super) tree: Tree,
     pub(super) base: Option<Base>,
     pub(super) received: HashMap<u64, Received>,
@@ -114,11 +128,10 @@ pub(crate) struct Overlay {
     straight: bool,
     /// Whether the working area's disk has room for copies, as far as it was looked at.
     has_room: Option<bool>,
-    /// Bytes received since the packs were made durable.
+    /// Bytes that went straight into packs since those were made durable.
     pending: u64,
     /// The journal has lines that are not durable yet and must be.
     unsynced_status: bool,
-    garbage: Vec<u64>,
     arriving: Option<Arriving>,
     counts: Counts,
     was_full: Option<bool>,
@@ -146,8 +159,10 @@ impl Overlay {
         journal: Journal,
         tree: Tree,
         base: Option<Base>,
-    ) -> Self {
-        Self {
+    ) -> io::Result<Self> {
+        Ok(Self {
+            segments: Segments::new(area.files())?,
+            packer: None,
             settings,
             area,
             tree,
@@ -161,43 +176,75 @@ impl Overlay {
             has_room: None,
             pending: 0,
             unsynced_status: false,
-            garbage: Vec::new(),
             arriving: None,
             counts: Counts::default(),
             was_full: None,
             demand: None,
             failure: None,
-        }
+        })
     }
 
     /// Takes a file that an earlier part of the run received.
-    pub(super) fn keep(&mut self, number: u64, sha1: [u8; 20], content: Option<Content>) {
-        let packed = content.is_some();
-        // What packs have needs no copy.
-        let local = !packed;
-        self.received.insert(number, Received { sha1, content, packed, local, names: 0 });
+    pub(super) fn keep(&mut self, number: u64, kept: Kept) {
+        let received = match kept {
+            Kept::Packed { content, sha1 } => Received {
+                sha1: Some(sha1),
+                content: Some(content),
+                packed: true,
+                ..Received::default()
+            },
+            Kept::Local(span, sum) => {
+                self.segments.keep(span);
+                Received { local: Some((span, sum)), ..Received::default() }
+            }
+        };
+        self.received.insert(number, received);
     }
 
-    /// Counts the names of kept files, and forgets those that have none.
-    pub(super) fn count_names(&mut self) -> io::Result<()> {
+    /// Counts the names of kept files, forgets those that have none, and goes on packing the others.
+    pub(super) fn take_over(&mut self) -> io::Result<()> {
         let mut names: BTreeMap<u64, u32> = BTreeMap::new();
-        for (_, node) in self.tree.directory("").map(Directory::entries).into_iter().flatten() {
-            node.for_each_file(&mut |file| {
-                if let Origin::Received(number) = file.origin {
-                    *names.entry(number).or_default() += 1;
+        let mut pack = BTreeSet::new();
+        self.tree.for_each_file(&mut |name, file| {
+            if let Origin::Received(number) = file.origin {
+                *names.entry(number).or_default() += 1;
+                if !is_control(name) {
+                    pack.insert(number);
                 }
-            });
-        }
+            }
+        });
+        let segments = &mut self.segments;
         self.received.retain(|number, received| {
             received.names = names.get(number).copied().unwrap_or(0);
+            if received.names == 0
+                && let Some((span, _)) = received.local
+            {
+                segments.release(span);
+            }
             received.names > 0
         });
-        for number in self.area.numbers()? {
-            self.next = self.next.max(number + 1);
-            if !self.received.get(&number).is_some_and(|received| received.local) {
-                fs::remove_file(self.area.file(number))?;
-            }
+        self.segments.collect_leftovers()?;
+        for number in pack {
+            self.pack(number)?;
         }
+        Ok(())
+    }
+
+    /// Lets a received file go into the repository.
+    fn pack(&mut self, number: u64) -> io::Result<()> {
+        let Some(writer) = &self.settings.writer else { return Ok(()) };
+        let Some(received) = self.received.get_mut(&number) else { return Ok(()) };
+        let Some((span, sum)) = received.local.filter(|_| !received.queued) else { return Ok(()) };
+        let packer = match &mut self.packer {
+            Some(packer) => packer,
+            none => none.insert(Packer::start(
+                self.segments.folder(),
+                writer.clone(),
+                self.settings.checkpoint,
+            )?),
+        };
+        received.queued = true;
+        packer.put(Task { number, span, sum });
         Ok(())
     }
 
@@ -256,6 +303,11 @@ impl Overlay {
         arrived.iter().any(|path| last(path) != "Info.plist")
     }
 
+    /// Returns the bytes that came and do not lie in packs yet.
+    pub(crate) fn unpacked(&self) -> u64 {
+        self.packer.as_ref().map_or(0, Packer::waiting)
+    }
+
     /// Writes down that what came is no whole backup.
     pub(crate) fn refuse(&mut self) -> Result<(), Trouble> {
         self.append(&Record::Refused)
@@ -277,12 +329,17 @@ impl Overlay {
         for number in gone {
             let Some(received) = self.received.get_mut(&number) else { continue };
             received.names = received.names.saturating_sub(1);
-            if received.names == 0 {
-                if received.local {
-                    self.garbage.push(number);
-                }
-                self.received.remove(&number);
-            }
+            self.forget(number);
+        }
+    }
+
+    /// Forgets a file that has no name and that the packer does not read.
+    fn forget(&mut self, number: u64) {
+        let gone = |received: &Received| received.names == 0 && !received.queued;
+        if self.received.get(&number).is_some_and(gone)
+            && let Some(Received { local: Some((span, _)), .. }) = self.received.remove(&number)
+        {
+            self.segments.release(span);
         }
     }
 
@@ -383,6 +440,19 @@ fn count_received(node: &Node, name: &str, kept: &mut (u64, u64)) {
             directory.entries().for_each(|(name, node)| count_received(node, name, kept));
         }
     }
+}
+
+/// What is left of a file that an earlier part of the run received.
+pub(super) enum Kept {
+    /// The packs have it for good.
+    Packed {
+        /// Its blobs.
+        content: Content,
+        /// SHA-1 of its bytes.
+        sha1: [u8; 20],
+    },
+    /// The working area has it, with this checksum.
+    Local(Span, u32),
 }
 
 /// Why an operation of the working tree failed.

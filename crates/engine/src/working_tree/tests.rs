@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
 use lifeboat_host::fake::FakeHost;
 use lifeboat_mobilesync::{BackupState, SnapshotState, StatusPlist};
 use proptest::prelude::*;
@@ -269,7 +270,7 @@ fn a_number_is_given_out_once() {
     put(&mut tree, "Status.plist", &status(SnapshotState::Uploading)).unwrap();
     put(&mut tree, "Snapshot/ab/photo", b"AAAAA").unwrap();
     drop(tree);
-    fs::remove_file(root.join(UDID).join("files/0/2")).unwrap();
+    fs::remove_file(root.join(UDID).join("files/2")).unwrap();
     let (mut tree, _) = open(&root);
     assert!(tree.list(&path("Snapshot/ab")).unwrap().is_empty());
     put(&mut tree, "Snapshot/cd/other", b"BBBBB").unwrap();
@@ -287,7 +288,7 @@ fn a_kept_file_with_other_bytes_is_not_there() {
     put(&mut tree, "Snapshot/ab/a", b"first").unwrap();
     put(&mut tree, "Snapshot/ab/b", b"other").unwrap();
     drop(tree);
-    fs::write(root.join(UDID).join("files/0/1"), b"fir\0t").unwrap();
+    fs::write(root.join(UDID).join("files/1"), b"fir\0tother").unwrap();
     let (mut tree, _) = open(&root);
     let names: Vec<_> =
         tree.list(&path("Snapshot/ab")).unwrap().into_iter().map(|entry| entry.name).collect();
@@ -397,20 +398,21 @@ fn perform(tree: &mut WorkingTree, op: &Op) -> Result<(), FileError> {
     }
 }
 
-/// Takes the bytes of one received file away while nobody looks; returns the names that it had.
+/// Takes a segment away while nobody looks; returns the names of the files that had bytes in it.
 fn lose(tree: &WorkingTree, at: prop::sample::Index) -> Vec<String> {
     let state = tree.state();
-    let number = |file: &File| match file.origin {
-        Origin::Received(number) => number,
-        Origin::Base(_) => 0,
+    let segment = |file: &File| match file.origin {
+        Origin::Received(number) => state.received(number).and_then(|received| received.local),
+        Origin::Base(_) => None,
     };
-    let received = state.tree().files(&|file| number(file) > 0);
+    let received = state.tree().files(&|file| segment(file).is_some());
     if received.is_empty() {
         return received;
     }
-    let lost = number(&state.tree().file(&received[at.index(received.len())]).unwrap());
-    fs::remove_file(state.area().file(lost)).unwrap();
-    state.tree().files(&|file| number(file) == lost)
+    let of = |path: &String| segment(&state.tree().file(path).unwrap()).unwrap().0.segment;
+    let lost = of(&received[at.index(received.len())]);
+    fs::remove_file(segments::path(&state.area().files(), lost)).unwrap();
+    received.into_iter().filter(|path| of(path) == lost).collect()
 }
 
 fn copy_folder(from: &Utf8Path, to: &Utf8Path) {
@@ -536,10 +538,12 @@ fn what_lies_in_packs_for_good_needs_no_copy() {
         tree.finish().unwrap();
     }
     put(&mut tree, "Snapshot/Manifest.db", b"stays here").unwrap();
+    assert!(tree.state().finish_packing(&mut |_| true).unwrap());
     tree.state().checkpoint().unwrap();
     put(&mut tree, "Snapshot/ab/late", b"not packed yet").unwrap();
     tree.rename(&path("Snapshot/ab"), &path("ab")).unwrap();
-    assert_eq!(tree.state().area().numbers().unwrap().len(), 2);
+    // The manifest's own, and the one with the file that came late.
+    assert_eq!(segments::numbers(&tree.state().area().files()).unwrap(), [2, 3]);
     let seen = all(&mut tree);
     drop(tree);
     let mut tree = open_packing(&root, 0);
@@ -548,11 +552,29 @@ fn what_lies_in_packs_for_good_needs_no_copy() {
 }
 
 #[test]
+fn who_stops_while_it_packs_keeps_what_came() {
+    let (_dir, root) = folder();
+    let mut tree = open_packing(&root, 0);
+    for number in 0..50 {
+        put(&mut tree, &format!("Snapshot/ab/{number}"), format!("file {number}").as_bytes())
+            .unwrap();
+    }
+    let seen = all(&mut tree);
+    tree.state().finish_packing(&mut |_| false).unwrap();
+    tree.state().settle().unwrap();
+    drop(tree);
+    let mut tree = open_packing(&root, 0);
+    assert_eq!(all(&mut tree), seen);
+    assert!(tree.state().finish_packing(&mut |_| true).unwrap());
+    assert_eq!(all(&mut tree), seen);
+}
+
+#[test]
 fn a_small_disk_gets_no_copies_and_loses_only_what_was_not_packed() {
     let (_dir, root) = folder();
     let mut tree = open_packing(&root, u64::MAX);
     put(&mut tree, "Snapshot/ab/a", b"first").unwrap();
-    assert!(tree.state().area().numbers().unwrap().is_empty());
+    assert!(segments::numbers(&tree.state().area().files()).unwrap().is_empty());
     // Status.plist never speaks of what is not durable.
     put(&mut tree, "Status.plist", &status(SnapshotState::Moving)).unwrap();
     put(&mut tree, "Snapshot/ab/b", b"second").unwrap();
@@ -569,6 +591,7 @@ fn packs_that_somebody_removed_are_noticed() {
     let (_dir, root) = folder();
     let mut tree = open_packing(&root, 0);
     put(&mut tree, "Snapshot/ab/a", b"first").unwrap();
+    assert!(tree.state().finish_packing(&mut |_| true).unwrap());
     tree.state().settle().unwrap();
     drop(tree);
     fs::remove_dir_all(root.join("repository")).unwrap();

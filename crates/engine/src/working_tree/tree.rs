@@ -71,6 +71,15 @@ impl Directory {
         self.entries.iter().map(|(name, node)| (name.as_ref(), node))
     }
 
+    fn for_each_file(&self, each: &mut dyn FnMut(&str, &File)) {
+        for (name, node) in self.entries() {
+            match node {
+                Node::File(file) => each(name, file),
+                Node::Directory(directory) => directory.for_each_file(each),
+            }
+        }
+    }
+
     fn files(&self, folder: &str, wanted: &dyn Fn(&File) -> bool, into: &mut Vec<String>) {
         for (name, node) in self.entries() {
             let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
@@ -272,6 +281,11 @@ impl Tree {
         }
         let node = node.clone();
         self.insert(to, node)
+    }
+
+    /// Calls `each` for every file, with its name.
+    pub(crate) fn for_each_file(&self, each: &mut dyn FnMut(&str, &File)) {
+        self.root.for_each_file(each);
     }
 
     /// Returns the paths of the files that are wanted.

@@ -24,6 +24,20 @@ pub(crate) use recover::sealed_list;
 pub use tree::{NameFlaw, TreeBuilder, TreeError};
 pub use writer::Writer;
 
+/// Lets other threads go first from here on: whoever receives from a device must not wait for those who compress.
+///
+/// Where a thread has no rank of its own (only Linux gives it one) nothing happens.
+pub fn stand_back() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::debug!(%error, "a thread keeps its rank");
+    }
+}
+
+/// How far back: about a tenth of a core where another thread wants it, and all of it where none does.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
+
 /// How a writer works.
 #[derive(Clone)]
 pub struct WriterOptions {

@@ -169,7 +169,9 @@ impl TreeBuilder {
     /// Stores all folders and returns the root; all content must be stored before.
     pub(super) fn store(self, core: &Core) -> Result<(TreeId, WriteStats), RepoError> {
         let mut totals = WriteStats::default();
-        let root = store_folder(core, self.root, &mut String::new(), &mut totals)?;
+        let mut made = Made::default();
+        let root = store_folder(core, self.root, &mut String::new(), &mut totals, &mut made)?;
+        core.repository.remember(&made.trees);
         Ok((root, totals))
     }
 }
@@ -184,11 +186,22 @@ fn check(path: &str) -> Result<(), TreeError> {
     Ok(())
 }
 
+/// Folders on their way into the catalogue.
+#[derive(Default)]
+struct Made {
+    trees: Vec<(TreeId, Vec<TreeNode>)>,
+    nodes: usize,
+}
+
+/// So many nodes go into the catalogue at once.
+const AT_ONCE: usize = 10_000;
+
 fn store_folder(
     core: &Core,
     folder: Folder,
     path: &mut String,
     totals: &mut WriteStats,
+    made: &mut Made,
 ) -> Result<TreeId, RepoError> {
     let mut nodes = Vec::with_capacity(folder.children.len());
     for (name, child) in folder.children {
@@ -205,13 +218,20 @@ fn store_folder(
                 // A folder that only holds others says nothing of itself, always the same.
                 let node =
                     folder.node.take().unwrap_or_else(|| Node::directory(Timestamp::UNIX_EPOCH));
-                let subtree = store_folder(core, folder, path, totals)?;
+                let subtree = store_folder(core, folder, path, totals, made)?;
                 TreeNode { name, node, subtree: Some(subtree) }
             }
         });
         path.truncate(length);
     }
-    core.put_tree(tree::encode(&nodes))
+    let id = core.put_tree(tree::encode(&nodes))?;
+    made.nodes += nodes.len();
+    made.trees.push((id, nodes));
+    if made.nodes >= AT_ONCE {
+        core.repository.remember(&made.trees);
+        *made = Made::default();
+    }
+    Ok(id)
 }
 
 /// Refuses a file whose content is not in the repository: better no snapshot than one with a hole.

@@ -7,6 +7,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::{
     open_pack::{FullPack, OpenPack, Squeezer},
     queue::Batch,
+    stand_back,
     writer::Core,
 };
 use crate::{error::RepoError, format::BlobKind};
@@ -64,6 +65,7 @@ impl Shelf {
 
 /// Works until it is told to stop. After a failure it only empties the queue.
 pub(super) fn work(core: &Core, jobs: &Receiver<Job>, publish: &Sender<Publish>) {
+    stand_back();
     let mut squeezer = match Squeezer::new() {
         Ok(squeezer) => Some(squeezer),
         Err(source) => {
@@ -113,6 +115,7 @@ fn store(
 
 /// Makes full packs durable until it is told to stop.
 pub(super) fn publish(core: &Core, packs: &Receiver<Publish>) {
+    stand_back();
     while let Ok(Publish::Pack(pack)) = packs.recv() {
         if !core.flow.has_failed()
             && let Err(error) = core.publish(pack)

@@ -12,6 +12,7 @@ use crate::error::{At as _, Cause, JobError};
 use crate::event::{Event, Note};
 use crate::job::{Context, Outcome, blocking};
 use crate::layout::name;
+use crate::meter::Meter;
 use crate::stage::Stage;
 use crate::store::{self, Run, Stored};
 use crate::verify::{self, Verified};
@@ -161,7 +162,8 @@ fn store(
     file_errors: u64,
 ) -> Result<(Stored, Verified), JobError> {
     let mut state = prepared.tree.state();
-    let result = verify_and_store(ctx, prepared, &state, kind, file_errors);
+    let result = pack(ctx, &mut state)
+        .and_then(|()| verify_and_store(ctx, prepared, &state, kind, file_errors));
     match result {
         Ok(done) => {
             // The snapshot stands: what is left in the working area is only waste from here on.
@@ -181,6 +183,22 @@ fn store(
             }
             Err(error)
         }
+    }
+}
+
+/// Waits until everything that came lies in packs: the bytes that are verified are those that went there.
+fn pack(ctx: &Context, state: &mut Overlay) -> Result<(), JobError> {
+    let total = state.unpacked();
+    let mut meter = Meter::new(ctx, Stage::Verify, None);
+    let packed = state.finish_packing(&mut |left| {
+        meter.set_bytes(total.saturating_sub(left), total);
+        !ctx.cancel.is_cancelled()
+    });
+    if packed.at(Stage::Verify)? {
+        Ok(())
+    } else {
+        let message = "stopped before everything that came was in the repository";
+        Err(JobError::new(Cause::Interrupted, message)).at(Stage::Verify)
     }
 }
 

@@ -3,10 +3,10 @@
 use std::io;
 
 use camino::Utf8PathBuf;
-use fs_err as fs;
 
 use super::{Overlay, Trouble, last};
 use crate::working_tree::area::private_file;
+use crate::working_tree::segments;
 use crate::working_tree::tree::{Origin, Refused};
 
 impl Overlay {
@@ -28,8 +28,10 @@ impl Overlay {
 
     pub(crate) fn open_received(&self, number: u64) -> Result<Box<dyn io::Read + Send>, Trouble> {
         let received = self.received.get(&number).ok_or(Trouble::Refused(Refused::NotFound))?;
-        if received.local {
-            return Ok(Box::new(fs::File::open(self.area.file(number)).map_err(Trouble::Io)?));
+        if let Some((span, _)) = received.local {
+            return Ok(Box::new(
+                segments::open(self.segments.folder(), span).map_err(Trouble::Io)?,
+            ));
         }
         match (&received.content, &self.settings.repository) {
             (Some(content), Some(repository)) => {
@@ -45,9 +47,10 @@ impl Overlay {
     /// Returns the path of a file's bytes on the local disk; a file of the base is copied there.
     pub(crate) fn materialize(&self, path: &str) -> Result<Utf8PathBuf, Trouble> {
         if let Origin::Received(number) = self.tree.file(path)?.origin
-            && self.received.get(&number).is_some_and(|received| received.local)
+            && let Some((span, _)) = self.received.get(&number).and_then(|received| received.local)
+            && let Some(path) = self.segments.alone(span)
         {
-            return Ok(self.area.file(number));
+            return Ok(path);
         }
         let (_, mut reader) = self.open(path)?;
         let target = self.area.scratch(last(path)).map_err(Trouble::Io)?;

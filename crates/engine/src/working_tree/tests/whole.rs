@@ -3,6 +3,7 @@
 use lifeboat_mobilesync::build::{ManifestDbWriter, Schema};
 use lifeboat_mobilesync::{ManifestPlist, MbFile};
 use lifeboat_repo::{Snapshot, Tag};
+use sha1::{Digest as _, Sha1};
 
 use super::*;
 use crate::store::{self, Run, Stored};
@@ -57,7 +58,8 @@ pub(super) fn end_with(
     put(tree, "Manifest.plist", &plist.encode()).unwrap();
     put(tree, "Manifest.db", manifest).unwrap();
     put(tree, "Status.plist", &status(SnapshotState::Finished)).unwrap();
-    let state = tree.state();
+    let mut state = tree.state();
+    assert!(state.finish_packing(&mut |_| true).unwrap());
     let mut verified = verify::verify(&state, UDID).unwrap();
     change(&mut verified);
     // Each snapshot is another moment: the newest is the last.
