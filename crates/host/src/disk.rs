@@ -27,9 +27,30 @@ pub enum DiskError {
 
 /// Returns the room on the volume of `path`; where it does not exist yet, of its nearest folder that does.
 pub fn space(path: &Utf8Path) -> Result<Space, DiskError> {
-    let existing =
-        path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Utf8Path::new("."));
-    statvfs(existing).map_err(|source| DiskError::Unknown { path: path.to_owned(), source })
+    statvfs(nearest(path)).map_err(|source| DiskError::Unknown { path: path.to_owned(), source })
+}
+
+/// Returns how many more files the volume of `path` can hold; nothing where it knows no such limit.
+pub fn free_files(path: &Utf8Path) -> Result<Option<u64>, DiskError> {
+    free_inodes(nearest(path))
+        .map_err(|source| DiskError::Unknown { path: path.to_owned(), source })
+}
+
+fn nearest(path: &Utf8Path) -> &Utf8Path {
+    path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Utf8Path::new("."))
+}
+
+/// Some file systems (btrfs, many shares) make inodes as they go and say that they have none at all.
+#[cfg(unix)]
+fn free_inodes(path: &Utf8Path) -> std::io::Result<Option<u64>> {
+    let path = if path.as_str().is_empty() { Utf8Path::new(".") } else { path };
+    let stat = rustix::fs::statvfs(path.as_std_path())?;
+    Ok((stat.f_files > 0).then_some(stat.f_favail))
+}
+
+#[cfg(not(unix))]
+fn free_inodes(_path: &Utf8Path) -> std::io::Result<Option<u64>> {
+    Ok(None)
 }
 
 #[cfg(unix)]
@@ -59,6 +80,7 @@ mod tests {
         let space_there = space(&path).unwrap();
         assert!(space_there.total > 0 && space_there.free <= space_there.total);
         assert_eq!(space(&path.join("a/b")).unwrap().total, space_there.total);
+        assert_ne!(free_files(&path.join("a/b")).unwrap(), Some(0));
     }
 
     #[test]

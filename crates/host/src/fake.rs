@@ -1,11 +1,21 @@
 //! A machine for tests: its clock is set, its disk is as full as wanted, its commands only pretend.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use camino::Utf8Path;
 use jiff::{Timestamp, ToSpan as _};
 
-use crate::{Command, CommandError, DiskError, Host, Output, Space};
+use crate::net::{
+    Announced, BoxFuture, Get, Network, NetworkError, Page, Pings, Resolver, ServerTime, Signed,
+    TlsQuestion,
+};
+use crate::route::Routes;
+use crate::{
+    Command, CommandError, DiskError, FolderTrial, Host, KernelLine, LookError, Mount, Output,
+    Power, Process, Sleep, Space, System, UsbBus,
+};
 
 /// What a fake command answers.
 pub type Answer = Box<dyn Fn(&Command) -> Result<Output, CommandError> + Send + Sync>;
@@ -81,6 +91,10 @@ impl Host for FakeHost {
         Ok(self.state().space)
     }
 
+    fn free_files(&self, _path: &Utf8Path) -> Result<Option<u64>, DiskError> {
+        Ok(None)
+    }
+
     fn host_name(&self) -> String {
         "harbour".to_owned()
     }
@@ -105,6 +119,108 @@ impl Host for FakeHost {
             z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             *byte = (z ^ (z >> 31)).to_le_bytes()[0];
         }
+    }
+
+    fn usb(&self) -> Result<UsbBus, LookError> {
+        Ok(UsbBus::default())
+    }
+
+    fn kernel_log(&self) -> Result<Vec<KernelLine>, LookError> {
+        Ok(Vec::new())
+    }
+
+    fn processes(&self) -> Result<Vec<Process>, LookError> {
+        Ok(Vec::new())
+    }
+
+    fn mounts(&self) -> Result<Vec<Mount>, LookError> {
+        let path = "/".into();
+        Ok(vec![Mount { path, kind: "ext4".into(), source: "/dev/sda1".into(), read_only: false }])
+    }
+
+    fn try_folder(&self, _path: &Utf8Path) -> FolderTrial {
+        FolderTrial::good()
+    }
+
+    fn sleep(&self) -> Result<Sleep, LookError> {
+        Ok(Sleep::HeldOff)
+    }
+
+    fn power(&self) -> Result<Power, LookError> {
+        Ok(Power::Mains)
+    }
+
+    fn virtual_machine(&self) -> Result<bool, LookError> {
+        Ok(false)
+    }
+
+    fn system(&self) -> System {
+        System { name: "linux".to_owned(), version: None }
+    }
+
+    fn proxy(&self) -> Option<String> {
+        None
+    }
+
+    fn network(&self) -> &dyn Network {
+        &NoNetwork
+    }
+}
+
+/// The network of a machine for tests: there is none.
+struct NoNetwork;
+
+impl Network for NoNetwork {
+    fn routes(&self) -> Result<Routes, LookError> {
+        Err(LookError::Offline)
+    }
+
+    fn resolve<'a>(
+        &'a self,
+        _name: &'a str,
+        _resolver: Resolver,
+        _limit: Duration,
+    ) -> BoxFuture<'a, Result<Vec<IpAddr>, NetworkError>> {
+        Box::pin(async { Err(NetworkError::Offline) })
+    }
+
+    fn connect(
+        &self,
+        _address: SocketAddr,
+        _limit: Duration,
+    ) -> BoxFuture<'_, Result<Duration, NetworkError>> {
+        Box::pin(async { Err(NetworkError::Offline) })
+    }
+
+    fn shake<'a>(
+        &'a self,
+        _question: &'a TlsQuestion,
+    ) -> BoxFuture<'a, Result<Signed, NetworkError>> {
+        Box::pin(async { Err(NetworkError::Offline) })
+    }
+
+    fn get<'a>(&'a self, _get: &'a Get) -> BoxFuture<'a, Result<Page, NetworkError>> {
+        Box::pin(async { Err(NetworkError::Offline) })
+    }
+
+    fn time<'a>(
+        &'a self,
+        _server: &'a str,
+        _limit: Duration,
+    ) -> BoxFuture<'a, Result<ServerTime, NetworkError>> {
+        Box::pin(async { Err(NetworkError::Offline) })
+    }
+
+    fn ping(&self, _address: IpAddr, _limit: Duration) -> BoxFuture<'_, Result<Pings, LookError>> {
+        Box::pin(async { Err(LookError::Offline) })
+    }
+
+    fn announced<'a>(
+        &'a self,
+        _address: &'a str,
+        _limit: Duration,
+    ) -> BoxFuture<'a, Result<Announced, NetworkError>> {
+        Box::pin(async { Err(NetworkError::Offline) })
     }
 }
 

@@ -4,23 +4,51 @@
 //! machine and of its user, commands, random bytes. [`Os`] is the real machine, [`fake::FakeHost`] the one of the tests.
 //!
 //! Modules in reading order: [`disk`] (room on a volume), [`command`] (programs with a time limit and without our secrets),
-//! [`secret`] (password files, generated passwords), [`fake`].
+//! [`secret`] (password files, generated passwords), [`mod@awake`] (holds sleep off); what the doctor looks at: [`look`] (what a
+//! look may meet), [`usb`], [`kernel_log`], [`process`], [`mount`], [`trial`] (of a folder), [`power`], [`route`], [`system`],
+//! [`net`] (doors to the network); [`fake`] for tests, [`machine`] for a machine described in a file.
+//!
+//! Linux is tested. macOS and Windows compile and are not tested; what cannot be told there says so ([`LookError`]).
 //!
 //! Not here: settings and environment variables (`cli::settings` reads them, once), and anything about devices.
 
+pub mod awake;
 pub mod command;
 pub mod disk;
 pub mod fake;
+pub mod kernel_log;
+pub mod look;
+pub mod machine;
+pub mod mount;
+pub mod net;
+pub mod power;
+pub mod process;
+pub mod route;
 pub mod secret;
+pub mod system;
+pub mod trial;
+pub mod usb;
 
 use camino::Utf8Path;
 use jiff::Timestamp;
 
+pub use crate::awake::{Awake, stay_awake};
 pub use crate::command::{Command, CommandError, Output};
 pub use crate::disk::{DiskError, Space};
+pub use crate::kernel_log::KernelLine;
+pub use crate::look::{LookError, apart};
+pub use crate::mount::Mount;
+pub use crate::net::{Network, RealNetwork};
+pub use crate::power::{Power, Sleep};
+pub use crate::process::Process;
 pub use crate::secret::SecretError;
+pub use crate::system::System;
+pub use crate::trial::FolderTrial;
+pub use crate::usb::{UsbBus, UsbDevice};
 
-/// The machine: what a job may ask of it.
+/// The machine: what a job or a probe may ask of it.
+///
+/// Looks (from [`usb`](Self::usb) on) may take long where something hangs: [`apart`] leaves such a look behind.
 pub trait Host: Send + Sync {
     /// Returns the time of day.
     fn now(&self) -> Timestamp;
@@ -33,6 +61,9 @@ pub trait Host: Send + Sync {
         self.space(path).map(|space| space.free)
     }
 
+    /// Returns how many more files the volume of `path` can hold; nothing where it knows no such limit.
+    fn free_files(&self, path: &Utf8Path) -> Result<Option<u64>, DiskError>;
+
     /// Returns the name of this machine.
     fn host_name(&self) -> String;
 
@@ -44,18 +75,60 @@ pub trait Host: Send + Sync {
 
     /// Fills `bytes` with randomness good enough for keys.
     fn random(&self, bytes: &mut [u8]);
+
+    /// Lists what is on the USB bus.
+    fn usb(&self) -> Result<UsbBus, LookError>;
+
+    /// Returns what the kernel logged, oldest first.
+    fn kernel_log(&self) -> Result<Vec<KernelLine>, LookError>;
+
+    /// Lists the running programs.
+    fn processes(&self) -> Result<Vec<Process>, LookError>;
+
+    /// Lists what is mounted.
+    fn mounts(&self) -> Result<Vec<Mount>, LookError>;
+
+    /// Does in a folder what a backup does there, on a small scale, and takes it away again.
+    fn try_folder(&self, path: &Utf8Path) -> FolderTrial;
+
+    /// Says whether this machine may go to sleep by itself.
+    fn sleep(&self) -> Result<Sleep, LookError>;
+
+    /// Says what this machine runs on.
+    fn power(&self) -> Result<Power, LookError>;
+
+    /// Says whether this is a virtual machine.
+    fn virtual_machine(&self) -> Result<bool, LookError>;
+
+    /// Tells the operating system.
+    fn system(&self) -> System;
+
+    /// Returns the proxy that is set for this user, if any.
+    fn proxy(&self) -> Option<String>;
+
+    /// Returns the doors to the network.
+    fn network(&self) -> &dyn Network;
 }
 
 /// The real machine.
 #[derive(Debug, Clone)]
 pub struct Os {
     user_name: String,
+    proxy: Option<String>,
+    network: RealNetwork,
 }
 
 impl Os {
     /// Makes the real machine; the user's name comes from whoever reads the environment.
     pub fn new(user_name: impl Into<String>) -> Self {
-        Self { user_name: user_name.into() }
+        Self { user_name: user_name.into(), proxy: None, network: RealNetwork }
+    }
+
+    /// Says which proxy is set for this user; it, too, comes from whoever reads the environment.
+    #[must_use]
+    pub fn with_proxy(mut self, proxy: Option<String>) -> Self {
+        self.proxy = proxy;
+        self
     }
 }
 
@@ -67,6 +140,10 @@ impl Host for Os {
 
     fn space(&self, path: &Utf8Path) -> Result<Space, DiskError> {
         disk::space(path)
+    }
+
+    fn free_files(&self, path: &Utf8Path) -> Result<Option<u64>, DiskError> {
+        disk::free_files(path)
     }
 
     fn host_name(&self) -> String {
@@ -85,6 +162,52 @@ impl Host for Os {
         use rand::TryRngCore as _;
         // Without randomness no key can be made and nothing may go on.
         rand::rngs::OsRng.try_fill_bytes(bytes).expect("the system gives random bytes");
+    }
+
+    fn usb(&self) -> Result<UsbBus, LookError> {
+        usb::list()
+    }
+
+    fn kernel_log(&self) -> Result<Vec<KernelLine>, LookError> {
+        kernel_log::read()
+    }
+
+    fn processes(&self) -> Result<Vec<Process>, LookError> {
+        process::list()
+    }
+
+    fn mounts(&self) -> Result<Vec<Mount>, LookError> {
+        mount::list()
+    }
+
+    fn try_folder(&self, path: &Utf8Path) -> FolderTrial {
+        let mut bytes = [0; 8];
+        self.random(&mut bytes);
+        trial::try_folder(path, &format!(".lifeboat-trial-{:016x}", u64::from_le_bytes(bytes)))
+    }
+
+    fn sleep(&self) -> Result<Sleep, LookError> {
+        power::sleep()
+    }
+
+    fn power(&self) -> Result<Power, LookError> {
+        power::power()
+    }
+
+    fn virtual_machine(&self) -> Result<bool, LookError> {
+        power::virtual_machine()
+    }
+
+    fn system(&self) -> System {
+        system::system()
+    }
+
+    fn proxy(&self) -> Option<String> {
+        self.proxy.clone()
+    }
+
+    fn network(&self) -> &dyn Network {
+        &self.network
     }
 }
 

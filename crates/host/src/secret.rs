@@ -105,6 +105,27 @@ pub fn create_password_file(path: &Utf8Path, password: &str) -> Result<(), Secre
     sync_folder(path).map_err(failed)
 }
 
+/// Writes a file that only its owner can read, over what was there.
+pub fn write_private_file(path: &Utf8Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut options = fs_err::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use fs_err::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let mut file = options.open(path)?;
+    // One that was there may be open to others.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    }
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
 /// Makes a folder, and those above it, that only their owner can enter; one that exists is left as it is.
 pub fn create_private_folder(path: &Utf8Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
