@@ -51,6 +51,15 @@ type Result<T> = std::result::Result<T, AfcError>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Handle(u64);
 
+/// What the device says of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileFacts {
+    /// Its size in bytes.
+    pub(crate) size: u64,
+    /// It is a folder.
+    pub(crate) folder: bool,
+}
+
 /// A connection to the service.
 #[derive(Debug)]
 pub(crate) struct Afc<S> {
@@ -107,19 +116,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Afc<S> {
     }
 
     async fn size(&mut self, path: &str) -> Result<u64> {
+        Ok(self.facts(path).await?.size)
+    }
+
+    /// Returns what the device says of a file or folder.
+    pub(crate) async fn facts(&mut self, path: &str) -> Result<FileFacts> {
         let request = Request::FileInfo(path.to_owned());
         let Answer::Data(facts) = self.ask("asking for a file of the device", &request).await?
         else {
             return Err(malformed("no facts about a file"));
         };
+        let (mut size, mut folder) = (None, false);
         let mut words = facts.split(|byte| *byte == 0);
         while let (Some(key), Some(value)) = (words.next(), words.next()) {
-            if key == b"st_size" {
-                let size = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-                return size.ok_or_else(|| malformed("the size of a file is no number"));
+            match key {
+                b"st_size" => {
+                    let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+                    size =
+                        Some(number.ok_or_else(|| malformed("the size of a file is no number"))?);
+                }
+                b"st_ifmt" => folder = value == b"S_IFDIR",
+                _ => {}
             }
         }
-        Err(malformed("a file without a size"))
+        let size = size.ok_or_else(|| malformed("a file without a size"))?;
+        Ok(FileFacts { size, folder })
+    }
+
+    /// Returns the names in a folder, those that stand for itself and the one above left out.
+    pub(crate) async fn names(&mut self, path: &str) -> Result<Vec<String>> {
+        let request = Request::ReadDirectory(path.to_owned());
+        let Answer::Data(names) = self.ask("listing a folder of the device", &request).await?
+        else {
+            return Err(malformed("no names of a folder"));
+        };
+        let names = names.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        // A name with a slash would be a path of the device's choice.
+        let names = names
+            .filter(|name| !name.is_empty() && name != "." && name != ".." && !name.contains('/'));
+        Ok(names.map(std::borrow::Cow::into_owned).collect())
     }
 
     /// Reads `size` bytes, fewer where the file has become shorter.

@@ -124,6 +124,19 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, content, rest))
 }
 
+/// Returns from when to when a certificate (PEM) is valid; nothing where it cannot be read.
+pub(crate) fn validity(pem: &[u8]) -> Option<(Timestamp, Timestamp)> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+    use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+    let der = CertificateDer::from_pem_slice(pem).ok()?;
+    let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+    let validity = certificate.validity();
+    let moment = |time: x509_parser::time::ASN1Time| Timestamp::from_second(time.timestamp()).ok();
+    Some((moment(validity.not_before)?, moment(validity.not_after)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

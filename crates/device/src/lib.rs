@@ -7,6 +7,8 @@
 //! * [`link`]: a device that does: its values, its services;
 //! * [`sync`]: the sync lock and the notifications around a job;
 //! * [`mod@info_plist`]: what only the host writes into a backup;
+//! * [`identity`]: what a device tells anybody;
+//! * [`diagnostics`], [`profiles`], [`apps`], [`media`], [`log`]: what the doctor asks a device that trusts this computer;
 //! * [`mobilebackup2`]: the DeviceLink engine, the reason for this crate.
 //!
 //! usbmuxd, lockdown, TLS and the small services are the `idevice` crate's: it has met real iPhones. The DeviceLink
@@ -21,13 +23,22 @@ mod error;
 #[doc(hidden)]
 pub mod fuzz;
 mod limit;
+mod service;
 
+pub mod apps;
+pub mod diagnostics;
+pub mod identity;
 pub mod info_plist;
 pub mod link;
+pub mod log;
+pub mod media;
 pub mod mobilebackup2;
 pub mod mux;
 pub mod pairing;
+pub mod profiles;
 pub mod sync;
 
 pub use error::{Fault, LinkError};
+/// Words of lockdown: the errors, services and domains that others name, too.
+pub use lifeboat_wire::lockdown;
 pub use mux::{Device, MuxAddress};

@@ -133,6 +133,16 @@ impl Session {
         }
     }
 
+    /// Sets a value.
+    pub async fn set(
+        &mut self,
+        domain: Option<&str>,
+        key: &str,
+        value: Value,
+    ) -> Result<(), LinkError> {
+        within(ANSWER, "setting a value", self.lockdown.set_value(key, value, domain)).await
+    }
+
     /// Returns a text; `None` where there is none.
     pub async fn text(&mut self, key: &str) -> Result<Option<String>, LinkError> {
         Ok(self.value(None, Some(key)).await?.and_then(Value::into_string))

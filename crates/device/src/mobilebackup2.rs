@@ -8,8 +8,10 @@
 //! * [`Observer`]: who is told;
 //! * [`backup`] and `session`: one job, from the request to the polite end; `serve`: each message and its answer;
 //! * `transfer`: streams of files in both directions;
+//! * [`switch_cloud_backup`]: the one request without files;
 //! * [`BackupError`], [`DeviceError`]: how it can end.
 
+mod cloud;
 mod device_error;
 mod error;
 mod host_files;
@@ -22,6 +24,7 @@ mod transfer;
 mod transport;
 mod worker;
 
+pub use cloud::switch_cloud_backup;
 pub use device_error::{DeviceError, Underlying};
 pub use error::{BackupError, CancelledBy, HostFailure, ProtocolError};
 pub use host_files::{DirectoryEntry, DirectoryEntryKind, FileError, FileSource, HostFiles};

@@ -4,7 +4,7 @@
 //! goes are done here over `lifeboat-wire`: `idevice` cannot tell an absent record from a damaged one.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use idevice::usbmuxd::{Connection as IdeviceConnection, UsbmuxdAddr, UsbmuxdConnection};
@@ -107,6 +107,19 @@ impl Mux {
             .collect();
         devices.sort_by_key(|device| (device.connection != Connection::Usb, device.udid.clone()));
         Ok(devices)
+    }
+
+    /// Returns the address of a device that the mux reaches over the network; nothing for one on a cable.
+    pub async fn network_address(&self, device: &Device) -> Result<Option<IpAddr>, LinkError> {
+        let mut connection = self.connect().await?;
+        let found = within(MUX, "asking usbmuxd for devices", connection.get_devices()).await?;
+        let address = found.into_iter().find_map(|found| match found.connection_type {
+            IdeviceConnection::Network(address) if found.device_id == device.mux_id => {
+                Some(address)
+            }
+            _ => None,
+        });
+        Ok(address)
     }
 
     /// Returns the identifier of this computer that the mux keeps.

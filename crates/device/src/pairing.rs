@@ -111,6 +111,12 @@ impl PairingRecord {
         self.0.get("EscrowBag").and_then(Value::as_data).map(<[u8]>::to_vec)
     }
 
+    /// Returns from when to when the certificate of this computer in it is valid; nothing where it cannot be read.
+    pub fn validity(&self) -> Option<(Timestamp, Timestamp)> {
+        let pem = self.0.get("HostCertificate").and_then(Value::as_data)?;
+        crate::certificates::validity(pem)
+    }
+
     fn host_id(&self) -> Option<&str> {
         self.0.get("HostID").and_then(Value::as_string)
     }
@@ -274,14 +280,21 @@ enum PairAnswer {
 }
 
 /// A lockdown connection in plain text, for what `idevice` offers only together with its own certificates.
-struct Plain(Idevice);
+pub(crate) struct Plain(Idevice);
 
 impl Plain {
-    async fn open(mux: &Mux, device: &Device) -> Result<Self, LinkError> {
+    pub(crate) async fn open(mux: &Mux, device: &Device) -> Result<Self, LinkError> {
         Ok(Self(mux.open(device, lifeboat_wire::lockdown::PORT).await?))
     }
 
-    async fn value(&mut self, key: &str) -> Result<Option<Value>, LinkError> {
+    /// Returns the name of the program that answers.
+    pub(crate) async fn service(&mut self) -> Result<String, LinkError> {
+        let answer = self.ask("QueryType", Dictionary::new()).await?;
+        let service = answer.get("Type").and_then(Value::as_string);
+        service.map(str::to_owned).ok_or_else(|| malformed("it does not say what it is"))
+    }
+
+    pub(crate) async fn value(&mut self, key: &str) -> Result<Option<Value>, LinkError> {
         let answer =
             self.ask("GetValue", Dictionary::from_iter([("Key", Value::from(key))])).await?;
         Ok(answer.get("Value").cloned())

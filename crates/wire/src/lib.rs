@@ -11,6 +11,7 @@
 //! * [`devicelink`]: the message layer of MobileBackup2.
 //! * [`files`]: streams of files inside DeviceLink.
 //! * [`afc`]: the file service with the sync lock.
+//! * [`os_trace`]: the log of the device.
 //!
 //! Everything that comes from outside has a limit, nothing is allocated because a length was announced, and no input
 //! panics. Decoders take bytes in any fragmentation. What the bytes mean is told in `docs/protocol.md`.
@@ -23,5 +24,6 @@ pub mod devicelink;
 pub mod files;
 pub mod lockdown;
 pub mod mux;
+pub mod os_trace;
 pub mod plist_frame;
 pub mod plist_guard;

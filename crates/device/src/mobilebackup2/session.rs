@@ -20,10 +20,10 @@ use super::{
 use crate::{error::LinkError, link::Link, sync::SyncLock};
 
 /// The newest version of DeviceLink we speak, and the oldest.
-const DEVICELINK: i64 = 400;
-const OLDEST_DEVICELINK: i64 = 300;
+pub(super) const DEVICELINK: i64 = 400;
+pub(super) const OLDEST_DEVICELINK: i64 = 300;
 /// Versions of MobileBackup2 we speak.
-const MOBILEBACKUP2: [f64; 2] = [2.0, 2.1];
+pub(super) const MOBILEBACKUP2: [f64; 2] = [2.0, 2.1];
 
 /// How long a device may take to take the sync lock back: one that is gone never does.
 const RELEASE: Duration = Duration::from_secs(5);
@@ -441,7 +441,7 @@ fn unexpected(message: &PhoneMessage) -> BackupError {
 }
 
 /// Reads the answer to a request.
-fn outcome(response: &Dictionary) -> Result<(), BackupError> {
+pub(super) fn outcome(response: &Dictionary) -> Result<(), BackupError> {
     let code = response
         .get("ErrorCode")
         .and_then(Value::as_signed_integer)
