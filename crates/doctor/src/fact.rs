@@ -340,12 +340,10 @@ impl Facts {
         }
     }
 
-    /// Says of each of these keys that nothing is known, and why; what is known already stays.
+    /// Says of each of these keys that nothing is known, and why; what was said already stays, a more exact reason among it.
     pub fn unknown(&mut self, keys: &[&str], why: &Why) {
         for key in keys {
-            let known =
-                Key::find(key).is_ok_and(|key| self.0.get(&key).is_some_and(Value::is_known));
-            if !known {
+            if self.value(key).is_none() {
                 self.tell(key, why.clone());
             }
         }

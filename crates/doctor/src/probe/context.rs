@@ -1,0 +1,270 @@
+//! What the probes share.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_device::link::Link;
+use lifeboat_device::mux::{Mux, same_udid};
+use lifeboat_device::{Device, LinkError, MuxAddress};
+use lifeboat_host::Host;
+use lifeboat_host::net::NetworkError;
+use plist::Dictionary;
+use tokio::sync::OnceCell;
+
+use crate::catalogue::For;
+use crate::fact::{Facts, Why};
+use crate::probe::Outside;
+use crate::probes::pairing::{self, PairingLook};
+
+/// For the questions that several probes wait for: less than a probe has.
+const SHARED: Duration = Duration::from_secs(4);
+
+/// When the last run began and ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunWindow {
+    /// Its beginning.
+    pub began: Timestamp,
+    /// Its end.
+    pub ended: Timestamp,
+}
+
+/// The last backup of a device, as it lies there. All of it is looked at, nothing is believed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Existing {
+    /// When it was made.
+    pub made: Option<Timestamp>,
+    /// Its size in bytes.
+    pub bytes: Option<u64>,
+    /// A run writes it now.
+    pub being_written: bool,
+    /// What is left of a run that broke off lies there, for the next one to go on with.
+    pub left_over: bool,
+    /// A whole backup is there, whatever a later run left behind.
+    pub complete: bool,
+    /// `Status.plist`, where there is one.
+    pub status: Option<Vec<u8>>,
+    /// `Manifest.plist`, where there is one.
+    pub manifest: Option<Vec<u8>>,
+    /// The iOS that it was made of.
+    pub ios: Option<String>,
+    /// Rows of its manifest without their payload, where somebody counted.
+    pub rows_missing: Option<u64>,
+    /// Its database cannot be opened.
+    pub database_broken: bool,
+}
+
+/// What the probes ask about backups that are there. Whoever keeps them implements it; all of it may block.
+pub trait Backups: Send + Sync {
+    /// Returns the last backup of a device; nothing where there is none.
+    fn last(&self, udid: &str) -> Result<Option<Existing>, Why>;
+
+    /// Returns a file of the last finished backup, at most `limit` bytes of it; nothing where it has none.
+    fn file(
+        &self,
+        udid: &str,
+        domain: &str,
+        path: &str,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, Why>;
+}
+
+/// What the probes share: where to look, and what one found that others need.
+pub struct ProbeContext {
+    /// The machine.
+    pub host: Arc<dyn Host>,
+    /// Where devices are reached.
+    pub mux: MuxAddress,
+    /// Which device; the first that is there where nobody says.
+    pub udid: Option<String>,
+    /// Folders that a backup writes to.
+    pub destinations: Vec<Utf8PathBuf>,
+    /// The kind of backup.
+    pub concern: For,
+    /// Outside services.
+    pub outside: Outside,
+    /// Nothing outside the local network is asked.
+    pub offline: bool,
+    /// A device without trust may be asked for it; it then shows its dialog.
+    pub ask_trust: bool,
+    /// How long the log is followed; where nobody says, a moment.
+    pub listen: Option<Duration>,
+    /// Lines of the log that were recorded with a run.
+    pub recorded_log: Vec<String>,
+    /// What the last run told (`job.*`), and what else whoever calls knows for itself (`backup.password`).
+    pub given: Facts,
+    /// When the last run was.
+    pub window: Option<RunWindow>,
+    /// The backups that are there.
+    pub backups: Option<Arc<dyn Backups>>,
+    /// Probes whose sight is taken away, for tests.
+    pub blind: BTreeSet<String>,
+    device: OnceCell<Result<Device, Why>>,
+    pairing: OnceCell<PairingLook>,
+    values: OnceCell<Result<Dictionary, Why>>,
+    ahead: OnceCell<Result<SignedDuration, Why>>,
+}
+
+impl ProbeContext {
+    /// Makes a context with nothing but a machine and the place where devices are reached.
+    pub fn new(host: Arc<dyn Host>, mux: MuxAddress) -> Self {
+        Self {
+            host,
+            mux,
+            udid: None,
+            destinations: Vec::new(),
+            concern: For::Computer,
+            outside: Outside::default(),
+            offline: false,
+            ask_trust: false,
+            listen: None,
+            recorded_log: Vec::new(),
+            given: Facts::new(),
+            window: None,
+            backups: None,
+            blind: BTreeSet::new(),
+            device: OnceCell::new(),
+            pairing: OnceCell::new(),
+            values: OnceCell::new(),
+            ahead: OnceCell::new(),
+        }
+    }
+
+    /// Returns the mux.
+    pub(crate) fn mux(&self) -> Mux {
+        Mux::new(self.mux.clone())
+    }
+
+    /// Returns the device that is meant.
+    pub(crate) async fn device(&self) -> Result<&Device, Why> {
+        let find = || async {
+            let devices = shared(self.mux().devices()).await?;
+            let wanted = |device: &Device| {
+                self.udid.as_deref().is_none_or(|udid| same_udid(udid, &device.udid))
+            };
+            devices.into_iter().find(wanted).ok_or(Why::NoDevice)
+        };
+        self.device.get_or_init(find).await.as_ref().map_err(Clone::clone)
+    }
+
+    /// Returns what a try to make the link showed.
+    pub(crate) async fn pairing(&self) -> &PairingLook {
+        self.pairing.get_or_init(|| pairing::try_link(self)).await
+    }
+
+    /// Returns the link.
+    pub(crate) async fn link(&self) -> Result<&Link, Why> {
+        self.pairing().await.link.as_ref().map_err(Clone::clone)
+    }
+
+    /// Returns all values without a domain.
+    pub(crate) async fn values(&self) -> Result<&Dictionary, Why> {
+        let read = || async { self.read_domain(None).await };
+        self.values.get_or_init(read).await.as_ref().map_err(Clone::clone)
+    }
+
+    /// Returns all values of a domain.
+    pub(crate) async fn domain(&self, domain: &str) -> Result<Dictionary, Why> {
+        self.read_domain(Some(domain)).await
+    }
+
+    async fn read_domain(&self, domain: Option<&str>) -> Result<Dictionary, Why> {
+        let link = self.link().await?;
+        let read = async {
+            let mut session = link.session().await?;
+            let value = session.value(domain, None).await?;
+            session.close().await;
+            Ok(value)
+        };
+        let value = shared(read).await?;
+        let absent = || Why::NotThere("the device has no such values".to_owned());
+        let wrong = || Why::Garbled("values that are no dictionary".to_owned());
+        value.ok_or_else(absent)?.into_dictionary().ok_or_else(wrong)
+    }
+
+    /// Returns how far true time is ahead of this computer's clock, by the first time server that answers.
+    pub(crate) async fn ahead(&self) -> Result<SignedDuration, Why> {
+        if self.offline {
+            return Err(Why::Offline);
+        }
+        if self.blind.contains("P22") {
+            return Err(Why::Blinded);
+        }
+        self.ahead.get_or_init(|| self.ask_time()).await.clone()
+    }
+
+    async fn ask_time(&self) -> Result<SignedDuration, Why> {
+        let mut why = Why::NotThere("no time server is set".to_owned());
+        let limit = SHARED / 2;
+        for server in self.outside.time_servers.iter().take(2) {
+            match self.host.network().time(server, limit).await {
+                Ok(time) => return Ok(time.now.duration_since(self.host.now())),
+                Err(error) => why = network(&error),
+            }
+        }
+        Err(why)
+    }
+}
+
+/// Waits for something that the device or the mux is asked.
+pub(crate) async fn shared<T>(
+    future: impl Future<Output = Result<T, LinkError>>,
+) -> Result<T, Why> {
+    match tokio::time::timeout(SHARED, future).await {
+        Ok(result) => result.map_err(|error| link(&error)),
+        Err(_) => Err(Why::TimedOut),
+    }
+}
+
+/// Says why a device told nothing.
+pub(crate) fn link(error: &LinkError) -> Why {
+    match error {
+        LinkError::MuxAbsent { .. } | LinkError::DeviceNotFound => Why::NoDevice,
+        LinkError::Timeout { .. } => Why::TimedOut,
+        LinkError::NoService(_) => Why::NotThere(error.to_string()),
+        LinkError::Malformed(_) | LinkError::Tls(_) => Why::Garbled(error.to_string()),
+        LinkError::MuxRefused(_)
+        | LinkError::NotPaired
+        | LinkError::RecordDamaged(_)
+        | LinkError::NotTrusted
+        | LinkError::Locked
+        | LinkError::BeforeFirstUnlock
+        | LinkError::Refused(_)
+        | LinkError::RefusedUnknown(_)
+        | LinkError::Lost(_) => Why::Refused(error.to_string()),
+    }
+}
+
+/// Says why the network told nothing.
+pub(crate) fn network(error: &NetworkError) -> Why {
+    match error {
+        NetworkError::TimedOut { .. } => Why::TimedOut,
+        NetworkError::Offline => Why::Offline,
+        NetworkError::Malformed(_) | NetworkError::TooLong { .. } => {
+            Why::Garbled(error.to_string())
+        }
+        NetworkError::Refused
+        | NetworkError::Unreachable
+        | NetworkError::NoSuchName
+        | NetworkError::Lost(_)
+        | NetworkError::Tls(_)
+        | NetworkError::Untrusted(_)
+        | NetworkError::Address(_) => Why::Refused(error.to_string()),
+    }
+}
+
+/// Says why the machine told nothing.
+pub(crate) fn look(error: &lifeboat_host::LookError) -> Why {
+    use lifeboat_host::LookError;
+    match error {
+        LookError::Denied { .. } | LookError::Failed { .. } => Why::Refused(error.to_string()),
+        LookError::NotThere { .. } | LookError::Unsupported { .. } => {
+            Why::NotThere(error.to_string())
+        }
+        LookError::TimedOut { .. } => Why::TimedOut,
+        LookError::Offline => Why::Offline,
+        LookError::Malformed { .. } => Why::Garbled(error.to_string()),
+    }
+}

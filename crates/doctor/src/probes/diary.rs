@@ -1,0 +1,298 @@
+//! P28: the device's own diary of iCloud Backup, out of the last finished backup (`docs/protocol.md` 10.7).
+//!
+//! Nobody documents these files. What they hold is read where it has the form that was seen, and is not known otherwise.
+
+use jiff::Timestamp;
+use lifeboat_mobilesync::Limits;
+use lifeboat_mobilesync::property_list::parse_dictionary;
+use plist::{Dictionary, Value as Plist};
+
+use super::values::moment;
+use super::{aside, bytes, flag, nothing, number, told};
+use crate::fact::{Facts, Value, Why};
+use crate::probe::ProbeContext;
+
+pub(crate) const TELLS: &[&str] = &[
+    "diary.state",
+    "diary.failures",
+    "diary.retry",
+    "diary.missing-key-failures",
+    "diary.window-missing",
+    "diary.size",
+    "diary.skipped-files",
+    "icloud.error",
+];
+
+/// Where the diary lies in a backup: the first domain that has the file counts.
+const DOMAINS: [&str; 2] = ["HomeDomain", "RootDomain"];
+const FILES: [&str; 2] = [
+    "Library/Preferences/com.apple.MobileBackup.plist",
+    "Library/Preferences/com.apple.mobile.ldbackup.plist",
+];
+/// A diary is some kilobytes.
+const SIZE: usize = 4 << 20;
+const LIMITS: Limits = Limits { bytes: SIZE, objects: 200_000, depth: 24 };
+/// A charge that is shorter than this, in seconds, is no night.
+const SHORT: i64 = 600;
+
+/// P28.
+pub(crate) async fn look(context: &ProbeContext) -> Facts {
+    let Some(backups) = context.backups.clone() else {
+        return nothing(TELLS, &Why::NotThere("no place for backups is set".to_owned()));
+    };
+    let udid = match (&context.udid, context.device().await) {
+        (Some(udid), _) => udid.clone(),
+        (None, Ok(device)) => device.udid.clone(),
+        (None, Err(why)) => return nothing(TELLS, &why),
+    };
+    let read = aside(move || {
+        let mut found = Vec::new();
+        for file in FILES {
+            for domain in DOMAINS {
+                if let Some(bytes) = backups.file(&udid, domain, file, SIZE)? {
+                    found.push(bytes);
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    });
+    match read.await.flatten() {
+        Ok(files) if files.is_empty() => {
+            let mut facts = Facts::new();
+            facts.tell("diary.state", "not-found");
+            facts.unknown(TELLS, &Why::NotThere("no backup holds the diary".to_owned()));
+            facts
+        }
+        Ok(files) => diary(&files, context.host.now()),
+        Err(why) => nothing(TELLS, &why),
+    }
+}
+
+/// Reads the diary out of its files; what makes no sense is not known.
+pub fn diary(files: &[Vec<u8>], now: Timestamp) -> Facts {
+    let mut keys = Dictionary::new();
+    for bytes in files {
+        if let Ok(list) = parse_dictionary(bytes, &LIMITS) {
+            for (key, value) in list {
+                if !keys.contains_key(&key) {
+                    keys.insert(key, value);
+                }
+            }
+        }
+    }
+    if keys.is_empty() {
+        return nothing(TELLS, &Why::Garbled("a diary that is no property list".to_owned()));
+    }
+    let mut facts = Facts::new();
+    facts.tell("diary.state", "found");
+    for (fact, key) in [
+        ("diary.failures", "FailureCount"),
+        ("diary.missing-key-failures", "MissingEncryptionKeyFailureCount"),
+    ] {
+        facts.tell(fact, told(count(&keys, key)));
+    }
+    facts.tell("diary.retry", retry(&keys, now));
+    facts.tell("diary.window-missing", told(window_missing(&keys)));
+    facts.tell("diary.size", told(size(&keys)));
+    facts.tell("diary.skipped-files", told(skipped(&keys)));
+    facts.tell("icloud.error", told(last_error(&keys)));
+    facts
+}
+
+/// A counter that the device removes when it is zero.
+fn count(keys: &Dictionary, key: &str) -> Result<i64, Why> {
+    match number(keys, key) {
+        Err(Why::NotThere(_)) => Ok(0),
+        Ok(count) if count < 0 => Err(Why::Garbled(format!("{key} is below zero"))),
+        other => other,
+    }
+}
+
+fn retry(keys: &Dictionary, now: Timestamp) -> Value {
+    let dates = ["RetryAfter", "MissingEncryptionKeyRetryAfter"];
+    let waiting = dates.iter().any(|key| moment(keys, key).is_ok_and(|date| date > now));
+    Value::from(if waiting { "waiting" } else { "none" })
+}
+
+/// Returns what was missing in most of the last windows in which a backup could have been.
+fn window_missing(keys: &Dictionary) -> Result<&'static str, Why> {
+    const WORDS: [(&str, &[&str]); 4] = [
+        ("enabled", &["enabled"]),
+        ("power", &["power"]),
+        ("wifi", &["wifi", "wlan"]),
+        ("locked", &["lock"]),
+    ];
+    let absent = || Why::NotThere("the diary holds no windows".to_owned());
+    let windows = keys.get("LastOnConditionEvents").and_then(Plist::as_array).ok_or_else(absent)?;
+    let windows: Vec<&Dictionary> =
+        windows.iter().rev().take(20).filter_map(Plist::as_dictionary).collect();
+    if windows.is_empty() {
+        return Err(absent());
+    }
+    let most = |count: usize| count * 2 > windows.len();
+    let lacks = |parts: &[&str]| {
+        windows.iter().filter(|window| condition(window, parts) == Some(false)).count()
+    };
+    let worst = WORDS.iter().map(|(word, parts)| (lacks(parts), *word)).max_by_key(|(n, _)| *n);
+    if let Some((count, word)) = worst
+        && most(count)
+    {
+        return Ok(word);
+    }
+    let short = |window: &&&Dictionary| {
+        let key = window.keys().find(|key| key.to_ascii_lowercase().contains("duration"));
+        key.is_some_and(|key| number(window, key).is_ok_and(|seconds| seconds < SHORT))
+    };
+    Ok(if most(windows.iter().filter(short).count()) { "too-short" } else { "none" })
+}
+
+/// Finds a condition by a part of its name: their spelling differs between versions.
+fn condition(window: &Dictionary, parts: &[&str]) -> Option<bool> {
+    let key = window.keys().find(|key| {
+        let key = key.to_ascii_lowercase();
+        parts.iter().any(|part| key.contains(part))
+    })?;
+    flag(window, key).ok()
+}
+
+/// The size of the next backup as the device worked it out, the sum under a name of its own.
+fn size(keys: &Dictionary) -> Result<i64, Why> {
+    let sizing = keys.get("PreflightSizing").and_then(Plist::as_dictionary);
+    let sum = sizing.and_then(|sizing| number(sizing, "_TotalSize").ok());
+    match sum.map_or_else(|| number(keys, "LastPendingSnapshotSize"), Ok) {
+        Ok(size) if size < 0 => Err(Why::Garbled("a size below zero".to_owned())),
+        other => other,
+    }
+}
+
+fn skipped(keys: &Dictionary) -> Result<i64, Why> {
+    match keys.get("SkippedFilesFromBackup") {
+        None => Ok(0),
+        Some(Plist::Array(files)) => Ok(bytes(u64::try_from(files.len()).unwrap_or(u64::MAX))),
+        Some(Plist::Dictionary(files)) => Ok(bytes(u64::try_from(files.len()).unwrap_or(u64::MAX))),
+        Some(_) => Err(Why::Garbled("skipped files that are no list".to_owned())),
+    }
+}
+
+/// The last error that the diary lists, as the word for its number.
+fn last_error(keys: &Dictionary) -> Result<&'static str, Why> {
+    let absent = || Why::NotThere("the diary lists no errors".to_owned());
+    let state = keys.get("StateInfo").and_then(Plist::as_dictionary).ok_or_else(absent)?;
+    let errors = state.get("errors").and_then(Plist::as_array).ok_or_else(absent)?;
+    // The one with the latest date; where they have none, the last of the list.
+    let errors = errors.iter().filter_map(Plist::as_dictionary);
+    let dated = |error: &&Dictionary| moment(error, "date").unwrap_or(Timestamp::MIN);
+    match errors.max_by_key(dated) {
+        None => Ok("none"),
+        Some(error) => number(error, "code").or_else(|_| number(error, "errorCode")).map(word),
+    }
+}
+
+/// Returns the word of `icloud.error` for a number of `MBErrorDomain`.
+fn word(code: i64) -> &'static str {
+    match code {
+        0 => "none",
+        17 => "rate-limit",
+        18..=20 => "helper",
+        22 => "policy",
+        25 => "restoring",
+        100 => "skipped-files",
+        105 | 106 => "device-full",
+        202 => "cancelled",
+        204 => "disabled",
+        205 | 500 | 501 => "damaged",
+        209 => "missing-keys",
+        210 => "no-account",
+        223 => "deferred",
+        300 => "network",
+        302 => "server",
+        303 => "quota",
+        304 => "outage",
+        305 => "account",
+        308 => "unreachable",
+        309 => "response",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_795_000_000).unwrap()
+    }
+
+    fn list(inner: &str) -> Vec<u8> {
+        format!("<plist version=\"1.0\"><dict>{inner}</dict></plist>").into_bytes()
+    }
+
+    #[test]
+    fn a_diary_is_read() {
+        let windows =
+            "<dict><key>enabled</key><true/><key>onPower</key><true/><key>locked</key><false/>\
+            <key>onWiFi</key><true/><key>duration</key><real>9000</real></dict>"
+                .repeat(3);
+        let text = format!(
+            "<key>FailureCount</key><integer>4</integer>\
+            <key>RetryAfter</key><date>2030-01-01T00:00:00Z</date>\
+            <key>LastOnConditionEvents</key><array>{windows}</array>\
+            <key>PreflightSizing</key><dict><key>_TotalSize</key><integer>7000</integer></dict>\
+            <key>SkippedFilesFromBackup</key><array><string>a</string></array>\
+            <key>StateInfo</key><dict><key>errors</key><array>\
+            <dict><key>code</key><integer>303</integer><key>date</key><date>2026-11-01T00:00:00Z</date></dict>\
+            <dict><key>code</key><integer>300</integer><key>date</key><date>2026-10-01T00:00:00Z</date></dict>\
+            </array></dict>"
+        );
+        let facts = diary(&[list(&text)], now());
+        for (key, word) in [
+            ("diary.state", "found"),
+            ("diary.retry", "waiting"),
+            ("diary.window-missing", "locked"),
+            ("icloud.error", "quota"),
+        ] {
+            assert!(facts.is(key, word), "{key}: {:?}", facts.value(key));
+        }
+        for (key, number) in [
+            ("diary.failures", 4),
+            ("diary.missing-key-failures", 0),
+            ("diary.size", 7000),
+            ("diary.skipped-files", 1),
+        ] {
+            assert_eq!(facts.value(key), Some(&Value::Number(number)), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_diary_of_the_wrong_types_is_not_known() {
+        let text = "<key>FailureCount</key><string>4</string><key>RetryAfter</key><true/>\
+            <key>LastOnConditionEvents</key><integer>1</integer><key>PreflightSizing</key><array/>\
+            <key>StateInfo</key><string>x</string><key>SkippedFilesFromBackup</key><true/>";
+        let facts = diary(&[list(text)], now());
+        assert!(facts.is("diary.state", "found") && facts.is("diary.retry", "none"));
+        for key in ["diary.failures", "diary.window-missing", "diary.size", "icloud.error"] {
+            assert!(!facts.value(key).unwrap().is_known(), "{key}");
+        }
+        let broken = diary(&[b"noise".to_vec(), Vec::new()], now());
+        assert!(matches!(broken.value("diary.state"), Some(Value::Unknown(Why::Garbled(_)))));
+    }
+
+    #[test]
+    fn short_charges_are_seen() {
+        let window =
+            "<dict><key>onPower</key><true/><key>duration</key><integer>90</integer></dict>";
+        let text = format!("<key>LastOnConditionEvents</key><array>{window}</array>");
+        assert!(diary(&[list(&text)], now()).is("diary.window-missing", "too-short"));
+    }
+
+    proptest! {
+        #[test]
+        fn noise_never_panics(bytes in any::<Vec<u8>>(), text in "(<key>[A-Za-z]{1,9}</key><integer>-?[0-9]{1,25}</integer>){0,4}") {
+            drop(diary(&[bytes], now()));
+            drop(diary(&[list(&text)], now()));
+        }
+    }
+}
