@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use lifeboat_doctor::report::UNKNOWN;
+use lifeboat_engine::jobs::backup::BackupSummary;
 use lifeboat_engine::{Context, EventSink, JobError, Places};
+use lifeboat_host::machine::Machine;
 use lifeboat_host::{Host, Os, secret};
 use lifeboat_repo::Location;
 use secrecy::SecretString;
@@ -34,19 +37,31 @@ pub(crate) struct App {
 
 impl App {
     /// Puts together what every command gets.
-    pub(crate) fn new(ui: Ui, flags: Flags, environment: Environment) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Where a machine is described in a file that cannot be used.
+    pub(crate) fn new(
+        ui: Ui,
+        flags: Flags,
+        machine: Option<&Utf8Path>,
+        environment: Environment,
+    ) -> Result<Self, Failure> {
         let user = environment
             .get("USER")
             .or_else(|| environment.get("USERNAME"))
             .unwrap_or("user")
             .to_owned();
-        Self {
-            ui,
-            host: Arc::new(Os::new(user)),
-            cancel: CancellationToken::new(),
-            flags,
-            environment,
+        let proxies = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+        let proxy = proxies.iter().find_map(|name| environment.get(name)).map(str::to_owned);
+        let mut host: Arc<dyn Host> = Arc::new(Os::new(user).with_proxy(proxy));
+        if let Some(file) = machine {
+            host = Arc::new(Machine::read(host, file).map_err(|error| {
+                Failure::of(Exit::Usage, "machine", &error)
+                    .hint("docs/machine.md says what such a file may hold")
+            })?);
         }
+        Ok(Self { ui, host, cancel: CancellationToken::new(), flags, environment })
     }
 
     /// Returns the settings; not every command needs them.
@@ -145,6 +160,13 @@ pub(crate) fn local(settings: &Settings) -> Result<Utf8PathBuf, Failure> {
     })
 }
 
+/// Returns what the doctor found, where it found something, and where to read more.
+fn found(summary: &BackupSummary) -> Option<Box<str>> {
+    let id = summary.finding.as_ref().filter(|id| *id != UNKNOWN)?;
+    let title = summary.finding_title.as_ref()?;
+    Some(format!("{title} (`lifeboat explain {id}`)").into())
+}
+
 impl From<JobError> for Failure {
     fn from(error: JobError) -> Self {
         let mut failure = Self::new(error.exit(), error.cause.id(), error.message.clone());
@@ -154,6 +176,7 @@ impl From<JobError> for Failure {
                 let (files, size) = (things(summary.files_kept, "file"), bytes(summary.bytes_kept));
                 failure.kept = Some(format!("{files}, {size}, for the next run"));
             }
+            failure.found = found(summary);
         }
         failure.hint(error.next_step())
     }

@@ -4,8 +4,8 @@ use camino::Utf8PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    backup, cat, check, completions, demo, devices, diff, export, find, ls, pair, repo, show, sim,
-    snapshots, status,
+    backup, cat, check, completions, demo, devices, diff, doctor, explain, export, find, ls, pair,
+    repo, show, sim, snapshots, status,
 };
 
 /// The command line.
@@ -14,7 +14,8 @@ use crate::commands::{
     name = "lifeboat",
     version,
     about = "Backs up iPhones and iPads to storage that you own",
-    after_help = "Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done but incomplete · 5 postponed\n\
+    after_help = "Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done but incomplete\n\
+        4 the doctor found what keeps a backup from coming about · 5 postponed\n\
         10 no repository · 11 repository locked · 12 wrong password · 13 no device\n\
         14 not trusted · 15 passcode not entered · 16 no space · 17 connection lost\n\
         130 interrupted\n\n\
@@ -53,6 +54,9 @@ pub(crate) struct Global {
     /// Read this configuration file [default: `$XDG_CONFIG_HOME/lifeboat/config.toml`]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<Utf8PathBuf>,
+    /// A described machine in place of this one, for trying and tests (docs/machine.md)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) machine: Option<Utf8PathBuf>,
     /// Print without colour (so does `NO_COLOR`)
     #[arg(long, global = true)]
     pub(crate) no_color: bool,
@@ -69,6 +73,10 @@ pub(crate) enum Command {
     Devices(devices::DevicesArgs),
     /// Trust a device, or forget it
     Pair(pair::PairArgs),
+    /// Say what keeps a backup from coming about, and what helps
+    Doctor(doctor::DoctorArgs),
+    /// Explain a number, a message or a line of a log
+    Explain(explain::ExplainArgs),
     /// Back up a device
     Backup(backup::BackupArgs),
     /// List the snapshots

@@ -58,7 +58,13 @@ async fn run(cli: Cli, ui: Ui, environment: Environment) -> Exit {
         udid: cli.global.udid.clone(),
         config: cli.global.config.clone(),
     };
-    let app = App::new(ui, flags, environment);
+    let app = match App::new(ui, flags, cli.global.machine.as_deref(), environment) {
+        Ok(app) => app,
+        Err(failure) => {
+            failure.tell(ui);
+            return failure.exit;
+        }
+    };
     let mut watchers = tokio::task::JoinSet::new();
     watchers.spawn(watch_signals(app.cancel.clone(), ui));
     let ended = commands::run(&app, cli.command).await;

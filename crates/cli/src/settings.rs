@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use lifeboat_engine::Mux;
+use lifeboat_doctor::probe::OutsideFile;
+use lifeboat_engine::{DoctorSettings, Mux};
 use serde::Deserialize;
 
 /// The environment, as it was when the program started.
@@ -53,6 +54,18 @@ pub(crate) struct ConfigFile {
     usbmuxd: Option<String>,
     working_area: Option<Utf8PathBuf>,
     cache: Option<Utf8PathBuf>,
+    #[serde(default)]
+    doctor: DoctorTable,
+}
+
+/// The table `[doctor]` of the configuration file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct DoctorTable {
+    /// Ask nothing outside the local network.
+    offline: bool,
+    /// Addresses of services outside it.
+    outside: OutsideFile,
 }
 
 impl ConfigFile {
@@ -95,6 +108,9 @@ pub(crate) enum SettingsError {
         /// The value.
         value: String,
     },
+    /// The certificates that the doctor is to trust cannot be read.
+    #[error("cannot read the file of certificates that `doctor.outside` names")]
+    Certificates(#[source] std::io::Error),
     /// There is no home folder to put the defaults in.
     #[error("cannot tell where to keep things: HOME is not set")]
     NoHome,
@@ -130,9 +146,26 @@ pub(crate) struct Settings {
     pub(crate) working_area: Utf8PathBuf,
     /// The folder for what can be made again.
     pub(crate) cache: Utf8PathBuf,
+    /// The configuration file, whether it is there or not.
+    pub(crate) config: Utf8PathBuf,
+    doctor: DoctorTable,
 }
 
 impl Settings {
+    /// Returns what the doctor is told; reads the file of certificates where one is named.
+    pub(crate) fn doctor(&self) -> Result<DoctorSettings, SettingsError> {
+        let file = self.doctor.outside.clone();
+        let trusted = match &file.trusted_certificates {
+            Some(path) => Some(fs_err::read_to_string(path).map_err(SettingsError::Certificates)?),
+            None => None,
+        };
+        Ok(DoctorSettings {
+            outside: file.over_defaults(trusted),
+            offline: self.doctor.offline,
+            ..DoctorSettings::default()
+        })
+    }
+
     /// Puts the settings together.
     pub(crate) fn new(flags: &Flags, environment: &Environment) -> Result<Self, SettingsError> {
         let folders = Folders::new(environment)?;
@@ -172,11 +205,13 @@ impl Settings {
                 .map(Utf8PathBuf::from)
                 .or(file.working_area)
                 .unwrap_or_else(|| folders.state.join("working")),
+            config: config_file(flags, environment, &folders).1,
             cache: environment
                 .get("LIFEBOAT_CACHE")
                 .map(Utf8PathBuf::from)
                 .or(file.cache)
                 .unwrap_or(folders.cache),
+            doctor: file.doctor,
         })
     }
 }
@@ -214,17 +249,22 @@ impl Folders {
     }
 }
 
+/// Returns the configuration file, and whether somebody named it.
+fn config_file(flags: &Flags, environment: &Environment, folders: &Folders) -> (bool, Utf8PathBuf) {
+    let named =
+        flags.config.clone().or_else(|| environment.get("LIFEBOAT_CONFIG").map(Utf8PathBuf::from));
+    (named.is_some(), named.unwrap_or_else(|| folders.config.join("config.toml")))
+}
+
 fn read_file(
     flags: &Flags,
     environment: &Environment,
     folders: &Folders,
 ) -> Result<ConfigFile, SettingsError> {
-    let named =
-        flags.config.clone().or_else(|| environment.get("LIFEBOAT_CONFIG").map(Utf8PathBuf::from));
-    let path = named.clone().unwrap_or_else(|| folders.config.join("config.toml"));
+    let (named, path) = config_file(flags, environment, folders);
     let text = match fs_err::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => {
             return Ok(ConfigFile::default());
         }
         Err(error) => return Err(SettingsError::Read(error)),

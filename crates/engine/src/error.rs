@@ -2,12 +2,15 @@
 //!
 //! The errors of the crates below become causes here and nowhere else.
 
+mod clues;
 mod sources;
 
 use serde::Serialize;
 
 use crate::jobs::backup::BackupSummary;
 use crate::stage::Stage;
+
+pub use clues::Clues;
 
 /// Whose fault a failure is. Only the device's and the network's are worth another try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -37,6 +40,8 @@ pub enum ExitClass {
     Usage,
     /// Done, but something is missing.
     Incomplete,
+    /// The doctor found something that keeps a backup from coming about.
+    Blocking,
     /// Conditions are not met yet.
     Postponed,
     /// There is no repository.
@@ -67,6 +72,7 @@ impl ExitClass {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::Incomplete => 3,
+            Self::Blocking => 4,
             Self::Postponed => 5,
             Self::RepositoryMissing => 10,
             Self::RepositoryLocked => 11,
@@ -218,6 +224,10 @@ causes! {
     Interrupted = "interrupted", Person, Interrupted, "Run it again: it goes on where it stopped.";
     /// The waiting time is over.
     TimedOut = "timed-out", Person, Postponed, "Try again when the device is there and unlocked.";
+    /// What a backup needs is not given now: power, a temperature.
+    ConditionsNotMet = "conditions-not-met", Person, Postponed, "Run `lifeboat doctor`: it says what is missing.";
+    /// The doctor found something that keeps a backup from coming about.
+    Blocked = "blocked", Person, Failed, "Run `lifeboat doctor`: it says what to do.";
     /// A defect of this program.
     Internal = "internal", Ours, Failed, "This is a defect: please report it.";
     /// Not known.
@@ -242,17 +252,30 @@ pub struct JobError {
     pub message: String,
     /// What a backup kept; `None` for other jobs and where nothing was begun.
     pub summary: Option<Box<BackupSummary>>,
+    /// What else is known about it.
+    pub clues: Box<Clues>,
 }
 
 impl JobError {
     /// Makes an error.
     pub fn new(cause: Cause, message: impl Into<String>) -> Self {
-        Self { cause, stage: None, message: message.into(), summary: None }
+        Self { cause, stage: None, message: message.into(), summary: None, clues: Box::default() }
     }
 
     /// Makes an error of a cause and the error behind it, with the chain of its sources in the message.
-    pub fn of(cause: Cause, what: &str, error: &dyn std::error::Error) -> Self {
-        Self::new(cause, format!("{what}: {}", chain(error)))
+    pub fn of(cause: Cause, what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut made = Self::new(cause, format!("{what}: {}", chain(error)));
+        if made.cause.fault() == Fault::Storage {
+            made.clues = Box::new(Clues::of_storage(error));
+        }
+        made
+    }
+
+    /// Adds what else is known.
+    #[must_use]
+    fn with(mut self, clues: Clues) -> Self {
+        self.clues = Box::new(clues);
+        self
     }
 
     /// Says in which stage it happened, unless that is known already.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use lifeboat_doctor::report::Told;
+use lifeboat_doctor::{Certainty, Severity};
 use serde::Serialize;
 
 use crate::jobs::backup::BackupSummary;
@@ -36,6 +38,9 @@ pub enum Event {
     },
     /// Something found that a person must know about (a check's damage).
     Finding(Finding),
+    /// The cause that the doctor found.
+    #[serde(rename = "finding")]
+    Diagnosed(Box<Diagnosed>),
     /// Worth knowing, changes nothing.
     Note(Note),
     /// The end of a backup, good or bad.
@@ -89,6 +94,39 @@ pub struct Finding {
     pub message: String,
     /// Which object: a snapshot, a pack, a file.
     pub object: Option<String>,
+}
+
+/// A cause that the doctor found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnosed {
+    /// Its id in the catalogue of causes, or `unknown`.
+    pub cause: String,
+    /// Its title.
+    pub message: String,
+    /// How certain it is.
+    pub certainty: Certainty,
+    /// How much it weighs.
+    pub severity: Severity,
+    /// What speaks for it, in words.
+    pub evidence: Vec<String>,
+    /// The one next step, in Markdown.
+    pub next_step: Option<String>,
+}
+
+impl From<&Told> for Diagnosed {
+    fn from(told: &Told) -> Self {
+        let word = |seen: &lifeboat_doctor::finding::Evidence| {
+            format!("{}: {}", seen.key.declared().about, seen.value)
+        };
+        Self {
+            cause: told.finding.id.clone(),
+            message: told.title.clone(),
+            certainty: told.finding.certainty,
+            severity: told.finding.severity,
+            evidence: told.finding.evidence.iter().map(word).collect(),
+            next_step: told.next_step().map(|remedy| remedy.text.clone()),
+        }
+    }
 }
 
 /// Worth knowing, changes nothing.

@@ -3,7 +3,9 @@
 pub mod backup;
 pub mod check;
 pub mod devices;
+pub mod diagnose;
 pub mod export;
+pub mod mend;
 pub mod pair;
 pub mod snapshots;
 pub mod status;

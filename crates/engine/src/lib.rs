@@ -1,20 +1,23 @@
 //! Runs jobs: backs up, checks and exports; tells events.
 //!
 //! Modules in reading order: [`job`] (what every job gets), [`stage`] and [`event`] (what it tells), [`error`] (why it did not
-//! work), [`jobs`] (what each does).
+//! work), [`examine`] (what the doctor is told and asked), [`jobs`] (what each does).
 //!
 //! The engine never prints and never knows the simulated iPhone. Everything that blocks runs beside the async tasks.
 
 pub mod error;
 pub mod event;
+pub mod examine;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod job;
 pub mod jobs;
+pub(crate) mod last_run;
 pub(crate) mod layout;
 pub(crate) mod link;
 pub(crate) mod meter;
 pub mod mux;
+pub(crate) mod run_facts;
 pub mod stage;
 pub(crate) mod store;
 pub(crate) mod verify;
@@ -22,7 +25,8 @@ pub(crate) mod view;
 pub(crate) mod working_tree;
 
 pub use crate::error::{Cause, ExitClass, Fault, JobError};
-pub use crate::event::{Event, EventSink, Finding, Note, Progress, Wait};
+pub use crate::event::{Diagnosed, Event, EventSink, Finding, Note, Progress, Wait};
+pub use crate::examine::{DoctorSettings, Findings};
 pub use crate::job::{Context, Outcome, Places};
 pub use crate::mux::Mux;
 pub use crate::stage::Stage;

@@ -101,7 +101,7 @@ fn known_damage(verified: &Verified) -> Vec<String> {
     damage.map(|finding| finding.file_id.to_string()).collect()
 }
 
-fn internal(error: &dyn std::error::Error) -> JobError {
+fn internal(error: &(dyn std::error::Error + 'static)) -> JobError {
     JobError::of(Cause::Internal, "the snapshot's description cannot be written", error)
 }
 

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use clap::Args;
+use lifeboat_doctor::report::UNKNOWN;
 use lifeboat_engine::jobs::backup::{self, BackupPlan, BackupSummary, Kind};
 use lifeboat_engine::jobs::devices::{self, Trust};
 use lifeboat_engine::jobs::status;
 use lifeboat_engine::{Cause, JobError, Outcome};
-use lifeboat_host::Command;
+use lifeboat_host::{Awake, Command, stay_awake};
 
 use super::Ended;
 use super::repo::show_sheet_once;
@@ -62,9 +63,47 @@ async fn one(
 ) -> Result<BackupSummary, Failure> {
     let plan = plan(app, settings, args, udid)?;
     let (ctx, progress) = app.context();
+    let _awake = awake();
     let summary = backup::run(&ctx, plan).await;
     progress.finish();
     Ok(summary?)
+}
+
+/// Keeps this computer awake as long as the result lives; a computer that cannot be kept awake backs up all the same.
+fn awake() -> Option<Awake> {
+    match stay_awake() {
+        Ok(awake) => awake,
+        Err(error) => {
+            tracing::info!(%error, "this computer is not kept awake");
+            None
+        }
+    }
+}
+
+/// Backs up because the doctor says that it helps; tells programs nothing, for the doctor's report is one object.
+pub(super) async fn by_doctor(
+    app: &App,
+    settings: &Settings,
+    full: bool,
+) -> Result<BackupSummary, JobError> {
+    let places = app
+        .places(settings)
+        .map_err(|failure| JobError::new(Cause::NoPassword, failure.to_string()))?;
+    let plan = BackupPlan {
+        places,
+        mux: settings.mux.clone(),
+        udid: settings.udid.clone(),
+        full,
+        wait: None,
+    };
+    let _awake = awake();
+    if app.ui.json {
+        return backup::run(&app.silent_context(), plan).await;
+    }
+    let (ctx, progress) = app.context();
+    let summary = backup::run(&ctx, plan).await;
+    progress.finish();
+    summary
 }
 
 fn plan(
@@ -148,6 +187,13 @@ pub(crate) fn words(summary: &BackupSummary) -> String {
     }
     if let Some(message) = summary.message.as_ref().filter(|_| summary.outcome != Outcome::Done) {
         let _ = writeln!(out, "  because   {}", plain(message));
+    }
+    if let Some(found) = summary
+        .finding_title
+        .as_ref()
+        .filter(|_| summary.finding.as_deref().is_some_and(|id| id != UNKNOWN))
+    {
+        let _ = writeln!(out, "  found     {}", plain(found));
     }
     if let Some(next) = summary.next_step.as_ref().filter(|_| summary.outcome != Outcome::Done) {
         let _ = writeln!(out, "  next      {next}");

@@ -1,16 +1,16 @@
 //! `demo`: the whole story on a simulated iPhone, each number measured while it is told.
 
 mod digests;
+mod doctor;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use lifeboat_engine::jobs::backup::{self, BackupPlan, BackupSummary};
 use lifeboat_engine::jobs::check::{self, CheckSummary};
 use lifeboat_engine::jobs::export::{self, ExportPlan, ExportSummary, Form};
-use lifeboat_engine::jobs::pair;
 use lifeboat_engine::{Context, Event, EventSink, Mux, Outcome, Places};
 use lifeboat_host::secret::create_private_folder;
 use lifeboat_sim::disk::Profile;
@@ -21,6 +21,7 @@ use lifeboat_sim::{Listen, Options, PhoneSpec, Server, serve};
 use serde::Serialize;
 
 use self::digests::{Day, Digests, compare, digests};
+use self::doctor::Illness;
 use super::Ended;
 use super::sim::parse_profile;
 use crate::app::App;
@@ -63,6 +64,13 @@ struct Step {
     seconds: f64,
 }
 
+impl Step {
+    /// A step of which only the time counts.
+    fn of(name: &'static str, seconds: f64) -> Self {
+        Self { name, files: None, bytes_received: None, bytes_added: None, seconds }
+    }
+}
+
 /// The whole story, for programs.
 #[derive(Debug, Serialize)]
 struct Story {
@@ -75,6 +83,7 @@ struct Story {
     seed: u64,
     throttle: Option<u64>,
     steps: Vec<Step>,
+    doctor: Illness,
     first: BackupSummary,
     first_traffic: Job,
     day: Day,
@@ -186,7 +195,8 @@ impl<'a> Teller<'a> {
 
     async fn tell(&self) -> Result<Story, Failure> {
         let before = self.meet().await?;
-        let mut steps = vec![self.trust().await?];
+        let mut steps = Vec::new();
+        let doctor = self.fall_ill_and_recover(&mut steps).await?;
 
         self.heading("3. First backup")?;
         let (first, first_traffic) = self.back_up(&mut steps, "first backup").await?;
@@ -213,6 +223,7 @@ impl<'a> Teller<'a> {
             seed: self.args.seed,
             throttle: self.args.throttle,
             steps,
+            doctor,
             first,
             first_traffic,
             day,
@@ -240,25 +251,6 @@ impl<'a> Teller<'a> {
             self.say(format!("Its cable carries {} a second.", bytes(throttle)))?;
         }
         Ok(content)
-    }
-
-    async fn trust(&self) -> Result<Step, Failure> {
-        self.heading("2. Trust")?;
-        let start = Instant::now();
-        self.job(async |ctx| pair::run(&ctx, &self.mux, None, Duration::from_mins(1)).await)
-            .await?;
-        let took = start.elapsed().as_secs_f64();
-        self.say(format!(
-            "The phone asked whether to trust this computer, its owner tapped Trust and typed the passcode: {}.",
-            seconds(took)
-        ))?;
-        Ok(Step {
-            name: "pair",
-            files: None,
-            bytes_received: None,
-            bytes_added: None,
-            seconds: took,
-        })
     }
 
     async fn back_up(

@@ -7,6 +7,8 @@ pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod devices;
 pub(crate) mod diff;
+pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod find;
 pub(crate) mod ls;
@@ -34,6 +36,8 @@ pub(crate) async fn run(app: &App, command: Command) -> Ended {
         Command::Sim(args) => sim::run(app, args).await,
         Command::Devices(args) => devices::run(app, &args).await,
         Command::Pair(args) => pair::run(app, &args).await,
+        Command::Doctor(args) => doctor::run(app, args).await,
+        Command::Explain(args) => explain::run(app, &args),
         Command::Backup(args) => backup::run(app, args).await,
         Command::Snapshots(args) => snapshots::run(app, &args).await,
         Command::Show(args) => show::run(app, args).await,

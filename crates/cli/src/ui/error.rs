@@ -18,6 +18,8 @@ pub(crate) struct Failure {
     pub(crate) chain: Vec<String>,
     /// What is not lost.
     pub(crate) kept: Option<String>,
+    /// What the doctor found.
+    pub(crate) found: Option<Box<str>>,
     /// What to do.
     pub(crate) hints: Vec<String>,
     /// True when `--json` readers were told already.
@@ -32,6 +34,7 @@ impl Failure {
             cause: cause.to_owned(),
             chain: vec![what.into()],
             kept: None,
+            found: None,
             hints: Vec::new(),
             told: false,
         }
@@ -42,7 +45,7 @@ impl Failure {
         let chain = std::iter::successors(Some(error), |error| error.source())
             .map(ToString::to_string)
             .collect();
-        Self { exit, cause: cause.to_owned(), chain, kept: None, hints: Vec::new(), told: false }
+        Self { exit, cause: cause.to_owned(), chain, ..Self::new(exit, cause, String::new()) }
     }
 
     /// Makes a failure of wrong usage.
@@ -88,6 +91,9 @@ impl Failure {
         }
         if let Some(kept) = &self.kept {
             let _ = write!(out, "\n  kept: {kept}");
+        }
+        if let Some(found) = &self.found {
+            let _ = write!(out, "\n  found: {}", text::plain(found));
         }
         for hint in &self.hints {
             let _ = write!(out, "\n{HINT}hint:{HINT:#} {hint}");

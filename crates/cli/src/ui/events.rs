@@ -54,6 +54,8 @@ fn human(event: &Event, progress: &Progress, last: &Mutex<Option<Stage>>) {
                 text::plain(&finding.message)
             ));
         }
+        // A failure names it beside its hints.
+        Event::Diagnosed(_) => {}
         Event::Note(note) => progress.say(&format!("note: {}", text::plain(&note.message))),
         // The command prints the summary itself.
         Event::Summary(_) => progress.finish(),

@@ -3,10 +3,12 @@
 //! [`Ui`] is the one thing that prints. [`table`], [`tree`] and [`text`] make strings, [`progress`] shows how far a job is,
 //! [`error`] says what failed, why, and what to do, [`log`] what happens inside.
 
+pub(crate) mod doctor;
 pub(crate) mod error;
 pub(crate) mod events;
 pub(crate) mod log;
 pub(crate) mod progress;
+pub(crate) mod prose;
 pub(crate) mod table;
 pub(crate) mod text;
 pub(crate) mod tree;

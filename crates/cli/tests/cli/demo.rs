@@ -14,6 +14,10 @@ fn assert_numbers_of_the_phone(story: &Value) {
         assert_eq!(story[backup]["bytes_received"], story[traffic]["bytes_sent"], "{backup}");
     }
     assert_eq!(story["files_compared"], story["export"]["files"]);
+    assert_eq!(
+        (&story["doctor"]["cause"], &story["doctor"]["finding"], &story["doctor"]["gone"]),
+        (&"not-trusted".into(), &"pairing/not-trusted".into(), &true.into())
+    );
     let of_the_day = |what: &str| story["day"][what].as_u64().expect("a number of files");
     assert_eq!(story["second_traffic"]["files_sent"], of_the_day("added") + of_the_day("changed"));
 }
@@ -60,7 +64,7 @@ fn the_story_is_plain_text() {
     assert!(!text.contains('\u{1b}'), "{text}");
     for part in [
         "1. A phone",
-        "2. Trust",
+        "2. A backup that fails, and the doctor",
         "3. First backup",
         "4. A day of life",
         "5. Second backup",

@@ -7,6 +7,8 @@ mod backup;
 mod check;
 mod demo;
 mod devices;
+mod doctor;
+mod explain;
 mod export;
 #[cfg(target_os = "linux")]
 mod full_disk;

@@ -7,7 +7,7 @@ use lifeboat_device::sync::SyncError;
 use lifeboat_host::SecretError;
 use lifeboat_repo::RepoError;
 
-use super::{Cause, JobError, chain};
+use super::{Cause, Clues, Fault, JobError, chain};
 
 impl From<RepoError> for JobError {
     fn from(error: RepoError) -> Self {
@@ -26,7 +26,11 @@ impl From<RepoError> for JobError {
             RepoError::Catalogue { .. } | RepoError::Io { .. } => Cause::Disk,
             _ => Cause::Internal,
         };
-        Self::new(cause, chain(&error))
+        let clues = match cause.fault() {
+            Fault::Storage => Clues::of_storage(&error),
+            _ => Clues::default(),
+        };
+        Self::new(cause, chain(&error)).with(clues)
     }
 }
 
@@ -47,7 +51,7 @@ impl From<LinkError> for JobError {
             }
             LinkError::Malformed(_) => Cause::HostileData,
         };
-        Self::new(cause, chain(&error))
+        Self::new(cause, chain(&error)).with(Clues::of_link(&error))
     }
 }
 
@@ -69,6 +73,7 @@ impl From<PairingError> for JobError {
 
 impl From<BackupError> for JobError {
     fn from(error: BackupError) -> Self {
+        let clues = Clues::of_backup(&error);
         let cause = match error {
             BackupError::Link(LinkError::DeviceNotFound) => Cause::ConnectionLost,
             BackupError::Link(error) | BackupError::Sync(SyncError::Link(error)) => {
@@ -85,7 +90,7 @@ impl From<BackupError> for JobError {
             BackupError::Protocol(_) => Cause::HostileData,
             BackupError::WorkerEnded => Cause::Internal,
         };
-        Self::new(cause, chain(&error))
+        Self::new(cause, chain(&error)).with(clues)
     }
 }
 

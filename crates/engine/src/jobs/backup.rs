@@ -1,5 +1,6 @@
 //! Backs up one device: discover, link, prepare, transfer, verify, snapshot.
 
+mod doctor;
 pub(crate) mod finish;
 mod prepare;
 mod transfer;
@@ -7,10 +8,12 @@ mod transfer;
 use std::sync::Arc;
 
 use lifeboat_device::mobilebackup2::{self, BackupRequest};
+use lifeboat_doctor::Certainty;
 use serde::Serialize;
 
 use crate::error::{At as _, Cause, ExitClass, JobError};
-use crate::event::{Event, Note};
+use crate::event::{Diagnosed, Event, Note};
+use crate::examine::Recorder;
 use crate::job::{Context, Outcome, Places, seconds_since};
 use crate::link::reach;
 use crate::mux::Mux;
@@ -76,6 +79,14 @@ pub struct BackupSummary {
     pub message: Option<String>,
     /// The next step, where the outcome is not `done`.
     pub next_step: Option<String>,
+    /// What the doctor found, where the outcome is not `done` and it has a say: an id of its catalogue, or `unknown`.
+    pub finding: Option<String>,
+    /// Its title, one sentence.
+    pub finding_title: Option<String>,
+    /// How certain that is.
+    pub certainty: Option<Certainty>,
+    /// What speaks for it, in words.
+    pub evidence: Vec<String>,
     /// Worth knowing, changes nothing.
     pub notes: Vec<Note>,
     /// `not yet shown` from the moment the repository is made until a person has seen its recovery sheet.
@@ -96,8 +107,13 @@ pub enum Kind {
 pub async fn run(ctx: &Context, plan: BackupPlan) -> Result<BackupSummary, JobError> {
     let started = ctx.host.now();
     let mut summary = BackupSummary::new(plan.udid.clone().unwrap_or_default());
-    let result = attempt(ctx, &plan, &mut summary).await;
+    let mut trace = doctor::Trace::of(started);
+    let result = attempt(ctx, &plan, &mut summary, &mut trace).await;
     summary.seconds = seconds_since(ctx, started);
+    if let Err(error) = &result {
+        summary.failed(error);
+    }
+    doctor::after(ctx, &plan, trace, result.as_ref().err(), &mut summary).await;
     summary.recovery_sheet = plan.places.recovery_sheet();
     match result {
         Ok(()) => {
@@ -105,7 +121,6 @@ pub async fn run(ctx: &Context, plan: BackupPlan) -> Result<BackupSummary, JobEr
             Ok(summary)
         }
         Err(mut error) => {
-            summary.failed(&error);
             ctx.events.tell(Event::Summary(Box::new(summary.clone())));
             error.summary = Some(Box::new(summary));
             Err(error)
@@ -117,22 +132,30 @@ async fn attempt(
     ctx: &Context,
     plan: &BackupPlan,
     summary: &mut BackupSummary,
+    trace: &mut doctor::Trace,
 ) -> Result<(), JobError> {
     ctx.events.stage(Stage::Discover);
     let link = reach(ctx, &plan.mux, plan.udid.as_deref(), plan.wait).await?;
     summary.udid.clone_from(&link.device().udid);
+    trace.link = Some(link.clone());
     ctx.events.stage(Stage::Prepare);
+    trace.stage = Some(Stage::Prepare);
+    doctor::preflight(ctx, plan, &link, trace).await.at(Stage::Prepare)?;
     let prepared = prepare::prepare(ctx, plan, &link).await.at(Stage::Prepare)?;
     summary.take_prepared(&prepared);
     ctx.events.stage(Stage::Transfer);
+    trace.stage = Some(Stage::Transfer);
+    trace.recorder = Some(Recorder::start(&link));
     let observer = Arc::new(transfer::Watcher::new(ctx));
     let request = BackupRequest { force_full: plan.full };
     let files = Box::new(prepared.tree.clone());
     let reply =
         mobilebackup2::backup(&link, request, files, observer.clone(), ctx.cancel.clone()).await;
     observer.finish();
+    trace.watched = Some(observer.watched(link.device().connection));
     let prepared =
         finish::received(ctx, prepared, reply, &observer, summary).await.at(Stage::Transfer)?;
+    trace.stage = Some(Stage::Snapshot);
     finish::snapshot(ctx, prepared, summary).await
 }
 
@@ -160,6 +183,10 @@ impl BackupSummary {
             cause: None,
             message: None,
             next_step: None,
+            finding: None,
+            finding_title: None,
+            certainty: None,
+            evidence: Vec::new(),
             notes: Vec::new(),
             recovery_sheet: None,
         }
@@ -173,6 +200,13 @@ impl BackupSummary {
         if prepared.has_base {
             self.kind = Kind::Incremental;
         }
+    }
+
+    fn take_finding(&mut self, found: &Diagnosed) {
+        self.finding = Some(found.cause.clone());
+        self.finding_title = Some(found.message.clone());
+        self.certainty = Some(found.certainty);
+        self.evidence.clone_from(&found.evidence);
     }
 
     fn failed(&mut self, error: &JobError) {

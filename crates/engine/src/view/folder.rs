@@ -50,8 +50,9 @@ impl FolderView {
     /// Opens a folder.
     pub(crate) fn open(folder: Utf8PathBuf) -> Result<Self, JobError> {
         let folder = find(folder)?;
-        let unreadable =
-            |error: &dyn std::error::Error| JobError::of(Cause::NotABackup, folder.as_str(), error);
+        let unreadable = |error: &(dyn std::error::Error + 'static)| {
+            JobError::of(Cause::NotABackup, folder.as_str(), error)
+        };
         if !folder.join("Manifest.plist").is_file() {
             let missing = ManifestDb::open(&folder.join("Manifest.db")).err();
             return Err(manifest_error(

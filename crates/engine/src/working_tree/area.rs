@@ -83,6 +83,39 @@ impl Area {
         is_udid(udid) && journal::keeps_something(&working_area.join(udid).join("journal"))
     }
 
+    /// Says whether a run has the working area of a device now.
+    pub(crate) fn is_taken(working_area: &Utf8Path, udid: &str) -> bool {
+        let lock = is_udid(udid).then(|| fs::File::open(working_area.join(udid).join("lock")));
+        // Whoever looks gives it back at once.
+        matches!(
+            lock.and_then(Result::ok).map(|lock| lock.file().try_lock_shared()),
+            Some(Err(std::fs::TryLockError::WouldBlock))
+        )
+    }
+
+    /// Moves what a broken run of a device left to `to`, deleting nothing; nothing where it left nothing.
+    pub(crate) fn set_aside(
+        working_area: &Utf8Path,
+        udid: &str,
+        to: &Utf8Path,
+    ) -> Result<Option<Utf8PathBuf>, JobError> {
+        let area = Self::take(working_area, udid)?;
+        if !Self::is_kept(working_area, udid) {
+            return Ok(None);
+        }
+        let moved = private_folder(to).and_then(|()| {
+            for entry in area.folder.read_dir_utf8()? {
+                let entry = entry?;
+                if entry.file_name() != "lock" {
+                    fs::rename(entry.path(), to.join(entry.file_name()))?;
+                }
+            }
+            sync_folder(&area.folder)
+        });
+        moved.map_err(|error| disk("cannot set aside what a run left", &error))?;
+        Ok(Some(to.to_owned()))
+    }
+
     /// Returns the folder.
     pub(crate) fn folder(&self) -> &Utf8Path {
         &self.folder

@@ -2,18 +2,54 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use lifeboat_device::mobilebackup2::{Observer, ProblemSource, TransferEvent, TransferStage};
+use lifeboat_device::mux::Connection;
 
 use crate::event::{Event, EventSink, Wait};
 use crate::job::Context;
 use crate::link;
 use crate::meter::Meter;
+use crate::run_facts::Prompt;
 use crate::stage::Stage;
+
+/// Fewer bytes say nothing about how fast a connection is.
+const TELLING: u64 = 64 << 20;
+/// Bytes a second below which a cable is many times slower than it can be: the slowest of today carries twenty times as much.
+const SLOW: u64 = 2_000_000;
+/// Files that fail on many devices without harm: what they hold is made anew, or comes from a server.
+const HARMLESS: [&str; 3] = ["FileProvider", "/backup/", "backup_manifest.db"];
 
 /// Listens to a session.
 pub(super) struct Watcher {
+    ctx: Context,
     events: EventSink,
     state: Mutex<State>,
+}
+
+/// What was seen of a session, for the doctor.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Watched {
+    /// What became of the passcode prompt.
+    pub(super) prompt: Prompt,
+    /// The last file that came, by its path on the device.
+    pub(super) last_file: Option<String>,
+    /// Files that the device could not read.
+    pub(super) unreadable: u64,
+    /// Of them, those that are known to fail without harm.
+    pub(super) harmless: u64,
+    bytes: u64,
+    seconds: f64,
+    by_cable: bool,
+}
+
+impl Watched {
+    /// Says whether the files came many times slower than a cable carries them; nothing where too little came, or by air.
+    pub(super) fn slow(&self) -> Option<bool> {
+        #[expect(clippy::cast_precision_loss, reason = "a rate, held against a round number")]
+        let slow = self.bytes as f64 / self.seconds.max(0.001) < SLOW as f64;
+        (self.by_cable && self.bytes >= TELLING).then_some(slow)
+    }
 }
 
 struct State {
@@ -22,6 +58,10 @@ struct State {
     bytes: u64,
     files: u64,
     failed: u64,
+    harmless: u64,
+    prompt: Prompt,
+    last_file: Option<String>,
+    first: Option<Timestamp>,
 }
 
 impl Watcher {
@@ -29,8 +69,19 @@ impl Watcher {
     pub(super) fn new(ctx: &Context) -> Self {
         let meter = Meter::new(ctx, Stage::Transfer, None);
         Self {
+            ctx: ctx.clone(),
             events: ctx.events.clone(),
-            state: Mutex::new(State { meter, percent: None, bytes: 0, files: 0, failed: 0 }),
+            state: Mutex::new(State {
+                meter,
+                percent: None,
+                bytes: 0,
+                files: 0,
+                failed: 0,
+                harmless: 0,
+                prompt: Prompt::None,
+                last_file: None,
+                first: None,
+            }),
         }
     }
 
@@ -41,6 +92,23 @@ impl Watcher {
     /// Returns how many files the device could not send.
     pub(super) fn files_failed(&self) -> u64 {
         self.state().failed
+    }
+
+    /// Returns what was seen.
+    pub(super) fn watched(&self, connection: Connection) -> Watched {
+        let state = self.state();
+        let seconds = state
+            .first
+            .map_or(0.0, |first| self.ctx.host.now().duration_since(first).as_secs_f64().max(0.0));
+        Watched {
+            prompt: state.prompt,
+            last_file: state.last_file.clone(),
+            unreadable: state.failed,
+            harmless: state.harmless,
+            bytes: state.bytes,
+            seconds,
+            by_cable: connection == Connection::Usb,
+        }
     }
 
     /// Tells the last state.
@@ -60,21 +128,42 @@ impl Observer for Watcher {
     fn tell(&self, event: TransferEvent<'_>) {
         match event {
             TransferEvent::Stage(TransferStage::WaitingForPasscode) => {
+                self.state().prompt = Prompt::Shown;
                 link::tell(&self.events, Wait::Passcode);
             }
-            TransferEvent::Stage(_) => self.state().meter.finish(),
+            TransferEvent::Stage(stage) => {
+                let mut state = self.state();
+                if state.prompt == Prompt::Shown && stage == TransferStage::Receiving {
+                    state.prompt = Prompt::Answered;
+                }
+                state.meter.finish();
+            }
             TransferEvent::Progress { percent } => {
                 self.tell_progress(|state| state.percent = Some(percent));
             }
-            TransferEvent::Received { bytes } => self.tell_progress(|state| state.bytes += bytes),
-            TransferEvent::FileReceived { .. } => self.tell_progress(|state| state.files += 1),
+            TransferEvent::Received { bytes } => {
+                let now = self.ctx.host.now();
+                self.tell_progress(|state| {
+                    state.bytes += bytes;
+                    state.first.get_or_insert(now);
+                });
+            }
+            TransferEvent::FileReceived { device_path, .. } => self.tell_progress(|state| {
+                state.files += 1;
+                state.last_file = Some(device_path.to_owned());
+            }),
             TransferEvent::FileError(problem) if problem.by == ProblemSource::Phone => {
                 let path = if problem.device_path.is_empty() {
                     &problem.path
                 } else {
                     &problem.device_path
                 };
-                self.state().failed += 1;
+                let harmless = HARMLESS.iter().any(|part| path.contains(part));
+                {
+                    let mut state = self.state();
+                    state.failed += 1;
+                    state.harmless += u64::from(harmless);
+                }
                 self.events
                     .tell(Event::FileError { path: path.clone(), message: problem.text.clone() });
             }

@@ -1,0 +1,121 @@
+//! Text of the catalogue as a terminal shows it: paragraphs and lists wrapped, bold where there is colour.
+
+use std::fmt::Write as _;
+
+use super::STRONG;
+
+/// How wide a line becomes at most, with its indent.
+const WIDTH: usize = 96;
+
+/// Returns little Markdown (paragraphs, lists, bold, fenced code) as lines, each behind `indent`.
+pub(crate) fn prose(markdown: &str, indent: &str) -> String {
+    let mut out = String::new();
+    let mut open: Option<Block> = None;
+    let mut fenced = false;
+    for line in markdown.lines() {
+        let text = line.trim();
+        if text.starts_with("```") {
+            close(&mut out, &mut open, indent);
+            fenced = !fenced;
+        } else if fenced {
+            let _ = writeln!(out, "{indent}  {line}");
+        } else if text.is_empty() {
+            close(&mut out, &mut open, indent);
+        } else if let Some((mark, rest)) = item(text) {
+            close(&mut out, &mut open, indent);
+            open = Some(Block { mark: mark.to_owned(), text: rest.to_owned() });
+        } else {
+            let block = open.get_or_insert_with(Block::default);
+            if !block.text.is_empty() {
+                block.text.push(' ');
+            }
+            block.text.push_str(text);
+        }
+    }
+    close(&mut out, &mut open, indent);
+    out
+}
+
+/// A paragraph, or an item of a list with its mark.
+#[derive(Default)]
+struct Block {
+    mark: String,
+    text: String,
+}
+
+/// Takes the mark of a list's item off: `1. `, `* `, `- `.
+fn item(text: &str) -> Option<(&str, &str)> {
+    let (mark, rest) = text.split_once(' ')?;
+    let number = mark.strip_suffix('.').is_some_and(|number| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    (number || mark == "*" || mark == "-").then_some((mark, rest.trim_start()))
+}
+
+fn close(out: &mut String, open: &mut Option<Block>, indent: &str) {
+    let Some(block) = open.take() else { return };
+    let first =
+        if block.mark.is_empty() { indent.to_owned() } else { format!("{indent}{} ", block.mark) };
+    let further = " ".repeat(first.chars().count());
+    let mut wrapped = first.clone();
+    let mut column = first.chars().count();
+    let begin = column;
+    for word in block.text.split_whitespace() {
+        let wide = word.replace("**", "").chars().count();
+        if column > begin && column + 1 + wide > WIDTH {
+            wrapped.push('\n');
+            wrapped.push_str(&further);
+            column = begin;
+        } else if column > begin {
+            wrapped.push(' ');
+            column += 1;
+        }
+        wrapped.push_str(word);
+        column += wide;
+    }
+    let mut bold = false;
+    for (at, part) in wrapped.split("**").enumerate() {
+        if at > 0 {
+            bold = !bold;
+            let _ = if bold { write!(out, "{STRONG}") } else { write!(out, "{STRONG:#}") };
+        }
+        out.push_str(part);
+    }
+    if bold {
+        let _ = write!(out, "{STRONG:#}");
+    }
+    out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(markdown: &str) -> String {
+        anstream::adapter::strip_str(&prose(markdown, "  ")).to_string()
+    }
+
+    #[test]
+    fn paragraphs_are_joined_and_lists_keep_their_marks() {
+        assert_eq!(
+            shown(
+                "One line\nand more of it.\n\n1. Tap **Trust**.\n   Now.\n2. Wait.\n\n```\ncode  here\n```\n"
+            ),
+            "  One line and more of it.\n  1. Tap Trust. Now.\n  2. Wait.\n    code  here\n"
+        );
+    }
+
+    #[test]
+    fn long_lines_are_wrapped_under_their_beginning() {
+        let text = shown(&format!("1. {}", "word ".repeat(40)));
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert!(text.lines().skip(1).all(|line| line.starts_with("     word")), "{text}");
+    }
+
+    #[test]
+    fn bold_is_colour_only() {
+        assert!(prose("**Trust** now", "").contains('\u{1b}'));
+        assert_eq!(shown("**Trust** now"), "  Trust now\n");
+        assert_eq!(shown("2 ** 3"), "  2  3\n");
+    }
+}

@@ -1,0 +1,266 @@
+//! The doctor within a backup: a quick look before it, the cause after one that is not done, and what is remembered of each.
+
+use lifeboat_device::link::Link;
+use lifeboat_doctor::report::Told;
+use lifeboat_doctor::{Catalogue, Facts, For, diagnose};
+
+use super::{BackupPlan, BackupSummary, transfer};
+use crate::error::{Cause, ExitClass, JobError};
+use crate::event::{Diagnosed, Event};
+use crate::examine::{Findings, Recorder, log_facts, quick_look, worth_keeping};
+use crate::job::{Context, Outcome, blocking};
+use crate::last_run::LastRun;
+use crate::run_facts::{Seen, run_facts};
+use crate::stage::Stage;
+
+/// What a run leaves for the doctor while it goes on.
+#[derive(Default)]
+pub(super) struct Trace {
+    /// When the run began.
+    pub(super) began: Option<jiff::Timestamp>,
+    /// The last stage that was begun.
+    pub(super) stage: Option<Stage>,
+    /// The link, once there was one.
+    pub(super) link: Option<Link>,
+    /// Who listens to the device's log.
+    pub(super) recorder: Option<Recorder>,
+    /// Who was told what happened in the transfer.
+    pub(super) watched: Option<transfer::Watched>,
+    /// What kept the run from starting: it need not be looked for again.
+    blocked: Option<Box<Told>>,
+}
+
+impl Trace {
+    /// Begins.
+    pub(super) fn of(began: jiff::Timestamp) -> Self {
+        Self { began: Some(began), ..Self::default() }
+    }
+}
+
+/// Takes a quick look at device, storage and computer; a confirmed blocker ends the run before it begins.
+pub(super) async fn preflight(
+    ctx: &Context,
+    plan: &BackupPlan,
+    link: &Link,
+    trace: &mut Trace,
+) -> Result<(), JobError> {
+    let udid = link.device().udid.as_str();
+    let seen = quick_look(ctx, &plan.places, &plan.mux, Some(udid)).await;
+    let mut findings = Findings::new(&*ctx.host, For::Computer, Facts::new());
+    findings.add(seen);
+    if !diagnose(Catalogue::builtin(), &findings.facts, For::Computer).is_blocked() {
+        return Ok(());
+    }
+    // What is confirmed and blocking comes first.
+    let Some(told) = findings.report().primary else { return Ok(()) };
+    let cause = cause_of(&told.finding.id);
+    let mut error = JobError::new(cause, told.title.clone());
+    if cause.exit() == ExitClass::NoSpace
+        && let Some(place) = tightest(ctx, plan)
+    {
+        error.message = format!("{}: {place}", told.title);
+    }
+    trace.blocked = Some(Box::new(told));
+    Err(error)
+}
+
+/// Says which of the two places has the least room.
+fn tightest(ctx: &Context, plan: &BackupPlan) -> Option<String> {
+    let places = [plan.places.disk(), plan.places.working_area.clone()];
+    let free = |place: &camino::Utf8PathBuf| ctx.host.free_bytes(place).ok();
+    let (place, free) = places
+        .into_iter()
+        .filter_map(|place| free(&place).map(|free| (place, free)))
+        .min_by_key(|(_, free)| *free)?;
+    Some(format!("the disk of {place} has {} MB left", free / 1_000_000))
+}
+
+/// Returns the cause, with its exit class, for what the doctor found before a run.
+fn cause_of(id: &str) -> Cause {
+    match id {
+        "host/usbmuxd-missing" => Cause::MuxUnreachable,
+        "pairing/not-trusted" => Cause::NotTrusted,
+        "pairing/stale-record" => Cause::PairingStale,
+        "device/not-unlocked-yet" => Cause::NotUnlockedSinceStart,
+        "device/setup-unfinished" => Cause::SetupUnfinished,
+        "device/restore-running" => Cause::RestoreInProgress,
+        "device/storage-full" | "device/no-staging-room" => Cause::DeviceFull,
+        "management/backup-forbidden" | "management/pairing-forbidden" => Cause::Forbidden,
+        "management/encryption-demanded" | "password/forgotten" | "password/damaged" => {
+            Cause::BackupPassword
+        }
+        "destination/full" => Cause::NotEnoughSpace,
+        "destination/not-writable" | "destination/disk-fails" | "destination/link-dangles" => {
+            Cause::Disk
+        }
+        "backup/newer-format" => Cause::RepositoryTooNew,
+        "backup/existing-broken" => Cause::RepositoryDamaged,
+        "host/other-program" => Cause::DeviceBusy,
+        "power/low" | "power/temperature" => Cause::ConditionsNotMet,
+        _ => Cause::Blocked,
+    }
+}
+
+/// Says how the run ended as facts, what the doctor makes of them where it is not done, and remembers both.
+pub(super) async fn after(
+    ctx: &Context,
+    plan: &BackupPlan,
+    mut trace: Trace,
+    error: Option<&JobError>,
+    summary: &mut BackupSummary,
+) {
+    let log = match trace.recorder.take() {
+        Some(recorder) if error.is_some() => recorder.stop().await,
+        _ => Vec::new(),
+    };
+    let area = &plan.places.working_area;
+    let last = LastRun::read(area, &summary.udid);
+    let seen = seen(&trace, error, last.as_ref()).await;
+    let mut facts = run_facts(summary.outcome, error, &seen);
+    facts.merge(log_facts(&log));
+    if summary.outcome != Outcome::Done {
+        let blocked = trace.blocked.take();
+        if let Some(told) = cause(ctx, plan, blocked, error, &facts, &summary.udid).await {
+            let diagnosed = Diagnosed::from(&told);
+            summary.take_finding(&diagnosed);
+            ctx.events.tell(Event::Diagnosed(Box::new(diagnosed)));
+        }
+    }
+    // Whoever finds another run at work has nothing to tell; a look that stopped it is repeated by the next.
+    if error.is_none_or(|error| error.cause != Cause::AlreadyRunning) {
+        let place = trace.place(error);
+        let now = ctx.host.now();
+        let window = (trace.began.unwrap_or(now), now);
+        let run = LastRun::new(window, &facts, place.as_deref(), worth_keeping(&log));
+        remember(area.clone(), summary.udid.clone(), run).await;
+    }
+}
+
+async fn remember(area: camino::Utf8PathBuf, udid: String, run: LastRun) {
+    let written = blocking(move || {
+        run.write(&area, &udid)
+            .map_err(|error| JobError::of(Cause::Disk, "the last run cannot be remembered", &error))
+    });
+    if let Err(error) = written.await {
+        tracing::warn!(%error, "nothing is remembered of this run");
+    }
+}
+
+/// Returns the primary cause of a run that is not done; nothing where the doctor has no say.
+async fn cause(
+    ctx: &Context,
+    plan: &BackupPlan,
+    blocked: Option<Box<Told>>,
+    error: Option<&JobError>,
+    facts: &Facts,
+    udid: &str,
+) -> Option<Told> {
+    if let Some(told) = blocked {
+        return Some(*told);
+    }
+    let mut findings = Findings::new(&*ctx.host, For::Computer, facts.clone());
+    findings.failed_run = true;
+    match error.map_or(Look::Facts, |error| look(error.cause)) {
+        Look::Nothing => return None,
+        Look::Facts => {}
+        Look::World => {
+            let udid = Some(udid).filter(|udid| !udid.is_empty());
+            findings.add(quick_look(ctx, &plan.places, &plan.mux, udid).await);
+        }
+    }
+    findings.report().primary
+}
+
+/// What the doctor looks at after a failure.
+enum Look {
+    /// At nothing: a word on the command line or a password is wrong, or this program.
+    Nothing,
+    /// At what the run told: the person waits for the program to end.
+    Facts,
+    /// At the world, too.
+    World,
+}
+
+fn look(cause: Cause) -> Look {
+    match cause {
+        Cause::SeveralDevices
+        | Cause::WrongPassword
+        | Cause::NoPassword
+        | Cause::WrongUsage
+        | Cause::NoSuchSnapshot
+        | Cause::NoSuchPath
+        | Cause::NotABackup
+        | Cause::BackupEncrypted
+        | Cause::TargetNotEmpty
+        | Cause::Internal => Look::Nothing,
+        Cause::Interrupted => Look::Facts,
+        _ => Look::World,
+    }
+}
+
+/// Puts together what was seen along the way.
+async fn seen(trace: &Trace, error: Option<&JobError>, last: Option<&LastRun>) -> Seen {
+    let watched = trace.watched.clone().unwrap_or_default();
+    let device_left = match (&trace.link, error) {
+        (Some(link), Some(_)) => has_left(link).await,
+        (Some(_), None) => Some(false),
+        (None, _) => None,
+    };
+    let same_place = match (last, trace.place(error)) {
+        (Some(last), Some(place)) if device_left != Some(true) => Some(last.broke_at(&place)),
+        _ => None,
+    };
+    Seen {
+        stage: trace.stage,
+        prompt: watched.prompt,
+        device_left,
+        same_place,
+        unreadable: watched.unreadable,
+        harmless: watched.harmless,
+        slow: watched.slow(),
+    }
+}
+
+/// Says whether the device left the bus since the link was made; one that came back has another number.
+async fn has_left(link: &Link) -> Option<bool> {
+    let device = link.device();
+    match link.mux().devices().await {
+        Ok(devices) => Some(!devices.iter().any(|there| there.mux_id == device.mux_id)),
+        Err(_) => None,
+    }
+}
+
+impl Trace {
+    /// Returns where a run broke: the path that the device names, else the last file that came. Who stops a run does not break it.
+    fn place(&self, error: Option<&JobError>) -> Option<String> {
+        let error = error?;
+        if matches!(error.cause, Cause::Interrupted | Cause::CancelledOnDevice) {
+            return None;
+        }
+        let last = self.watched.as_ref().and_then(|watched| watched.last_file.clone());
+        error.clues.path.clone().or(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_blocker_has_the_exit_class_of_its_kind() {
+        for (id, exit) in [
+            ("host/usbmuxd-missing", ExitClass::DeviceNotFound),
+            ("pairing/not-trusted", ExitClass::DeviceNotTrusted),
+            ("device/not-unlocked-yet", ExitClass::Postponed),
+            ("device/setup-unfinished", ExitClass::Postponed),
+            ("destination/full", ExitClass::NoSpace),
+            ("device/storage-full", ExitClass::NoSpace),
+            ("destination/not-writable", ExitClass::Failed),
+            ("power/low", ExitClass::Postponed),
+            ("hardware/fault", ExitClass::Failed),
+        ] {
+            assert!(Catalogue::builtin().get(id).is_some(), "{id}");
+            assert_eq!(cause_of(id).exit(), exit, "{id}");
+        }
+    }
+}

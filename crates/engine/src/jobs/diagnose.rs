@@ -1,0 +1,152 @@
+//! Examines: what keeps a backup of this device from coming about.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifeboat_device::Device;
+use lifeboat_device::link::Link;
+use lifeboat_doctor::probe::{self, Choice, Look, RunWindow};
+use lifeboat_doctor::{Examined, Facts, For, Identifier};
+
+use crate::error::{Cause, JobError};
+use crate::examine::{DoctorSettings, Findings, Kept, probe_context};
+use crate::job::{Context, Places};
+use crate::last_run::LastRun;
+use crate::mux::{Mux, choose, client};
+use crate::run_facts::forgive;
+
+/// How long the mux, and a device that says its name, may take.
+const NAME: Duration = Duration::from_secs(3);
+
+/// What to examine, and how.
+#[derive(Debug, Clone)]
+pub struct DiagnosePlan {
+    /// Where things lie.
+    pub places: Places,
+    /// Where the devices are.
+    pub mux: Mux,
+    /// Which device; `None` when there is only one.
+    pub udid: Option<String>,
+    /// Which kind of backup.
+    pub concern: For,
+    /// What the settings say.
+    pub settings: DoctorSettings,
+    /// How long the log of the device is followed; nothing: a moment.
+    pub listen: Option<Duration>,
+    /// These probes only, by their numbers; nothing: all that concern the kind of backup.
+    pub only: Option<Vec<String>>,
+}
+
+/// Looks at everything, beginning with what is remembered of the last run; `look` is told what is being looked at.
+///
+/// # Errors
+///
+/// Only where several devices are there and none was chosen: what cannot be looked at is itself told.
+pub async fn run(
+    ctx: &Context,
+    plan: &DiagnosePlan,
+    look: impl Fn(Look) + Send + Sync,
+) -> Result<Findings, JobError> {
+    let device = device(plan).await?;
+    let udid = device.as_ref().map(|device| device.udid.clone()).or_else(|| plan.udid.clone());
+    let area = &plan.places.working_area;
+    let remembered = match &udid {
+        Some(udid) => LastRun::read(area, udid).map(|run| (udid.clone(), run)),
+        // With nothing on the bus, the one device that ever ran is the one that is meant.
+        None => LastRun::only(area),
+    };
+    let last = remembered.as_ref().map(|(_, run)| run);
+    let given = last.map(LastRun::facts).unwrap_or_default();
+    let mut findings = Findings::new(&*ctx.host, plan.concern, given.clone());
+    findings.failed_run = plan.concern == For::Computer
+        && (given.is("job.outcome", "failed")
+            || given.is("job.outcome", "incomplete") && !only_harmless(&given));
+    let probing = probes(ctx, plan, udid.as_deref(), last, given, look);
+    let (seen, name) = tokio::join!(probing, name(plan, device.as_ref()));
+    findings.add(seen);
+    forgive(&mut findings.facts);
+    let udid = udid.or(remembered.map(|(udid, _)| udid));
+    findings.device = udid.map(|udid| Examined {
+        udid: Some(Identifier::new(udid)),
+        name: name.map(Identifier::new),
+    });
+    Ok(findings)
+}
+
+/// Looks again with some probes, and puts what they see over what was found.
+pub async fn again(
+    ctx: &Context,
+    plan: &DiagnosePlan,
+    findings: &mut Findings,
+    only: &[String],
+    look: impl Fn(Look) + Send + Sync,
+) -> Result<(), JobError> {
+    let device = device(plan).await?;
+    let udid = device.map(|device| device.udid).or_else(|| plan.udid.clone());
+    let plan = DiagnosePlan { only: Some(only.to_vec()), ..plan.clone() };
+    let given = udid
+        .as_deref()
+        .and_then(|udid| LastRun::read(&plan.places.working_area, udid))
+        .map(|run| run.facts())
+        .unwrap_or_default();
+    let seen = probes(ctx, &plan, udid.as_deref(), None, given, look).await;
+    findings.add(seen);
+    forgive(&mut findings.facts);
+    Ok(())
+}
+
+/// Says whether a run left out nothing but what always fails.
+fn only_harmless(given: &Facts) -> bool {
+    given.is("job.harmless-errors", "yes") && given.value("job.unreadable-files") == Some(&0.into())
+}
+
+async fn probes(
+    ctx: &Context,
+    plan: &DiagnosePlan,
+    udid: Option<&str>,
+    last: Option<&LastRun>,
+    given: Facts,
+    look: impl Fn(Look) + Send + Sync,
+) -> probe::Seen {
+    let mut context = probe_context(ctx, &plan.places, &plan.mux, udid);
+    context.concern = plan.concern;
+    context.outside = plan.settings.outside.clone();
+    context.offline = plan.settings.offline;
+    context.blind.clone_from(&plan.settings.blind);
+    context.listen = plan.listen;
+    // Without the question nobody learns whether management, a tapped "Don't Trust" or nothing but time stands in the way.
+    context.ask_trust = true;
+    context.backups = Some(Arc::new(Kept::new(plan.places.clone())));
+    context.recorded_log = last.map(|last| last.log.clone()).unwrap_or_default();
+    context.window =
+        last.and_then(|last| last.began.map(|began| RunWindow { began, ended: last.at }));
+    context.given = given;
+    let choice = plan.only.clone().map_or(Choice::All, Choice::Only);
+    probe::run_all(Arc::new(context), &choice, look).await
+}
+
+/// Returns the device that is meant, where it is there.
+async fn device(plan: &DiagnosePlan) -> Result<Option<Device>, JobError> {
+    let mux = client(&plan.mux);
+    let Ok(Ok(devices)) = tokio::time::timeout(NAME, mux.devices()).await else {
+        // Probes tell what is wrong with the mux.
+        return Ok(None);
+    };
+    match choose(devices, plan.udid.as_deref()) {
+        Ok(device) => Ok(Some(device)),
+        Err(error) if error.cause == Cause::SeveralDevices => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+async fn name(plan: &DiagnosePlan, device: Option<&Device>) -> Option<String> {
+    let device = device?;
+    let asked = async {
+        let link = Link::open(&client(&plan.mux), device).await.ok()?;
+        let mut session = link.session().await.ok()?;
+        let name = session.text("DeviceName").await.ok()?;
+        session.close().await;
+        name
+    };
+    tokio::time::timeout(NAME, asked).await.ok().flatten()
+}

@@ -1,0 +1,238 @@
+//! What is remembered of the last run of each device: how it ended, as facts for the doctor, and what the device's log told then.
+//!
+//! One small JSON file a device, `last-runs/<UDID>.json` in the working area, readable by its owner only. It holds no path, no name
+//! and no log line that is not needed: of the place where a run broke only a digest, of the log only what the doctor's patterns know.
+//! A file that cannot be read, or that a newer program wrote, counts as none.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+use jiff::Timestamp;
+use lifeboat_doctor::{Facts, Value};
+use serde::{Deserialize, Serialize};
+use sha1::{Digest as _, Sha1};
+
+use crate::working_tree::area::{is_udid, private_file, private_folder};
+
+/// The version of the file's form.
+const FORMAT: u32 = 1;
+/// No honest file is longer.
+const LONGEST: u64 = 4 << 20;
+/// How many lines of the log are kept at most.
+pub(crate) const MOST_LINES: usize = 500;
+
+/// What is remembered of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LastRun {
+    format: u32,
+    /// When it began.
+    #[serde(default)]
+    pub(crate) began: Option<Timestamp>,
+    /// When it ended.
+    pub(crate) at: Timestamp,
+    /// What it told: facts `job.*` and `log.*`.
+    facts: BTreeMap<String, Stored>,
+    /// A digest of the path where it broke.
+    #[serde(default)]
+    pub(crate) place: Option<String>,
+    /// What the device's log said in the last minute of a run that failed.
+    #[serde(default)]
+    pub(crate) log: Vec<String>,
+}
+
+/// A value that is known; what is not known need not be remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    Flag(bool),
+    Number(i64),
+    Word(String),
+}
+
+impl LastRun {
+    /// Remembers the facts `job.*` and `log.*` of a run.
+    pub(crate) fn new(
+        window: (Timestamp, Timestamp),
+        facts: &Facts,
+        place: Option<&str>,
+        log: Vec<String>,
+    ) -> Self {
+        let (began, at) = window;
+        let known = facts.iter().filter_map(|(key, value)| {
+            let name = key.as_str();
+            let mine = name.starts_with("job.") || name.starts_with("log.");
+            Some((name.to_owned(), stored(value)?)).filter(|_| mine && !key.declared().private)
+        });
+        let (began, facts) = (Some(began), known.collect());
+        Self { format: FORMAT, began, at, facts, place: place.map(digest), log }
+    }
+
+    /// Returns the facts; what this program's table does not know is left out.
+    pub(crate) fn facts(&self) -> Facts {
+        let mut facts = Facts::new();
+        for (key, value) in &self.facts {
+            let told = match value {
+                Stored::Flag(flag) => facts.insert(key, *flag),
+                Stored::Number(number) => facts.insert(key, *number),
+                Stored::Word(word) => facts.insert(key, word.as_str()),
+            };
+            if let Err(error) = told {
+                tracing::debug!(%error, "a fact of the last run is not known here");
+            }
+        }
+        facts
+    }
+
+    /// Says whether this run broke at that path.
+    pub(crate) fn broke_at(&self, path: &str) -> bool {
+        self.place.as_deref() == Some(digest(path).as_str())
+    }
+
+    /// Reads what is remembered of a device; nothing where there is nothing, or nothing that can be understood.
+    pub(crate) fn read(working_area: &Utf8Path, udid: &str) -> Option<Self> {
+        let path = path(working_area, udid)?;
+        match read(&path) {
+            Ok(run) => run,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                tracing::warn!(%error, "what is remembered of the last run cannot be read");
+                None
+            }
+        }
+    }
+
+    /// Reads what is remembered where only one device ever ran: its UDID, and the run.
+    pub(crate) fn only(working_area: &Utf8Path) -> Option<(String, Self)> {
+        let mut found = None;
+        for entry in folder(working_area).read_dir_utf8().ok()? {
+            let entry = entry.ok()?;
+            let Some(udid) = entry.file_name().strip_suffix(".json") else { continue };
+            if found.replace(udid.to_owned()).is_some() {
+                return None;
+            }
+        }
+        let udid = found?;
+        Self::read(working_area, &udid).map(|run| (udid, run))
+    }
+
+    /// Writes it, whole or not at all.
+    pub(crate) fn write(&self, working_area: &Utf8Path, udid: &str) -> io::Result<()> {
+        let Some(path) = path(working_area, udid) else { return Ok(()) };
+        private_folder(&folder(working_area))?;
+        let fresh = path.with_extension("new");
+        let mut file = private_file(&fresh)?;
+        file.write_all(&serde_json::to_vec(self)?)?;
+        file.sync_all()?;
+        fs::rename(&fresh, &path)
+    }
+}
+
+fn read(path: &Utf8Path) -> io::Result<Option<LastRun>> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    if fs::metadata(path)?.len() > LONGEST {
+        return Err(io::Error::other("it is too long"));
+    }
+    let bytes = fs::read(path)?;
+    let Format { format } = serde_json::from_slice(&bytes)?;
+    if format > FORMAT {
+        tracing::info!(format, "a newer program wrote what is remembered of the last run");
+        return Ok(None);
+    }
+    Ok(Some(serde_json::from_slice(&bytes)?))
+}
+
+fn folder(working_area: &Utf8Path) -> Utf8PathBuf {
+    working_area.join("last-runs")
+}
+
+/// A UDID comes from outside and becomes the name of a file.
+fn path(working_area: &Utf8Path, udid: &str) -> Option<Utf8PathBuf> {
+    is_udid(udid).then(|| folder(working_area).join(format!("{udid}.json")))
+}
+
+fn stored(value: &Value) -> Option<Stored> {
+    match value {
+        Value::Word(word) | Value::Text(word) => Some(Stored::Word(word.clone())),
+        Value::Flag(flag) => Some(Stored::Flag(*flag)),
+        Value::Number(number) | Value::AtLeast(number) => Some(Stored::Number(*number)),
+        Value::Unknown(_) => None,
+    }
+}
+
+fn digest(path: &str) -> String {
+    hex::encode(Sha1::digest(path.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UDID: &str = "00008110-000A1B2C3D4E5F60";
+
+    fn root() -> (tempfile::TempDir, Utf8PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
+        (dir, path)
+    }
+
+    fn run() -> LastRun {
+        let mut facts = Facts::new();
+        facts.tell("job.code", 208);
+        facts.tell("job.outcome", "failed");
+        facts.tell("job.device-left", true);
+        facts.tell("job.slow", lifeboat_doctor::Why::NotLooked);
+        facts.tell("log.crash-path", "/var/mobile/anna");
+        facts.tell("mux.state", "running");
+        let window = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
+        LastRun::new(window, &facts, Some("HomeDomain/anna"), vec!["line".into()])
+    }
+
+    #[test]
+    fn comes_back_as_it_was() {
+        let (_dir, root) = root();
+        run().write(&root, UDID).unwrap();
+        let back = LastRun::read(&root, UDID).unwrap();
+        assert_eq!(back, run());
+        let facts = back.facts();
+        assert_eq!(facts.value("job.code"), Some(&Value::Number(208)));
+        assert!(facts.is("job.outcome", "failed") && facts.is("job.device-left", "yes"));
+        assert_eq!((facts.value("mux.state"), facts.value("job.slow")), (None, None));
+        assert!(back.broke_at("HomeDomain/anna") && !back.broke_at("HomeDomain/otto"));
+        assert_eq!(LastRun::only(&root).map(|(udid, _)| udid).as_deref(), Some(UDID));
+        let text = fs::read_to_string(path(&root, UDID).unwrap()).unwrap();
+        assert!(!text.contains("anna"), "{text}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_its_owner_can_read_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (_dir, root) = root();
+        run().write(&root, UDID).unwrap();
+        let mode = |path: &Utf8Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path(&root, UDID).unwrap()), 0o600);
+        assert_eq!(mode(&folder(&root)), 0o700);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_counts_as_none() {
+        let (_dir, root) = root();
+        assert_eq!(LastRun::read(&root, UDID), None);
+        assert_eq!(LastRun::read(&root, "../../etc/passwd"), None);
+        run().write(&root, UDID).unwrap();
+        let path = path(&root, UDID).unwrap();
+        for text in ["", "{", r#"{"format":2}"#, r#"{"format":1,"facts":7}"#, "[[[["] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(LastRun::read(&root, UDID), None, "{text}");
+        }
+        // More fields, more facts and other words are no harm.
+        let text = r#"{"format":1,"at":"2026-11-22T10:00:00Z","more":1,"facts":{"job.code":1,"job.new":2,"job.link":"new"}}"#;
+        fs::write(&path, text).unwrap();
+        assert_eq!(LastRun::read(&root, UDID).unwrap().facts().len(), 1);
+    }
+}

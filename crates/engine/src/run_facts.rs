@@ -1,0 +1,303 @@
+//! What a run tells the doctor: its end as facts, by the keys `job.*` of the doctor's table, and what its failure says about the
+//! world. Every cause of a failure has its line here.
+
+use lifeboat_doctor::{Facts, Why};
+
+use crate::error::{Cause, JobError};
+use crate::job::Outcome;
+use crate::stage::Stage;
+
+/// What was seen along the way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// The stage that was reached.
+    pub(crate) stage: Option<Stage>,
+    /// Whether the device asked for its passcode, and whether somebody typed it.
+    pub(crate) prompt: Prompt,
+    /// The device left the bus in the middle of the transfer; nothing where nobody looked.
+    pub(crate) device_left: Option<bool>,
+    /// The run broke where the run before broke; nothing where that cannot be told.
+    pub(crate) same_place: Option<bool>,
+    /// Files that the device could not read.
+    pub(crate) unreadable: u64,
+    /// Of them, files that are known to fail without harm.
+    pub(crate) harmless: u64,
+    /// Many times slower than the connection allows; nothing where too little came to tell.
+    pub(crate) slow: Option<bool>,
+}
+
+/// What became of the passcode prompt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Prompt {
+    /// There was none.
+    #[default]
+    None,
+    /// It was shown, and nothing followed.
+    Shown,
+    /// It was shown, and the transfer went on.
+    Answered,
+}
+
+/// Returns the facts of a run.
+pub(crate) fn run_facts(outcome: Outcome, error: Option<&JobError>, seen: &Seen) -> Facts {
+    let mut facts = Facts::new();
+    facts.tell(
+        "job.outcome",
+        match outcome {
+            Outcome::Done => "done",
+            Outcome::Incomplete => "incomplete",
+            Outcome::Postponed => "postponed",
+            Outcome::Failed | Outcome::Interrupted => "failed",
+        },
+    );
+    let stage = error.and_then(|error| error.stage).or(seen.stage);
+    match stage {
+        // A backup never ends while something is only read.
+        Some(Stage::Read) | None => facts.tell("job.stage", Why::NotLooked),
+        Some(stage) => facts.tell("job.stage", stage.as_str()),
+    }
+    let transferred =
+        matches!(stage, Some(Stage::Transfer | Stage::Verify | Stage::Snapshot | Stage::Retain));
+    tell_clues(&mut facts, error, transferred);
+    let waited = error.is_some_and(ended_at_the_prompt);
+    tell_seen(&mut facts, waited, seen, transferred);
+    match outcome {
+        Outcome::Done => facts.tell("job.complete", true),
+        // Nothing went wrong on the way, and still something is not there.
+        Outcome::Incomplete if seen.unreadable == 0 => facts.tell("job.complete", false),
+        _ => {}
+    }
+    if let Some(error) = error {
+        tell_cause(&mut facts, error);
+    }
+    facts
+}
+
+fn tell_clues(facts: &mut Facts, error: Option<&JobError>, transferred: bool) {
+    let clues = error.map(|error| error.clues.clone()).unwrap_or_default();
+    facts.tell("job.code", clues.code.unwrap_or(0));
+    facts.tell("job.underlying", clues.underlying.unwrap_or("none"));
+    facts.tell("job.host-error", clues.host_error.unwrap_or("none"));
+    facts.tell("job.cancelled", "no");
+    match clues.link {
+        Some(link) => facts.tell("job.link", link),
+        None if transferred => facts.tell("job.link", "kept"),
+        None => facts.tell("job.link", Why::NotLooked),
+    }
+    if let Some(mux) = clues.mux {
+        facts.tell("mux.state", mux);
+    }
+}
+
+/// Says whether a run ended because nobody typed the passcode; another failure may come while its sheet is still on the screen.
+fn ended_at_the_prompt(error: &JobError) -> bool {
+    error.cause == Cause::PasscodeNotEntered
+        || error.clues.code == Some(208)
+        || error.clues.underlying == Some("passcode-timeout")
+}
+
+fn tell_seen(facts: &mut Facts, waited: bool, seen: &Seen, transferred: bool) {
+    facts.tell(
+        "job.prompt",
+        match seen.prompt {
+            Prompt::None => "none",
+            Prompt::Shown if waited => "unanswered",
+            Prompt::Shown => "shown",
+            Prompt::Answered => "answered",
+        },
+    );
+    let mut flag = |key: &str, flag: Option<bool>| match flag {
+        Some(flag) => facts.tell(key, flag),
+        None => facts.tell(key, Why::NotLooked),
+    };
+    flag("job.device-left", seen.device_left);
+    flag("job.same-place", seen.same_place);
+    flag("job.slow", seen.slow);
+    flag("job.harmless-errors", Some(seen.harmless > 0));
+    if transferred {
+        facts.tell("job.sync-lock", "free");
+    }
+    let unreadable = seen.unreadable.saturating_sub(seen.harmless);
+    facts.tell("job.unreadable-files", i64::try_from(unreadable).unwrap_or(i64::MAX));
+}
+
+/// What a failed run told, and what measured now says that it is over: the fact of the run, its words (or numbers), the fact that
+/// is measured, and the word that ends it.
+const OVER: &[(&str, &[&str], &str, &str)] = &[
+    ("job.host-error", &["no-space"], "destination.room", "enough"),
+    ("job.host-error", &["no-inodes"], "destination.inodes", "enough"),
+    ("job.host-error", &["quota"], "destination.quota", "none"),
+    ("job.host-error", &["read-only", "denied", "gone", "io"], "destination.state", "writable"),
+    ("job.underlying", &["no-space-host"], "destination.room", "enough"),
+    ("job.code", &["105"], "destination.room", "enough"),
+    ("job.code", &["212"], "setup.state", "finished"),
+    ("job.code", &["13"], "lock.state", "unlocked"),
+];
+
+/// Takes back what a run of an earlier time told where a look at it now says that it is over.
+pub(crate) fn forgive(facts: &mut Facts) {
+    for (key, words, measured, word) in OVER {
+        let told = facts.value(key).filter(|value| value.is_known()).map(ToString::to_string);
+        if told.is_some_and(|told| words.contains(&told.as_str())) && facts.is(measured, word) {
+            facts.tell(key, Why::NotThere("it is over".to_owned()));
+        }
+    }
+}
+
+/// Says what a failure shows beyond its clues. A cause about which the doctor has nothing to say is named, too: a new cause must
+/// decide.
+fn tell_cause(facts: &mut Facts, error: &JobError) {
+    match error.cause {
+        Cause::NoDevice | Cause::DeviceAbsent => {
+            facts.tell("mux.state", "running");
+            facts.tell("mux.device", "absent");
+        }
+        Cause::NotTrusted => facts.tell("pairing.state", "no-record"),
+        Cause::TrustDenied => facts.tell("pairing.state", "denied"),
+        Cause::TrustNotAnswered => facts.tell("pairing.state", "dialog-pending"),
+        Cause::NeedsCable => facts.tell("pairing.state", "needs-cable"),
+        Cause::PairingStale => facts.tell("pairing.state", "stale"),
+        Cause::TlsFailed => facts.tell("pairing.tls", "failed"),
+        Cause::DeviceLocked => facts.tell("lock.state", "locked"),
+        Cause::NotUnlockedSinceStart => facts.tell("lock.state", "before-first-unlock"),
+        Cause::DeviceBusy => facts.tell("job.sync-lock", "held"),
+        Cause::AlreadyRunning | Cause::RepositoryLocked => {
+            facts.tell("existing.state", "being-written");
+        }
+        Cause::RestoreInProgress => facts.tell("restore.state", "in-progress"),
+        Cause::SetupUnfinished => facts.tell("setup.state", "unfinished"),
+        Cause::Forbidden => facts.tell("management.backup", "forbidden"),
+        Cause::CancelledOnDevice => facts.tell("job.cancelled", "device"),
+        Cause::Interrupted => facts.tell("job.cancelled", "keyboard"),
+        Cause::WorkingAreaFull | Cause::RepositoryFull | Cause::TargetFull => {
+            // Not every place hands the system's word on; quota is another word for full.
+            if !facts.is("job.host-error", "quota") {
+                facts.tell("job.host-error", "no-space");
+            }
+        }
+        Cause::NotEnoughSpace => facts.tell("job.underlying", "no-space-host"),
+        Cause::DeviceFull => facts.tell("job.underlying", "no-space-device"),
+        Cause::Disk if facts.is("job.host-error", "none") => facts.tell("job.host-error", "other"),
+        Cause::RepositoryMissing => facts.tell("destination.state", "missing"),
+        Cause::RepositoryTooNew => facts.tell("existing.state", "newer-format"),
+        Cause::RepositoryDamaged | Cause::BackupRejected => {
+            facts.tell("existing.state", "corrupt");
+        }
+        Cause::VerifyFailed => facts.tell("job.complete", false),
+        // The clues have said it.
+        Cause::MuxUnreachable
+        | Cause::DeviceSilent
+        | Cause::ConnectionLost
+        | Cause::PasscodeNotEntered
+        | Cause::BackupPassword
+        | Cause::DeviceError
+        | Cause::TransferFailed
+        | Cause::HostileData
+        | Cause::Unsupported
+        | Cause::FilesMissing
+        | Cause::Disk => {}
+        // The doctor looks at devices, storage and networks, not at words, passwords and defects of this program.
+        Cause::SeveralDevices
+        | Cause::DeviceRefuses
+        | Cause::WrongPassword
+        | Cause::NoPassword
+        | Cause::WrongUsage
+        | Cause::NoSuchSnapshot
+        | Cause::NoSuchPath
+        | Cause::NotABackup
+        | Cause::BackupEncrypted
+        | Cause::TargetNotEmpty
+        | Cause::TimedOut
+        | Cause::ConditionsNotMet
+        | Cause::Blocked
+        | Cause::Internal
+        | Cause::Unknown => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Clues;
+
+    #[test]
+    fn every_cause_becomes_facts_that_the_table_knows() {
+        for cause in Cause::ALL {
+            for outcome in [Outcome::Failed, Outcome::Postponed, Outcome::Incomplete] {
+                let mut error = JobError::new(*cause, "it failed");
+                error.stage = Some(Stage::Transfer);
+                // In tests a fact that the table refuses stops the program.
+                let facts = run_facts(outcome, Some(&error), &Seen::default());
+                assert!(facts.value("job.outcome").is_some(), "{}", cause.id());
+                assert_eq!(facts.value("job.code"), Some(&0.into()), "{}", cause.id());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_a_failure_is_told() {
+        let mut error = JobError::new(Cause::PasscodeNotEntered, "locked").at(Stage::Transfer);
+        *error.clues = Clues {
+            code: Some(208),
+            underlying: Some("passcode-timeout"),
+            link: Some("kept"),
+            ..Clues::default()
+        };
+        let seen = Seen {
+            prompt: Prompt::Shown,
+            device_left: Some(false),
+            unreadable: 3,
+            ..Seen::default()
+        };
+        let facts = run_facts(Outcome::Failed, Some(&error), &seen);
+        assert_eq!(facts.value("job.code"), Some(&208.into()));
+        for (key, word) in [
+            ("job.outcome", "failed"),
+            ("job.stage", "transfer"),
+            ("job.underlying", "passcode-timeout"),
+            ("job.link", "kept"),
+            ("job.prompt", "unanswered"),
+            ("job.device-left", "no"),
+            ("job.cancelled", "no"),
+            ("job.host-error", "none"),
+        ] {
+            assert!(facts.is(key, word), "{key}: {:?}", facts.value(key));
+        }
+        assert_eq!(facts.value("job.unreadable-files"), Some(&3.into()));
+        assert!(!facts.value("job.same-place").unwrap().is_known());
+    }
+
+    #[test]
+    fn causes_say_what_they_show() {
+        for (cause, key, word) in [
+            (Cause::NoDevice, "mux.device", "absent"),
+            (Cause::TrustDenied, "pairing.state", "denied"),
+            (Cause::NotUnlockedSinceStart, "lock.state", "before-first-unlock"),
+            (Cause::DeviceBusy, "job.sync-lock", "held"),
+            (Cause::Interrupted, "job.cancelled", "keyboard"),
+            (Cause::CancelledOnDevice, "job.cancelled", "device"),
+            (Cause::RepositoryFull, "job.host-error", "no-space"),
+            (Cause::Disk, "job.host-error", "other"),
+            (Cause::VerifyFailed, "job.complete", "no"),
+        ] {
+            let error = JobError::new(cause, "it failed");
+            let facts = run_facts(Outcome::Failed, Some(&error), &Seen::default());
+            assert!(facts.is(key, word), "{}: {:?}", cause.id(), facts.value(key));
+        }
+        let done = run_facts(Outcome::Done, None, &Seen::default());
+        assert!(done.is("job.outcome", "done") && done.is("job.complete", "yes"));
+    }
+
+    #[test]
+    fn what_is_over_is_forgiven_and_what_is_not_stays() {
+        let mut facts = Facts::new();
+        facts.tell("job.host-error", "no-space");
+        facts.tell("job.code", 105);
+        forgive(&mut facts);
+        assert!(facts.is("job.host-error", "no-space"));
+        facts.tell("destination.room", "enough");
+        forgive(&mut facts);
+        assert!(!facts.value("job.host-error").unwrap().is_known());
+        assert!(!facts.value("job.code").unwrap().is_known());
+    }
+}
