@@ -44,11 +44,17 @@ pub fn list() -> Result<UsbBus, LookError> {
             nusb::ErrorKind::NotFound => std::io::ErrorKind::NotFound,
             nusb::ErrorKind::PermissionDenied => std::io::ErrorKind::PermissionDenied,
             nusb::ErrorKind::Unsupported => std::io::ErrorKind::Unsupported,
+            // A container or a small machine: the kernel knows no USB at all.
+            _ if is_absent() => std::io::ErrorKind::NotFound,
             _ => std::io::ErrorKind::Other,
         };
         LookError::from_io("USB bus", std::io::Error::new(kind, error.to_string()))
     })?;
     Ok(UsbBus { devices: found.map(|info| device(&info)).collect(), silent_ports: silent_ports() })
+}
+
+fn is_absent() -> bool {
+    cfg!(target_os = "linux") && !camino::Utf8Path::new("/sys/bus/usb").exists()
 }
 
 fn device(info: &DeviceInfo) -> UsbDevice {
