@@ -144,7 +144,14 @@ struct Sign {
     unknown: Vec<Missing>,
 }
 
-/// Returns the strongest sign of an entry: the most certain, then the weightiest, then the first in its file.
+impl Sign {
+    fn strength(&self) -> (Certainty, bool, Severity) {
+        (self.certainty, self.unknown.is_empty(), self.severity)
+    }
+}
+
+/// Returns the strongest sign of an entry: the most certain, then one that is known whole, then the weightiest, then the first in
+/// its file.
 fn strongest(entry: &Entry, facts: &Facts, concern: For) -> Sign {
     let mut best = Sign {
         certainty: Certainty::RuledOut,
@@ -154,7 +161,7 @@ fn strongest(entry: &Entry, facts: &Facts, concern: For) -> Sign {
     };
     for when in entry.when.iter().filter(|when| when.concerns.contains(&concern)) {
         let sign = sign(when, facts);
-        if (sign.certainty, sign.severity) > (best.certainty, best.severity) {
+        if sign.strength() > best.strength() {
             best = sign;
         }
     }
@@ -182,37 +189,47 @@ fn sign(when: &When, facts: &Facts) -> Sign {
     Sign { certainty, severity: when.severity, evidence, unknown }
 }
 
-/// Marks what is only a consequence of another finding. A cause explains only what is not more certain than itself, and weighs
-/// from then on at least as much as what it explains.
+/// Marks what is only a consequence of another finding, directly or over causes that were not seen themselves. A cause explains
+/// only what is not more certain than itself, and one that is only possible nothing that is heavier. A confirmed one weighs from
+/// then on at least as much as what it explains.
 fn hide_consequences(catalogue: &Catalogue, findings: &mut [Finding]) {
-    loop {
-        let mut changed = false;
-        for root in 0..findings.len() {
-            let Some((id, certainty)) =
-                findings.get(root).map(|root| (root.id.clone(), root.certainty))
-            else {
-                continue;
-            };
-            let explains =
-                catalogue.get(&id).map(|entry| entry.explains.as_slice()).unwrap_or_default();
-            let mut heaviest = None;
-            for other in findings.iter_mut() {
-                if explains.contains(&other.id) && other.certainty <= certainty {
-                    heaviest = heaviest.max(Some(other.severity));
-                    if other.explained_by.is_none() {
-                        other.explained_by = Some(id.clone());
-                    }
-                }
-            }
-            if let (Some(heaviest), Some(root)) = (heaviest, findings.get_mut(root))
-                && heaviest > root.severity
-            {
-                root.severity = heaviest;
-                changed = true;
+    let roots: Vec<(String, Certainty, Severity)> =
+        findings.iter().map(|found| (found.id.clone(), found.certainty, found.severity)).collect();
+    for (at, (root, certainty, severity)) in roots.iter().enumerate() {
+        let reached = consequences(catalogue, root);
+        let mut heaviest = *severity;
+        // The weights as measured, so that the answer does not depend on who was looked at first.
+        for (other, (id, less, weight)) in findings.iter_mut().zip(&roots) {
+            let allowed =
+                less <= certainty && (*certainty == Certainty::Confirmed || weight <= severity);
+            if allowed && reached.contains(&id.as_str()) {
+                heaviest = heaviest.max(*weight);
+                other.explained_by.get_or_insert_with(|| root.clone());
             }
         }
-        if !changed {
-            return;
+        if let Some(root) = findings.get_mut(at) {
+            root.severity = heaviest;
         }
     }
 }
+
+/// Returns everything that follows from a cause.
+fn consequences<'a>(catalogue: &'a Catalogue, root: &str) -> Vec<&'a str> {
+    let (mut reached, mut open): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    let mut next = catalogue.get(root);
+    while let Some(entry) = next {
+        let new = entry
+            .explains
+            .iter()
+            .map(String::as_str)
+            .filter(|id| !reached.contains(id))
+            .collect::<Vec<_>>();
+        reached.extend(&new);
+        open.extend(new);
+        next = open.pop().and_then(|id| catalogue.get(id));
+    }
+    reached
+}
+
+#[cfg(test)]
+mod tests;

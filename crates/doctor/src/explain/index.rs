@@ -12,16 +12,21 @@ use crate::errors;
 
 /// From where on a phrase counts as meant.
 const ENOUGH: f64 = 0.45;
+/// How much of a question must be covered at least.
+const PRECISE: f64 = 0.5;
 /// What is this much worse than the best is left out.
 const SHARE_OF_BEST: f64 = 0.72;
+/// What a word weighs that nobody knows: much, for it may be what the question is about.
+const UNKNOWN: f64 = 5.0;
 /// No more words of a question are looked at.
 const WORDS: usize = 64;
 
 /// Whose phrase it is: a place in the catalogue or among the errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
-    Entry(usize),
+    /// What people read on a screen goes before what they might have meant.
     Error(usize),
+    Entry(usize),
 }
 
 struct Phrase {
@@ -120,8 +125,7 @@ impl Index {
                     }
                 }
             }
-            // A word that is not known weighs as much as a middling one: it may be a name.
-            asked_weights.push(heaviest.unwrap_or(3.0));
+            asked_weights.push(heaviest.unwrap_or(UNKNOWN));
         }
         let asked_weight: f64 = asked_weights.iter().sum();
         let mut best: BTreeMap<Source, f64> = BTreeMap::new();
@@ -165,7 +169,7 @@ impl Index {
             .map(|(number, alike)| alike * asked.get(*number).copied().unwrap_or_default())
             .sum();
         let (precise, whole) = (of_question / total, of_phrase / phrase.weight);
-        2.0 * precise * whole / (precise + whole)
+        if precise < PRECISE { 0.0 } else { 2.0 * precise * whole / (precise + whole) }
     }
 }
 

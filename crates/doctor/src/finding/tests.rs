@@ -1,0 +1,156 @@
+use super::*;
+
+/// A catalogue of causes, each with one sign: `(id, severity, order, explains, sure, lines)`.
+fn catalogue(causes: &[(&str, &str, u32, &str, &str, &str)]) -> Catalogue {
+    let text = |(id, severity, order, explains, sure, lines): &(
+        &str,
+        &str,
+        u32,
+        &str,
+        &str,
+        &str,
+    )| {
+        let head = format!(
+            "code = \"{id}\"\nkind = \"cause\"\nseverity = \"{severity}\"\norder = {order}\nfor = [\"computer\"]\n\
+             explains = [{explains}]\n[[when]]\nsure = \"{sure}\"\n{lines}\n"
+        );
+        ((*id).to_owned(), format!("```toml\n{head}```\n# Title\n\nText.\n"))
+    };
+    let texts: Vec<(String, String)> = causes.iter().map(text).collect();
+    let files: Vec<(String, &str)> =
+        texts.iter().map(|(id, text)| (id.clone(), text.as_str())).collect();
+    let (catalogue, errors) = Catalogue::read(&files);
+    assert!(errors.is_empty(), "{errors:?}");
+    catalogue
+}
+
+fn facts(told: &[(&str, Value)]) -> Facts {
+    let mut facts = Facts::new();
+    for (key, value) in told {
+        facts.insert(key, value.clone()).unwrap();
+    }
+    facts
+}
+
+fn said(catalogue: &Catalogue, told: &[(&str, Value)]) -> Vec<(String, Certainty, Option<String>)> {
+    let diagnosis = diagnose(catalogue, &facts(told), For::Computer);
+    diagnosis
+        .findings
+        .into_iter()
+        .map(|found| (found.id, found.certainty, found.explained_by))
+        .collect()
+}
+
+const HUNG: &str = "\"mux.state\" = { is = \"hung\" }";
+const LOW: &str = "\"battery.level\" = { below = 10 }";
+
+#[test]
+fn three_values() {
+    let both = format!("{HUNG}\n{LOW}");
+    for (sure, told, certainty) in [
+        (
+            "A",
+            vec![("mux.state", "hung".into()), ("battery.level", 5.into())],
+            Some(Certainty::Confirmed),
+        ),
+        (
+            "B",
+            vec![("mux.state", "hung".into()), ("battery.level", 5.into())],
+            Some(Certainty::Possible),
+        ),
+        (
+            "C",
+            vec![("mux.state", "hung".into()), ("battery.level", 5.into())],
+            Some(Certainty::Possible),
+        ),
+        ("A", vec![("mux.state", "hung".into())], Some(Certainty::Possible)),
+        (
+            "A",
+            vec![("mux.state", "hung".into()), ("battery.level", Why::Blinded.into())],
+            Some(Certainty::Possible),
+        ),
+        ("A", vec![("mux.state", "hung".into()), ("battery.level", 50.into())], None),
+        ("A", vec![("mux.state", "running".into())], None),
+        ("A", vec![], None),
+    ] {
+        let catalogue = catalogue(&[("a/a", "blocking", 1, "", sure, &both)]);
+        let found = said(&catalogue, &told);
+        assert_eq!(found.first().map(|found| found.1), certainty, "{sure} {told:?}");
+    }
+    let catalogue = catalogue(&[("a/a", "blocking", 1, "", "A", &both)]);
+    let open = diagnose(&catalogue, &Facts::new(), For::Computer);
+    assert_eq!(open.open[0].unknown.len(), 2);
+    let out = diagnose(&catalogue, &facts(&[("mux.state", "running".into())]), For::Computer);
+    assert_eq!(out.ruled_out, ["a/a"]);
+    assert_eq!(diagnose(&catalogue, &Facts::new(), For::Icloud), Diagnosis::default());
+}
+
+#[test]
+fn what_blocks_comes_first_then_what_is_certain_then_the_order() {
+    let told = [("mux.state", "hung".into()), ("battery.level", 5.into())];
+    let ids = |catalogue: &Catalogue| {
+        said(catalogue, &told).into_iter().map(|found| found.0).collect::<Vec<_>>()
+    };
+    let made = catalogue(&[
+        ("a/note", "note", 1, "", "A", HUNG),
+        ("b/warning", "warning", 2, "", "A", HUNG),
+        ("c/possible", "blocking", 3, "", "B", HUNG),
+        ("d/late", "blocking", 5, "", "A", LOW),
+        ("e/early", "blocking", 4, "", "A", HUNG),
+    ]);
+    assert_eq!(ids(&made), ["e/early", "d/late", "c/possible", "b/warning", "a/note"]);
+}
+
+#[test]
+fn a_root_hides_its_consequences_and_weighs_as_much() {
+    let told = [("mux.state", "hung".into()), ("battery.level", 5.into())];
+    let made = catalogue(&[
+        ("a/consequence", "blocking", 1, "", "A", HUNG),
+        ("b/unseen", "blocking", 2, "\"a/consequence\"", "A", "\"battery.level\" = { above = 90 }"),
+        ("c/root", "warning", 3, "\"b/unseen\"", "A", LOW),
+    ]);
+    let found = said(&made, &told);
+    assert_eq!(found[0].0, "c/root");
+    assert_eq!(
+        found[1],
+        ("a/consequence".to_owned(), Certainty::Confirmed, Some("c/root".to_owned()))
+    );
+    assert_eq!(
+        diagnose(&made, &facts(&told), For::Computer).findings[0].severity,
+        Severity::Blocking
+    );
+}
+
+#[test]
+fn what_is_only_possible_hides_nothing_more_certain_and_nothing_heavier() {
+    let told = [("mux.state", "hung".into()), ("battery.level", 5.into())];
+    for (severity, sure) in [("blocking", "A"), ("blocking", "B")] {
+        let made = catalogue(&[
+            ("a/seen", severity, 1, "", sure, HUNG),
+            ("b/perhaps", "warning", 2, "\"a/seen\"", "B", LOW),
+        ]);
+        let found = said(&made, &told);
+        assert_eq!((found[0].0.as_str(), &found[0].2), ("a/seen", &None), "{severity} {sure}");
+    }
+}
+
+#[test]
+fn the_strongest_sign_of_a_cause_counts() {
+    let made = catalogue(&[(
+        "a/a",
+        "note",
+        1,
+        "",
+        "C",
+        &format!("{LOW}\n[[when]]\nsure = \"A\"\nseverity = \"blocking\"\n{HUNG}"),
+    )]);
+    let diagnosis = diagnose(
+        &made,
+        &facts(&[("mux.state", "hung".into()), ("battery.level", 5.into())]),
+        For::Computer,
+    );
+    let found = diagnosis.primary().unwrap();
+    assert_eq!((found.certainty, found.severity), (Certainty::Confirmed, Severity::Blocking));
+    assert_eq!(found.evidence.len(), 1);
+    assert!(diagnosis.is_blocked());
+}

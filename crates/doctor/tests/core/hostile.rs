@@ -1,0 +1,181 @@
+//! Noise: no entry, no question, no line and no facts make the core panic, and it always gives the same answer.
+
+use lifeboat_doctor::fact::{Kind, table};
+use lifeboat_doctor::patterns::Patterns;
+use lifeboat_doctor::report::{Examination, Report, Versions, markdown};
+use lifeboat_doctor::{
+    Catalogue, Entry, Examined, Facts, For, Identifier, Value, Why, diagnose, explain, question,
+};
+use proptest::prelude::*;
+
+use crate::push;
+
+fn value() -> impl Strategy<Value = (usize, usize, i64, bool)> {
+    (0..1000_usize, 0..40_usize, any::<i64>(), any::<bool>())
+}
+
+/// Any facts that the table allows.
+fn facts(seeds: &[(usize, usize, i64, bool)]) -> Facts {
+    let keys: Vec<_> = table().iter().collect();
+    let mut facts = Facts::new();
+    for (key, word, number, flag) in seeds {
+        let (key, declared) = &keys[key % keys.len()];
+        let value = match &declared.kind {
+            _ if word % 7 == 0 => Value::Unknown(Why::Garbled("\u{1b}]0;x".into())),
+            Kind::Words(words) => Value::Word(words[word % words.len()].clone()),
+            Kind::Flag => Value::Flag(*flag),
+            Kind::Number { .. } if *flag => Value::AtLeast(*number),
+            Kind::Number { .. } => Value::Number(*number),
+            Kind::Text => Value::Text(format!("\u{7}line\nof anna {number}")),
+        };
+        facts.insert(key.as_str(), value).unwrap();
+    }
+    facts
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_facts_give_one_and_the_same_diagnosis(seeds in proptest::collection::vec(value(), 0..200), icloud in any::<bool>()) {
+        let facts = facts(&seeds);
+        let concern = if icloud { For::Icloud } else { For::Computer };
+        let diagnosis = diagnose(Catalogue::builtin(), &facts, concern);
+        prop_assert_eq!(&diagnosis, &diagnose(Catalogue::builtin(), &facts, concern));
+        if let Some(primary) = diagnosis.primary() {
+            prop_assert!(primary.explained_by.is_none());
+            prop_assert!(diagnosis.findings.iter().all(|finding| finding.severity <= primary.severity));
+        }
+        for finding in &diagnosis.findings {
+            if let Some(root) = &finding.explained_by {
+                prop_assert!(diagnosis.of(root).unwrap().certainty >= finding.certainty);
+            }
+        }
+        prop_assert!(question::questions(Catalogue::builtin(), &facts, concern).len() <= question::MOST);
+    }
+
+    /// Knowing less never confirms more: what is confirmed without a fact is confirmed with it, unless the fact speaks against it.
+    #[test]
+    fn nothing_is_confirmed_by_not_knowing(seeds in proptest::collection::vec(value(), 1..120), hide in 0..120_usize) {
+        let all = facts(&seeds);
+        let hidden = all.iter().nth(hide % all.len()).map(|(key, _)| key).unwrap();
+        let mut fewer = all.clone();
+        fewer.insert(hidden.as_str(), Why::Blinded).unwrap();
+        let with = diagnose(Catalogue::builtin(), &all, For::Computer);
+        for finding in diagnose(Catalogue::builtin(), &fewer, For::Computer).findings {
+            if finding.certainty == lifeboat_doctor::Certainty::Confirmed {
+                let known = with.of(&finding.id);
+                prop_assert!(known.is_some_and(|known| known.certainty == finding.certainty), "{}", finding.id);
+            }
+        }
+    }
+
+    #[test]
+    fn noise_is_no_entry(text in "(?s).{0,400}") {
+        drop(Entry::read("noise/noise", &text));
+        drop(Entry::read("noise/noise", &format!("```toml\n{text}\n```\n# A title\n\ntext\n")));
+        drop(Entry::read("noise/noise", &format!("```toml\ncode = \"X\"\nkind = \"topic\"\nfor = []\n```\n{text}")));
+    }
+
+    #[test]
+    fn noise_is_explained_or_not(text in "(?s).{0,300}", number in any::<i64>()) {
+        drop(explain::explain(&text));
+        drop(explain::explain(&number.to_string()));
+        drop(explain::explain(&format!("MBErrorDomain/{number} {text}")));
+    }
+}
+
+#[test]
+fn damaged_files_say_what_is_wrong_and_take_nobody_with_them() {
+    let good = "```toml\ncode = \"X1\"\nkind = \"cause\"\nseverity = \"note\"\norder = 1\nfor = [\"computer\"]\n[[when]]\nsure = \"A\"\n\
+                \"mux.state\" = { is = \"hung\" }\n[[remedy]]\nid = \"a\"\nwho = \"person\"\n```\n\n# A title\n\nText.\n\n## a\n\nDo it.\n";
+    for (from, to, what) in [
+        ("```toml", "toml", "does not begin"),
+        ("code =", "cod =", "head is not valid"),
+        ("mux.state", "mux.stat", "there is no fact `mux.stat`"),
+        ("\"hung\"", "\"hanged\"", "no word `hanged`"),
+        ("{ is =", "{ equals =", "[[when]] 1"),
+        ("## a", "## b", "remedy `a` has no heading"),
+        ("Do it.\n", "Do it.\n\n## c\n\nText.\n", "heading `c` is no remedy"),
+        ("who = \"person\"", "who = \"program\"", "has no action"),
+        ("who = \"person\"", "who = \"program\"\naction = \"dance\"", "`a`"),
+        ("who = \"person\"", "who = \"person\"\nconsent = true", "neither action nor consent"),
+        ("# A title", "", "title"),
+        ("Text.", "", "no text below the title"),
+        ("kind = \"cause\"", "kind = \"topic\"", "a topic has none"),
+        ("order = 1", "", "a cause has `order`"),
+        ("order = 1", "order = 1\nexplains = [\"no/such\"]", "no entry `no/such`"),
+        ("order = 1", "order = 1\nexplains = [\"a/a\"]", "explains itself"),
+    ] {
+        let bad = good.replacen(from, to, 1);
+        let other = good.replace("X1", "X2").replace("order = 1", "order = 2");
+        let (catalogue, errors) = Catalogue::read(&[("a/a".into(), &bad), ("b/b".into(), &other)]);
+        let mut told = String::new();
+        let mut error: Option<&dyn std::error::Error> = errors.first().map(|error| error as _);
+        while let Some(this) = error {
+            push(&mut told, format_args!("{this}: "));
+            error = this.source();
+        }
+        assert!(told.contains(what) && told.contains("catalogue/a/a.md"), "{from} -> {to}: {told}");
+        assert!(catalogue.get("b/b").is_some());
+    }
+    let (_, errors) = Catalogue::read(&[("a/a".into(), good), ("b/b".into(), good)]);
+    assert_eq!(errors.len(), 2, "{errors:?}");
+}
+
+#[test]
+fn a_bundle_names_nobody_unless_asked() {
+    let mut facts = Facts::new();
+    facts.insert("mux.state", "hung").unwrap();
+    facts.insert("apps.biggest", "Anna's diary 4 GB").unwrap();
+    facts.insert("destination.file-system", "/home/anna on ext4").unwrap();
+    facts
+        .insert("findmy.state", Why::Refused("by 00008030-001A2B3C4D5E6F70\n# forged".into()))
+        .unwrap();
+    let examination = Examination {
+        concern: For::Computer,
+        facts,
+        probes: Vec::new(),
+        device: Some(Examined {
+            udid: Some(Identifier::new("00008030-001A2B3C4D5E6F70")),
+            name: Some(Identifier::new("Anna's iPhone")),
+        }),
+        versions: Versions { program: "0.1.0".into(), system: "Linux".into() },
+        failed_run: false,
+    };
+    let report = Report::new(Catalogue::builtin(), examination);
+    let plain = markdown(&report, false).to_lowercase();
+    for name in ["anna", "00008030", "5e6f70"] {
+        assert!(!plain.contains(name), "{plain}");
+    }
+    assert!(!plain.contains("\n# forged"), "{plain}");
+    let full = markdown(&report, true);
+    assert!(full.contains("Anna's iPhone") && full.contains("00008030-001A2B3C4D5E6F70"), "{full}");
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["format"], 1);
+    assert_eq!(json["primary"]["id"], "host/usbmuxd-missing");
+}
+
+#[test]
+fn a_failed_run_without_a_finding_has_the_primary_cause_unknown() {
+    let examination = Examination {
+        concern: For::Computer,
+        facts: crate::scenario::healthy(),
+        probes: Vec::new(),
+        device: None,
+        versions: Versions::default(),
+        failed_run: true,
+    };
+    let report = Report::new(Catalogue::builtin(), examination);
+    assert_eq!(report.primary.unwrap().finding.id, "unknown");
+    assert!(!report.open.is_empty());
+}
+
+#[test]
+fn a_log_of_nonsense_is_a_log() {
+    let lines: Vec<String> =
+        (0..2000_u32).map(|n| format!("{}\u{0}\u{1b}[2J{}", "=scheduler= ".repeat(3), n)).collect();
+    let facts = Patterns::builtin().facts(lines.iter().map(String::as_str));
+    assert!(facts.is("log.heard", "lines"));
+    assert_eq!(facts.len(), 1);
+}
