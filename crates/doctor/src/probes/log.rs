@@ -44,6 +44,8 @@ pub(crate) const TELLS: &[&str] = &[
     "log.unlock-needed",
     "icloud.error",
     "device.uptime",
+    "management.cloud-backup",
+    "restore.state",
 ];
 
 /// How long is listened where nobody says: what the device writes at once.

@@ -1,0 +1,17 @@
+//! The doctor held against worlds: every scenario of the simulator, played through the real program; and real components in place of
+//! described ones, where this machine has them.
+
+// Scenarios are acted on through a UNIX socket, and namespaces are Linux's own.
+#![cfg(target_os = "linux")]
+
+mod matrix;
+mod play;
+mod real;
+mod world;
+
+use lifeboat_testkit::Home;
+
+/// Makes a home whose program is the one under test.
+fn home() -> Home {
+    Home::new(env!("CARGO_BIN_EXE_lifeboat"))
+}
