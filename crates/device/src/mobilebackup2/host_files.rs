@@ -137,6 +137,21 @@ impl FileError {
         }
     }
 
+    /// Returns the number that tells the phone of a file of its that could not be taken in: no space, input or output, or
+    /// anything. A phone takes "not found" and "exists" there for a damaged backup (`docs/protocol.md` 4.6, 9.1).
+    pub fn upload_status(&self) -> Status {
+        match self {
+            Self::NoSpace => Status::NO_SPACE,
+            Self::Io(_) => Status::IO,
+            Self::NotFound
+            | Self::Exists
+            | Self::NotADirectory
+            | Self::IsADirectory
+            | Self::Loop
+            | Self::Unsupported => Status::GENERIC,
+        }
+    }
+
     /// Returns the text for the phone's log, in the words of its own system.
     pub fn phone_text(&self) -> &'static str {
         match self {

@@ -95,21 +95,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         path: HostPath,
         call: impl FnOnce(&mut dyn HostFiles) -> Result<(), FileError> + Send + 'static,
     ) -> Result<StatusResponse, BackupError> {
-        Ok(match self.worker.call(call).await? {
+        Ok(match self.call(call).await? {
             Ok(()) => StatusResponse::ok(),
             Err(error) => self.failed(&error, path.as_str()),
         })
     }
 
     async fn free_space(&mut self) -> Result<StatusResponse, BackupError> {
-        Ok(match self.worker.call(|files| files.free_bytes()).await? {
+        Ok(match self.call(|files| files.free_bytes()).await? {
             Ok(bytes) => StatusResponse::bytes(bytes),
             Err(error) => self.failed(&error, ""),
         })
     }
 
     async fn purge(&mut self, wanted: u64) -> Result<StatusResponse, BackupError> {
-        let purged = self.worker.call(move |files| files.purge(wanted)).await?;
+        let purged = self.call(move |files| files.purge(wanted)).await?;
         let freed = *purged.as_ref().unwrap_or(&0);
         self.observer.tell(TransferEvent::Purged { wanted, freed });
         Ok(match purged {
@@ -121,7 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     async fn list(&mut self, path: &str) -> Result<StatusResponse, BackupError> {
         let checked = self.path(path)?;
-        let listed = self.worker.call(move |files| files.list(&checked)).await?;
+        let listed = self.call(move |files| files.list(&checked)).await?;
         Ok(match listed {
             Ok(entries) => StatusResponse::listing(&listing(entries)),
             Err(error) => self.failed(&error, path),
@@ -169,7 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             failed
         };
         let mut errors = FileErrors::default();
-        for (path, error) in self.worker.call(calls).await? {
+        for (path, error) in self.call(calls).await? {
             let answer = self.failed(&error, path.as_str());
             errors.insert(path.as_str(), answer.status, error.phone_text());
         }

@@ -15,7 +15,7 @@ use super::{
     Observer, ProtocolError, Roots, TransferEvent, TransferStage,
     side::{Side, SideEvent},
     transport::Transport,
-    worker::Worker,
+    worker::{Work, Worker},
 };
 use crate::{error::LinkError, link::Link, sync::SyncLock};
 
@@ -25,6 +25,9 @@ pub(super) const OLDEST_DEVICELINK: i64 = 300;
 /// Versions of MobileBackup2 we speak.
 pub(super) const MOBILEBACKUP2: [f64; 2] = [2.0, 2.1];
 
+/// What the phone is told of whatever is outstanding when the job ends.
+const CANCELLED: &str = "Cancelled by host";
+
 /// How long a device may take to take the sync lock back: one that is gone never does.
 const RELEASE: Duration = Duration::from_secs(5);
 
@@ -32,7 +35,8 @@ const RELEASE: Duration = Duration::from_secs(5);
 ///
 /// Takes the sync lock, starts the service, asks for a backup and serves the phone until it answers. It comes back when the phone
 /// has ended the job, when the link is lost, or shortly after `cancel`: in every case the session is ended in order,
-/// a file that is not complete is dropped, and what arrived before is left as it is.
+/// a file that is not complete is dropped, and what arrived before is left as it is. Where an operation of `files` hangs, it is
+/// left behind: it may still end later.
 pub async fn backup(
     link: &Link,
     request: BackupRequest,
@@ -55,6 +59,7 @@ pub async fn backup(
             cancel: cancel.clone(),
             notices: Some(notices),
             gone: Some(Box::pin(async move { mux.gone(&device).await })),
+            refused: false,
         };
         let job = Job {
             udid: link.device().udid.clone(),
@@ -102,8 +107,15 @@ pub(super) struct Patience {
     pub(super) opening: Duration,
     /// For the phone's next sign of life: it may look at its data for an hour. A lost link is noticed otherwise.
     pub(super) idle: Duration,
+    /// Until the phone has taken what is sent to it, at most a block of a file: it asked for it and reads.
+    pub(super) writing: Duration,
+    /// For one operation on our own files: a disk that is slow may need minutes to make a batch durable, one that is gone
+    /// never answers.
+    pub(super) files: Duration,
     /// For an orderly end.
     pub(super) parting: Duration,
+    /// For the last operation on our own files when the session has ended.
+    pub(super) leaving: Duration,
 }
 
 impl Default for Patience {
@@ -111,7 +123,10 @@ impl Default for Patience {
         Self {
             opening: Duration::from_mins(1),
             idle: Duration::from_hours(6),
+            writing: Duration::from_mins(2),
+            files: Duration::from_mins(15),
             parting: Duration::from_secs(3),
+            leaving: Duration::from_secs(10),
         }
     }
 }
@@ -146,14 +161,14 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         failure: None,
         uploading: None,
         sending: false,
+        in_file: false,
         owed: false,
         answered: false,
-        in_step: true,
     };
     let outcome = session.drive(job).await;
     session.part(outcome.as_ref().err()).await;
     let Session { worker, reply, failure, .. } = session;
-    worker.end().await;
+    worker.end(job.patience.leaving).await;
     match (outcome, failure) {
         (Ok(()), _) => Ok(reply),
         (Err(BackupError::Device(error)), Some(failure)) => {
@@ -171,7 +186,7 @@ pub(super) struct Session<S> {
     pub(super) observer: Arc<dyn Observer>,
     pub(super) roots: Roots,
     pub(super) patience: Patience,
-    /// The limit for the next wait.
+    /// The limit for the next wait for the phone.
     limit: Duration,
     /// The mux says that the device is gone.
     gone: bool,
@@ -183,12 +198,12 @@ pub(super) struct Session<S> {
     pub(super) uploading: Option<Decoder>,
     /// We stand inside a batch that we send.
     pub(super) sending: bool,
+    /// We stand inside a file of that batch.
+    pub(super) in_file: bool,
     /// The phone waits for an answer.
     owed: bool,
     /// The phone has answered the request, or ended the session.
     answered: bool,
-    /// What we sent so far ends where a message or a file ends.
-    in_step: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
@@ -289,25 +304,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Sends bytes, or stops in the middle when the job ends.
+    /// Sends bytes, unless the job has ended. Where it ends meanwhile, what was begun still goes out if the phone takes it
+    /// soon: only behind it can the phone be told how the job ends.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), BackupError> {
-        if self.side.cancel.is_cancelled() {
-            self.in_step &= !self.sending;
-            return Err(BackupError::Cancelled(CancelledBy::Host));
+        if let Some(by) = self.side.cancelled() {
+            return Err(BackupError::Cancelled(by));
         }
+        let Patience { writing, parting, .. } = self.patience;
         let mut events = Vec::new();
         let written = {
-            let mut write = std::pin::pin!(self.transport.write(bytes, self.limit));
+            let mut write = std::pin::pin!(self.transport.write(bytes, writing));
             loop {
                 tokio::select! {
                     biased;
                     written = &mut write => break written,
-                    event = self.side.event() => {
-                        let ends = !matches!(event, SideEvent::Passcode { .. });
-                        events.push(event);
-                        if ends {
-                            self.in_step = false;
+                    event = self.side.event() => match event {
+                        SideEvent::Passcode { .. } => events.push(event),
+                        SideEvent::Gone => {
+                            events.push(event);
                             break Err(LinkError::DeviceNotFound.into());
+                        }
+                        SideEvent::Stop(stop) => {
+                            let written = tokio::time::timeout(parting, &mut write).await;
+                            break written.unwrap_or(Err(stop));
                         }
                     }
                 }
@@ -317,6 +336,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.note(event)?;
         }
         self.unless_gone(written)
+    }
+
+    /// Makes one call on the thread of our own files.
+    pub(super) async fn call<T: Send + 'static>(
+        &mut self,
+        call: impl FnOnce(&mut dyn HostFiles) -> T + Send + 'static,
+    ) -> Result<T, BackupError> {
+        let called = self.worker.call(call);
+        self.wait(called).await
+    }
+
+    /// Waits for the thread of our own files, or for whatever ends the job.
+    pub(super) async fn wait<T>(&mut self, work: impl Work<T>) -> Result<T, BackupError> {
+        let limit = self.patience.files;
+        let mut work = std::pin::pin!(tokio::time::timeout(limit, work));
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => {
+                    return done.unwrap_or_else(|_| Err(BackupError::Host {
+                        failure: HostFailure::hangs(limit),
+                        device: None,
+                    }));
+                }
+                event = self.side.event() => self.note(event)?,
+            }
+        }
     }
 
     async fn send(&mut self, message: &HostMessage) -> Result<(), BackupError> {
@@ -369,15 +415,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Ends the session as politely as its state allows, in bounded time.
     async fn part(&mut self, error: Option<&BackupError>) {
-        self.in_step &= match error {
+        let readable = match error {
+            // The link stands: only our patience came to an end.
+            Some(BackupError::Link(LinkError::Timeout { .. })) => true,
             Some(BackupError::Link(_)) => return,
             Some(BackupError::Protocol(error)) => error.in_step(),
             _ => true,
         };
         let limit = self.patience.parting;
-        let refused = tokio::time::timeout(limit, self.refuse()).await;
-        if !matches!(refused, Ok(Ok(()))) {
-            tracing::debug!("the device did not come to an end in time");
+        if readable {
+            let refused = tokio::time::timeout(limit, self.refuse()).await;
+            if !matches!(refused, Ok(Ok(()))) {
+                tracing::debug!("the device did not come to an end in time");
+            }
         }
         let farewell = tokio::time::timeout(limit, self.say_goodbye()).await;
         if !matches!(farewell, Ok(Ok(()))) {
@@ -390,14 +440,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let limit = self.patience.parting;
         // Before the request nothing is outstanding.
         let asked = self.stage != TransferStage::Starting;
-        while asked && !self.answered && self.in_step {
+        while asked && !self.answered && !self.transport.is_cut() {
             self.drain().await?;
             if self.owed {
-                if self.sending {
-                    self.sending = false;
-                    self.transport.write(&files::TERMINATOR, limit).await?;
-                }
-                let no = StatusResponse::error(Status::GENERIC, "Cancelled by host");
+                self.end_batch().await?;
+                let no = StatusResponse::error(Status::GENERIC, CANCELLED);
                 self.transport.send(&HostMessage::Status(no), limit).await?;
                 self.owed = false;
             }
@@ -419,8 +466,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Ok(())
     }
 
-    /// Says goodbye, hears the phone's, closes.
+    /// Ends the file that we are sending with an error, and its batch.
+    async fn end_batch(&mut self) -> Result<(), BackupError> {
+        let limit = self.patience.parting;
+        if self.in_file {
+            let mut end = Vec::new();
+            files::encode_end(files::GENERIC_FAILURE, CANCELLED, &mut end);
+            self.transport.write(&end, limit).await?;
+            self.in_file = false;
+        }
+        if self.sending {
+            self.transport.write(&files::TERMINATOR, limit).await?;
+            self.sending = false;
+        }
+        Ok(())
+    }
+
+    /// Says goodbye, hears the phone's, closes. Inside a message or a batch of ours it would be taken for a part of that: there
+    /// only the stream is closed.
     async fn say_goodbye(&mut self) -> Result<(), BackupError> {
+        if self.transport.is_cut() || self.sending {
+            return self.transport.shutdown().await;
+        }
         let limit = self.patience.parting;
         let goodbye = HostMessage::Disconnect { reason: None };
         self.transport.send(&goodbye, limit).await?;
@@ -440,12 +507,15 @@ fn unexpected(message: &PhoneMessage) -> BackupError {
     ProtocolError::Unexpected(name).into()
 }
 
-/// Reads the answer to a request.
+/// Reads the answer to a request: its number may come as a real one (`docs/protocol.md` 5.5).
 pub(super) fn outcome(response: &Dictionary) -> Result<(), BackupError> {
+    let whole = |code: &&Value| code.as_real().is_none_or(|real| real.fract() == 0.0);
     let code = response
         .get("ErrorCode")
-        .and_then(Value::as_signed_integer)
-        .ok_or(ProtocolError::NoErrorCode)?;
+        .filter(whole)
+        .and_then(Status::from_value)
+        .ok_or(ProtocolError::NoErrorCode)?
+        .0;
     if code == 0 {
         return Ok(());
     }

@@ -24,25 +24,35 @@ pub(super) struct Side {
     pub(super) notices: Option<mpsc::Receiver<Notice>>,
     /// Ends when the device is gone; nothing once it has ended.
     pub(super) gone: Option<Gone>,
+    /// The person has cancelled on the device.
+    pub(super) refused: bool,
 }
 
 /// Ends when the device is gone.
 pub(super) type Gone = Pin<Box<dyn Future<Output = Result<(), LinkError>> + Send>>;
 
 impl Side {
+    /// Says who has cancelled; from then on every event is the end.
+    pub(super) fn cancelled(&self) -> Option<CancelledBy> {
+        if self.cancel.is_cancelled() {
+            Some(CancelledBy::Host)
+        } else {
+            self.refused.then_some(CancelledBy::Phone)
+        }
+    }
+
     /// Returns the next event. Dropping the future loses nothing.
     pub(super) async fn event(&mut self) -> SideEvent {
         loop {
+            if let Some(by) = self.cancelled() {
+                return SideEvent::Stop(BackupError::Cancelled(by));
+            }
             tokio::select! {
-                () = self.cancel.cancelled() => {
-                    return SideEvent::Stop(BackupError::Cancelled(CancelledBy::Host));
-                }
+                () = self.cancel.cancelled() => {}
                 notice = next(&mut self.notices) => match notice {
                     Some(Notice::PasscodeShown) => return SideEvent::Passcode { shown: true },
                     Some(Notice::PasscodeGone) => return SideEvent::Passcode { shown: false },
-                    Some(Notice::CancelRequested) => {
-                        return SideEvent::Stop(BackupError::Cancelled(CancelledBy::Phone));
-                    }
+                    Some(Notice::CancelRequested) => self.refused = true,
                     None => self.notices = None,
                 },
                 gone = ended(&mut self.gone) => {

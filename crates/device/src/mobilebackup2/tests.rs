@@ -1,5 +1,7 @@
 //! The engine against a scripted phone made of nothing but `lifeboat-wire`, over a stream in memory.
 
+mod choke;
+mod ends;
 mod memory;
 mod phone;
 
@@ -13,7 +15,10 @@ use lifeboat_wire::{
 };
 use plist::Value;
 use proptest::prelude::*;
-use tokio::sync::mpsc;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream},
+    sync::mpsc,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -42,14 +47,17 @@ fn job() -> Job {
         patience: Patience {
             opening: Duration::from_secs(20),
             idle: Duration::from_secs(20),
+            writing: Duration::from_secs(20),
+            files: Duration::from_secs(20),
             parting: Duration::from_millis(500),
+            leaving: Duration::from_secs(20),
         },
     }
 }
 
 /// What is beside the stream when nothing is.
 fn quiet() -> Side {
-    Side { cancel: CancellationToken::new(), notices: None, gone: None }
+    Side { cancel: CancellationToken::new(), notices: None, gone: None, refused: false }
 }
 
 /// Plays `script` against the engine; the stream takes `step` bytes at a time.
@@ -59,11 +67,20 @@ async fn play<T>(
     side: Side,
     script: impl AsyncFnOnce(&mut Phone) -> T,
 ) -> (Result<BackupReply, BackupError>, T, Vec<TransferStage>) {
-    let (near, far) = tokio::io::duplex(step);
+    play_job(&job(), tokio::io::duplex(step), files, side, script).await
+}
+
+/// Plays `script` against the engine over any stream, with another patience.
+async fn play_job<S: AsyncRead + AsyncWrite + Unpin, T>(
+    job: &Job,
+    (near, far): (S, DuplexStream),
+    files: &Memory,
+    side: Side,
+    script: impl AsyncFnOnce(&mut Phone) -> T,
+) -> (Result<BackupReply, BackupError>, T, Vec<TransferStage>) {
     let log = Arc::new(Log::default());
     let mut phone = Phone::new(far);
-    let job = job();
-    let engine = run(near, &job, Box::new(files.clone()), Arc::clone(&log) as _, side);
+    let engine = run(near, job, Box::new(files.clone()), Arc::clone(&log) as _, side);
     let (outcome, told) = tokio::join!(engine, async {
         let told = script(&mut phone).await;
         drop(phone);

@@ -23,7 +23,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         loop {
             let (incoming, over) = self.take_incoming()?;
             if !incoming.is_empty() {
-                self.worker.receive(incoming).await?;
+                let received = self.worker.receive(incoming);
+                self.wait(received).await?;
             }
             if over {
                 break;
@@ -31,7 +32,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.fill().await?;
         }
         self.uploading = None;
-        let batch = self.worker.end_of_batch().await?;
+        let ended = self.worker.end_of_batch();
+        let batch = self.wait(ended).await?;
         self.reply.files_received += batch.files;
         self.reply.bytes_received += batch.bytes;
         self.reply.problems.extend(batch.problems);
@@ -124,11 +126,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     ) -> Result<Result<(), FileError>, BackupError> {
         let mut frame = Vec::new();
         files::encode_download(name, &mut frame);
-        let opened = self.worker.call(move |files| files.open(&path)).await?;
+        let opened = self.call(move |files| files.open(&path)).await?;
         let sent = match opened {
             Ok(source) => self.send_content(source, frame).await?,
             Err(error) => {
                 self.write(&frame).await?;
+                self.in_file = true;
                 Err(error)
             }
         };
@@ -140,6 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
         }
         self.write(&end).await?;
+        self.in_file = false;
         Ok(sent)
     }
 
@@ -152,7 +156,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let mut reading = Reading { left: source.size, source, plain: Vec::new(), frame, bytes: 0 };
         loop {
             let (back, result) = self
-                .worker
                 .call(move |_| {
                     let result = reading.next();
                     (reading, result)
@@ -160,6 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 .await?;
             reading = back;
             self.write(&reading.frame).await?;
+            self.in_file = true;
             reading.frame.clear();
             self.reply.bytes_sent += reading.bytes;
             self.observer.tell(TransferEvent::Sent { bytes: reading.bytes });

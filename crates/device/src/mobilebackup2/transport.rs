@@ -21,11 +21,13 @@ pub(super) struct Transport<S> {
     stream: S,
     /// What arrived and was not taken. Both kinds of readers, of messages and of files, work on it.
     pub(super) buffer: BytesMut,
+    /// Of what was to be sent last some went out, but not all.
+    cut: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, buffer: BytesMut::new() }
+        Self { stream, buffer: BytesMut::new(), cut: false }
     }
 
     /// Appends what arrives to the buffer: waits for some, then takes what is already there. Dropping the future loses
@@ -80,9 +82,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         self.write(&unit, limit).await
     }
 
+    /// Sends bytes: all, or after an error or a dropped future nothing, unless [`Self::is_cut`] says that it was a part.
     pub(super) async fn write(&mut self, bytes: &[u8], limit: Duration) -> Result<(), BackupError> {
         let written = tokio::time::timeout(limit, async {
-            self.stream.write_all(bytes).await?;
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                let taken = self.stream.write(rest).await?;
+                if taken == 0 {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
+                self.cut = true;
+                rest = rest.get(taken..).unwrap_or_default();
+            }
             self.stream.flush().await
         });
         written
@@ -92,7 +103,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
                 seconds: limit.as_secs(),
             })?
             .map_err(LinkError::Lost)?;
+        self.cut = false;
         Ok(())
+    }
+
+    /// Says whether the device stands inside what was to be sent last, so that nothing else can be said.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut
     }
 
     pub(super) async fn shutdown(&mut self) -> Result<(), BackupError> {

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use lifeboat_wire::{
@@ -65,42 +65,61 @@ impl Worker {
     }
 
     /// Hands over what arrived of a batch. Waits while the thread is behind.
-    pub(super) async fn receive(&self, incoming: Vec<Incoming>) -> Result<(), BackupError> {
-        self.send(Command::Receive(incoming)).await
+    pub(super) fn receive(&self, incoming: Vec<Incoming>) -> impl Work<()> {
+        self.send(Command::Receive(incoming))
     }
 
     /// Ends a batch: everything handed over is written, control files are durable.
-    pub(super) async fn end_of_batch(&self) -> Result<Batch, BackupError> {
+    pub(super) fn end_of_batch(&self) -> impl Work<Batch> {
         let (answer, batch) = oneshot::channel();
-        self.send(Command::EndOfBatch(answer)).await?;
-        batch.await.map_err(|_| BackupError::WorkerEnded)
+        let sent = self.send(Command::EndOfBatch(answer));
+        async move {
+            sent.await?;
+            batch.await.map_err(|_| BackupError::WorkerEnded)
+        }
     }
 
     /// Makes one call on the thread.
-    pub(super) async fn call<T: Send + 'static>(
+    pub(super) fn call<T: Send + 'static>(
         &self,
         call: impl FnOnce(&mut dyn HostFiles) -> T + Send + 'static,
-    ) -> Result<T, BackupError> {
+    ) -> impl Work<T> {
         let (answer, result) = oneshot::channel();
         let call = move |files: &mut dyn HostFiles| {
             // Nobody waits any more when the session was dropped.
             drop(answer.send(call(files)));
         };
-        self.send(Command::Call(Box::new(call))).await?;
-        result.await.map_err(|_| BackupError::WorkerEnded)
+        let sent = self.send(Command::Call(Box::new(call)));
+        async move {
+            sent.await?;
+            result.await.map_err(|_| BackupError::WorkerEnded)
+        }
     }
 
-    /// Ends the thread, after it has dropped a file that is not complete.
-    pub(super) async fn end(self) {
+    /// Ends the thread, after it has dropped a file that is not complete. One that does not come to an end in time is left
+    /// behind: no program can end a thread that waits for a disk.
+    pub(super) async fn end(self, limit: Duration) {
         let Self { commands, mut threads } = self;
         drop(commands);
-        while threads.join_next().await.is_some() {}
+        let all = async { while threads.join_next().await.is_some() {} };
+        if tokio::time::timeout(limit, all).await.is_err() {
+            tracing::warn!(
+                seconds = limit.as_secs(),
+                "a file operation does not come to an end and is left behind"
+            );
+        }
     }
 
-    async fn send(&self, command: Command) -> Result<(), BackupError> {
-        self.commands.send(command).await.map_err(|_| BackupError::WorkerEnded)
+    fn send(&self, command: Command) -> impl Work<()> {
+        let commands = self.commands.clone();
+        async move { commands.send(command).await.map_err(|_| BackupError::WorkerEnded) }
     }
 }
+
+/// What the thread was asked for, on its way. Dropping it gives the wait up, not the work.
+pub(super) trait Work<T>: Future<Output = Result<T, BackupError>> + 'static {}
+
+impl<T, F: Future<Output = Result<T, BackupError>> + 'static> Work<T> for F {}
 
 fn work(
     mut files: Box<dyn HostFiles>,
@@ -244,9 +263,10 @@ impl Receiver<'_> {
 impl Batch {
     fn fail(&mut self, error: &FileError, path: &str) {
         if !path.is_empty() {
-            self.errors.insert(path, error.status(), error.phone_text());
+            self.errors.insert(path, error.upload_status(), error.phone_text());
         }
-        let failure = HostFailure::new(error, path);
+        let failure =
+            HostFailure { status: error.upload_status(), ..HostFailure::new(error, path) };
         // A full disk says more than whatever else went wrong.
         match &self.failure {
             Some(first) if first.is_full() || !failure.is_full() => {}
@@ -262,6 +282,12 @@ impl HostFailure {
             other => other.to_string(),
         };
         Self { status: error.status(), text, path: path.to_owned() }
+    }
+
+    /// Makes the failure of a disk that does not answer.
+    pub(super) fn hangs(limit: Duration) -> Self {
+        let text = format!("a file operation did not end within {} s", limit.as_secs());
+        Self { status: Status::GENERIC, text, path: String::new() }
     }
 }
 

@@ -1,8 +1,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::Cursor,
-    sync::{Arc, Mutex, MutexGuard},
+    io::{Cursor, Read},
+    sync::{Arc, Mutex, MutexGuard, mpsc},
 };
+
+use tokio_util::sync::CancellationToken;
 
 use crate::mobilebackup2::{
     DirectoryEntry, DirectoryEntryKind, FileError, FileSource, HostFiles, HostPath, Observer,
@@ -22,6 +24,19 @@ struct State {
     room: Option<usize>,
     /// The size that files claim to have.
     claim: Option<u64>,
+    /// After how many bytes a program error ends the reading of a file.
+    breaks: Option<u64>,
+    /// How files fail to get into their places.
+    refuses: Option<fn() -> FileError>,
+    /// The disk does not answer.
+    hangs: Option<Hanging>,
+}
+
+/// A disk that does not answer until the other end of the channel is gone.
+#[derive(Debug)]
+struct Hanging {
+    reached: CancellationToken,
+    released: mpsc::Receiver<()>,
 }
 
 impl Memory {
@@ -48,6 +63,30 @@ impl Memory {
     pub(super) fn claim(&self, size: u64) {
         self.state().claim = Some(size);
     }
+
+    pub(super) fn break_after(&self, bytes: u64) {
+        self.state().breaks = Some(bytes);
+    }
+
+    pub(super) fn refuse(&self, error: fn() -> FileError) {
+        self.state().refuses = Some(error);
+    }
+
+    /// Lets the next operation hang until the sender is dropped; the token says that it does.
+    pub(super) fn hang(&self) -> (CancellationToken, mpsc::Sender<()>) {
+        let (release, released) = mpsc::channel();
+        let reached = CancellationToken::new();
+        self.state().hangs = Some(Hanging { reached: reached.clone(), released });
+        (reached, release)
+    }
+
+    fn wait(&self) {
+        let hanging = self.state().hangs.take();
+        if let Some(Hanging { reached, released }) = hanging {
+            reached.cancel();
+            let _ended = released.recv();
+        }
+    }
 }
 
 /// Whether `path` is `folder` or lies in it.
@@ -55,15 +94,30 @@ fn within(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// A reader that is a defect.
+struct Broken;
+
+impl Read for Broken {
+    fn read(&mut self, _buffer: &mut [u8]) -> std::io::Result<usize> {
+        panic!("a defect, as the test wants it");
+    }
+}
+
 impl HostFiles for Memory {
     fn open(&mut self, path: &HostPath) -> Result<FileSource, FileError> {
         let state = self.state();
         let content = state.files.get(path.as_str()).ok_or(FileError::NotFound)?.clone();
         let size = state.claim.unwrap_or(content.len() as u64);
-        Ok(FileSource { size, reader: Box::new(Cursor::new(content)) })
+        let content = Cursor::new(content);
+        let reader: Box<dyn Read + Send> = match state.breaks {
+            Some(bytes) => Box::new(content.take(bytes).chain(Broken)),
+            None => Box::new(content),
+        };
+        Ok(FileSource { size, reader })
     }
 
     fn begin(&mut self, path: &HostPath) -> Result<(), FileError> {
+        self.wait();
         let mut state = self.state();
         assert!(state.open.is_none(), "one file at a time");
         state.open = Some((path.to_string(), Vec::new()));
@@ -81,6 +135,9 @@ impl HostFiles for Memory {
 
     fn finish(&mut self) -> Result<(), FileError> {
         let mut state = self.state();
+        if let Some(refuses) = state.refuses {
+            return Err(refuses());
+        }
         let (path, content) = state.open.take().expect("a file is open");
         state.files.insert(path, content);
         Ok(())
@@ -109,6 +166,7 @@ impl HostFiles for Memory {
     }
 
     fn create_directory(&mut self, path: &HostPath) -> Result<(), FileError> {
+        self.wait();
         self.state().directories.insert(path.to_string());
         Ok(())
     }

@@ -133,8 +133,18 @@ impl Phone {
         &mut self,
         paths: &[&str],
     ) -> (Vec<(String, Vec<u8>, u8, String)>, StatusResponse) {
+        self.want(paths).await;
+        (self.receive_files().await, self.status().await)
+    }
+
+    /// Asks for files.
+    pub(super) async fn want(&mut self, paths: &[&str]) {
         let paths = paths.iter().map(|path| (*path).to_owned()).collect();
         self.send(&PhoneMessage::DownloadFiles { paths, progress: None, size: 0 }).await;
+    }
+
+    /// Receives the files that were asked for.
+    pub(super) async fn receive_files(&mut self) -> Vec<(String, Vec<u8>, u8, String)> {
         let mut decoder = Decoder::download();
         let (mut received, mut name, mut content) = (Vec::new(), String::new(), Vec::new());
         loop {
@@ -151,7 +161,18 @@ impl Phone {
                 None => assert!(self.fill().await, "the host closed inside a batch"),
             }
         }
-        (received, self.status().await)
+        received
+    }
+
+    /// Waits until something of the host's arrived.
+    pub(super) async fn hear(&mut self) {
+        assert!(self.fill().await, "the host closed");
+    }
+
+    /// Reads until the host closes and returns what was not read before.
+    pub(super) async fn rest(&mut self) -> BytesMut {
+        self.until_closed().await;
+        std::mem::take(&mut self.buffer)
     }
 
     /// Reads the host's next message; nothing when it closed.
