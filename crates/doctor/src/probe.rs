@@ -273,8 +273,9 @@ pub async fn run_all(
             told.insert(probe.id, facts);
         }
     }
-    // Where two tell the same, the one with the smaller number is nearer to it: the live log before the diary.
-    for facts in told.into_values().rev() {
+    // Where two tell the same: what the device says right now in its log, then the one with the smaller number.
+    let log = told.remove("P20");
+    for facts in told.into_values().rev().chain(log) {
         seen.facts.merge(facts);
     }
     for (probe, began) in running.into_values() {
