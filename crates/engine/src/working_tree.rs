@@ -16,7 +16,7 @@ pub(crate) mod tree;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use camino::Utf8Path;
 use lifeboat_device::mobilebackup2::{
@@ -104,6 +104,11 @@ impl WorkingTree {
     /// Returns the state; no call holds it across a wait for the device.
     pub(crate) fn state(&self) -> MutexGuard<'_, Overlay> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says whether somebody works on the state now.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self.0.try_lock(), Err(TryLockError::WouldBlock))
     }
 }
 

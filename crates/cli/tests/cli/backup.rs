@@ -51,6 +51,28 @@ fn twice_with_a_day_between_then_everything_comes_out_again() {
 }
 
 #[test]
+fn the_base_is_chosen_under_the_lock_of_the_repository() {
+    let (home, _sim) = trusted_phone();
+    home.lifeboat(["backup"]).ok();
+    // A lock that gives no byte yet keeps the second run where it takes its own.
+    let lock = home.repository().join("locks").join("0".repeat(64));
+    home.command("mkfifo").arg(&lock).ok();
+    let running = home.lifeboat(["backup", "--json"]).start();
+    let other = fs_err::OpenOptions::new().write(true).open(&lock).unwrap();
+    // Until the lock is taken, others may remove the snapshot.
+    let snapshots = home.repository().join("snapshots");
+    for entry in fs_err::read_dir(snapshots).unwrap() {
+        fs_err::remove_file(entry.unwrap().path()).unwrap();
+    }
+    fs_err::remove_file(&lock).unwrap();
+    drop(other);
+    let run = running.wait();
+    assert_eq!(run.status, Some(0), "{run}");
+    assert_eq!(run.summary()["kind"], "full", "nothing is left to build upon\n{run}");
+    home.lifeboat(["check"]).ok();
+}
+
+#[test]
 fn a_run_that_is_done_says_so_and_warns_of_nothing() {
     let (home, _sim) = trusted_phone();
     let run = home.lifeboat(["backup"]).ok();

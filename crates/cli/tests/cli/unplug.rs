@@ -84,18 +84,20 @@ fn the_log_tells_nobody_who_the_device_is() {
 
 #[test]
 fn a_path_of_the_working_area_in_the_log_does_not_name_the_device() {
-    let (home, sim) = trusted_phone();
-    home.lifeboat(["backup"]).ok();
-    sim.ctl(&home, &["live"]);
-    // The run breaks, and what it kept is gone before the next one: that is logged with the path of the file.
-    sim.ctl(&home, &["fault", "drop", "after=520"]);
-    assert_ne!(home.lifeboat(["backup", "-vvv"]).run().status, Some(0));
-    sim.ctl(&home, &["fault", "--clear"]);
-    let files = home.path().join("state/lifeboat/working").join(sim.udid()).join("files");
-    if files.exists() {
-        fs_err::remove_dir_all(files).unwrap();
-    }
-    let run = home.lifeboat(["backup", "-vvv"]).ok();
+    let mut home = home();
+    let sim = Sim::start_phones(&mut home, &[SLOW], &[]);
+    home.lifeboat(["pair"]).ok();
+    let running = home.lifeboat(["backup", "--json", "-vvv"]).start();
+    in_the_middle(&running);
+    // The journal cannot be removed at the end: that is logged with its path.
+    let working = home.path().join("state/lifeboat/working");
+    let journal = working.join(sim.udid()).join("journal");
+    fs_err::rename(&journal, home.path().join("journal")).unwrap();
+    fs_err::create_dir(&journal).unwrap();
+    let run = running.wait();
+    assert_eq!(run.status, Some(0), "{run}");
+    let logged = working.join("<udid>").join("journal");
+    assert!(run.err().contains(logged.as_str()), "{run}");
     assert_says_nothing(&run, &sim);
 }
 

@@ -108,6 +108,17 @@ fn an_empty_tree_says_that_nothing_is_there() {
 }
 
 #[test]
+fn a_state_that_somebody_works_on_is_told_and_not_waited_for() {
+    let (_dir, root) = folder();
+    let (tree, _) = open(&root);
+    assert!(!tree.is_held());
+    let state = tree.state();
+    assert!(tree.clone().is_held());
+    drop(state);
+    assert!(!tree.is_held());
+}
+
+#[test]
 fn a_file_is_there_only_when_it_is_whole() {
     let (_dir, root) = folder();
     let (mut tree, _) = open(&root);

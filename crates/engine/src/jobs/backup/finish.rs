@@ -29,6 +29,11 @@ pub(super) async fn received(
     watcher: &Arc<Watcher>,
     summary: &mut BackupSummary,
 ) -> Result<Prepared, JobError> {
+    let reply = match reply {
+        // A file operation that does not end was left behind: whatever is asked of that disk now would hang, too.
+        Err(error) if prepared.tree.is_held() => return Err(error.into()),
+        reply => reply,
+    };
     {
         let state = prepared.tree.state();
         let counts = state.counts();
