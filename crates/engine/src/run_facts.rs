@@ -121,6 +121,28 @@ fn tell_seen(facts: &mut Facts, waited: bool, seen: &Seen, transferred: bool) {
     facts.tell("job.unreadable-files", i64::try_from(unreadable).unwrap_or(i64::MAX));
 }
 
+/// Returns the facts where there was no run: nothing failed, nothing was lost, nobody was asked.
+pub(crate) fn no_run() -> Facts {
+    let mut facts = Facts::new();
+    facts.tell("job.outcome", "none");
+    facts.tell("job.code", 0);
+    facts.tell("job.unreadable-files", 0);
+    for (key, word) in [
+        ("job.underlying", "none"),
+        ("job.link", "kept"),
+        ("job.host-error", "none"),
+        ("job.cancelled", "no"),
+        ("job.prompt", "none"),
+        ("job.sync-lock", "free"),
+    ] {
+        facts.tell(key, word);
+    }
+    for key in ["job.device-left", "job.same-place", "job.harmless-errors", "job.slow"] {
+        facts.tell(key, false);
+    }
+    facts
+}
+
 /// What a failed run told, and what measured now says that it is over: the fact of the run, its words (or numbers), the fact that
 /// is measured, and the word that ends it.
 const OVER: &[(&str, &[&str], &str, &str)] = &[
@@ -134,14 +156,24 @@ const OVER: &[(&str, &[&str], &str, &str)] = &[
     ("job.code", &["13"], "lock.state", "unlocked"),
 ];
 
-/// Takes back what a run of an earlier time told where a look at it now says that it is over.
-pub(crate) fn forgive(facts: &mut Facts) {
+/// Takes back what a run of an earlier time told where a look at it now says that it is over, and says whether there was such.
+pub(crate) fn forgive(facts: &mut Facts) -> bool {
+    let mut forgiven = false;
     for (key, words, measured, word) in OVER {
         let told = facts.value(key).filter(|value| value.is_known()).map(ToString::to_string);
         if told.is_some_and(|told| words.contains(&told.as_str())) && facts.is(measured, word) {
             facts.tell(key, Why::NotThere("it is over".to_owned()));
+            forgiven = true;
         }
     }
+    forgiven
+}
+
+/// Whether these facts are of a run whose failure wants a cause even now. What kept a run from its transfer is looked at anew: there
+/// it lies in the world, or it is gone.
+pub(crate) fn wants_a_cause(facts: &Facts) -> bool {
+    ["failed", "incomplete"].iter().any(|outcome| facts.is("job.outcome", outcome))
+        && ["transfer", "verify", "snapshot"].iter().any(|stage| facts.is("job.stage", stage))
 }
 
 /// Says what a failure shows beyond its clues. A cause about which the doctor has nothing to say is named, too: a new cause must
@@ -293,10 +325,10 @@ mod tests {
         let mut facts = Facts::new();
         facts.tell("job.host-error", "no-space");
         facts.tell("job.code", 105);
-        forgive(&mut facts);
+        assert!(!forgive(&mut facts));
         assert!(facts.is("job.host-error", "no-space"));
         facts.tell("destination.room", "enough");
-        forgive(&mut facts);
+        assert!(forgive(&mut facts));
         assert!(!facts.value("job.host-error").unwrap().is_known());
         assert!(!facts.value("job.code").unwrap().is_known());
     }

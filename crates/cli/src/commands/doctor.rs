@@ -154,6 +154,7 @@ impl<'a> Examiner<'a> {
                 Kind::Icloud => For::Icloud,
             },
             settings: doctor,
+            ask_trust: true,
             listen: args.listen,
             only: None,
         };

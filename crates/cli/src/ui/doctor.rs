@@ -10,8 +10,8 @@ use super::prose::prose;
 use super::text::plain;
 use super::{BAD, FAINT, GOOD, HINT, STRONG};
 
-/// How many causes that could not be checked are named.
-const NAMED: usize = 8;
+/// How many causes that could not be checked are named for each reason.
+const NAMED: usize = 3;
 
 /// Returns the whole report.
 pub(crate) fn words(report: &Report) -> String {

@@ -13,7 +13,7 @@ use crate::examine::{DoctorSettings, Findings, Kept, probe_context};
 use crate::job::{Context, Places};
 use crate::last_run::LastRun;
 use crate::mux::{Mux, choose, client};
-use crate::run_facts::forgive;
+use crate::run_facts::{forgive, no_run, wants_a_cause};
 
 /// How long the mux, and a device that says its name, may take.
 const NAME: Duration = Duration::from_secs(3);
@@ -31,6 +31,9 @@ pub struct DiagnosePlan {
     pub concern: For,
     /// What the settings say.
     pub settings: DoctorSettings,
+    /// Whether a device without trust is asked for it: without the question nobody learns whether management, a tapped "Don't
+    /// Trust" or nothing but time stands in the way. Its owner may tap Trust.
+    pub ask_trust: bool,
     /// How long the log of the device is followed; nothing: a moment.
     pub listen: Option<Duration>,
     /// These probes only, by their numbers; nothing: all that concern the kind of backup.
@@ -56,15 +59,13 @@ pub async fn run(
         None => LastRun::only(area),
     };
     let last = remembered.as_ref().map(|(_, run)| run);
-    let given = last.map(LastRun::facts).unwrap_or_default();
+    let given = last.map_or_else(no_run, LastRun::facts);
     let mut findings = Findings::new(&*ctx.host, plan.concern, given.clone());
-    findings.failed_run = plan.concern == For::Computer
-        && (given.is("job.outcome", "failed")
-            || given.is("job.outcome", "incomplete") && !only_harmless(&given));
+    findings.failed_run = plan.concern == For::Computer && wants_a_cause(&given);
     let probing = probes(ctx, plan, udid.as_deref(), last, given, look);
     let (seen, name) = tokio::join!(probing, name(plan, device.as_ref()));
     findings.add(seen);
-    forgive(&mut findings.facts);
+    findings.failed_run &= !forgive(&mut findings.facts);
     let udid = udid.or(remembered.map(|(udid, _)| udid));
     findings.device = udid.map(|udid| Examined {
         udid: Some(Identifier::new(udid)),
@@ -87,11 +88,10 @@ pub async fn again(
     let given = udid
         .as_deref()
         .and_then(|udid| LastRun::read(&plan.places.working_area, udid))
-        .map(|run| run.facts())
-        .unwrap_or_default();
+        .map_or_else(no_run, |run| run.facts());
     let seen = probes(ctx, &plan, udid.as_deref(), None, given, look).await;
     findings.add(seen);
-    forgive(&mut findings.facts);
+    findings.failed_run &= !forgive(&mut findings.facts);
     Ok(())
 }
 
@@ -114,8 +114,7 @@ async fn probes(
     context.offline = plan.settings.offline;
     context.blind.clone_from(&plan.settings.blind);
     context.listen = plan.listen;
-    // Without the question nobody learns whether management, a tapped "Don't Trust" or nothing but time stands in the way.
-    context.ask_trust = true;
+    context.ask_trust = plan.ask_trust;
     context.backups = Some(Arc::new(Kept::new(plan.places.clone())));
     context.recorded_log = last.map(|last| last.log.clone()).unwrap_or_default();
     context.window =

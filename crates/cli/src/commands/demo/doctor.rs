@@ -113,6 +113,8 @@ impl Teller<'_> {
             udid: Some(self.phone.udid().to_owned()),
             concern: For::Computer,
             settings: DoctorSettings { offline: true, ..DoctorSettings::default() },
+            // The owner of this phone taps Trust at once, and the doctor would have nothing to tell.
+            ask_trust: false,
             listen: None,
             only: Some(LOOKED_AT.map(str::to_owned).to_vec()),
         };
