@@ -131,6 +131,9 @@ pub enum RepoError {
     /// There is one already.
     #[error("there is already a repository at {0}")]
     AlreadyExists(String),
+    /// There are packs or snapshots, and the configuration that they need is gone: nothing new may be made in their place.
+    #[error("the repository at {0} has lost its `config`")]
+    NoConfig(String),
     /// This version has no way to reach such a place.
     #[error("a repository at `{0}` is not supported")]
     UnsupportedLocation(String),
@@ -234,6 +237,7 @@ impl RepoError {
             | Self::NoSuchPath { .. }
             | Self::LockLost => Fault::Person,
             Self::NoKey
+            | Self::NoConfig(_)
             | Self::Damaged(_)
             | Self::Catalogue { .. }
             | Self::Io { .. }

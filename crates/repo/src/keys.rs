@@ -49,11 +49,12 @@ pub(crate) fn init(store: &Arc<dyn Store>, password: &SecretString) -> Result<Op
     if !store.list(FileKind::Config)?.is_empty() {
         return Err(RepoError::AlreadyExists(store.location()));
     }
+    if holds_data(store)? {
+        return Err(RepoError::NoConfig(store.location()));
+    }
     // Keys without a configuration are what a broken `init` left: they would open to another master key.
-    if store.list(FileKind::Pack)?.is_empty() && store.list(FileKind::Snapshot)?.is_empty() {
-        for (id, _) in store.list(FileKind::Key)? {
-            store.remove(FileKind::Key, id)?;
-        }
+    for (id, _) in store.list(FileKind::Key)? {
+        store.remove(FileKind::Key, id)?;
     }
     let engine = engine(store)?.init(
         &credentials(password),
@@ -63,10 +64,16 @@ pub(crate) fn init(store: &Arc<dyn Store>, password: &SecretString) -> Result<Op
     opened(store, &engine)
 }
 
+/// Whether something lies there that a snapshot may need.
+fn holds_data(store: &Arc<dyn Store>) -> Result<bool, RepoError> {
+    Ok(!store.list(FileKind::Pack)?.is_empty() || !store.list(FileKind::Snapshot)?.is_empty())
+}
+
 /// Opens a repository with a password.
 pub(crate) fn open(store: &Arc<dyn Store>, password: &SecretString) -> Result<Opened, RepoError> {
     if store.list(FileKind::Config)?.is_empty() {
-        return Err(RepoError::Missing(store.location()));
+        let error = if holds_data(store)? { RepoError::NoConfig } else { RepoError::Missing };
+        return Err(error(store.location()));
     }
     if store.list(FileKind::Key)?.is_empty() {
         return Err(RepoError::NoKey);

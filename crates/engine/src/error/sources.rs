@@ -18,7 +18,9 @@ impl From<RepoError> for JobError {
             | RepoError::Ambiguous { .. } => Cause::WrongUsage,
             RepoError::Locked { .. } | RepoError::LockLost => Cause::RepositoryLocked,
             RepoError::WrongPassword => Cause::WrongPassword,
-            RepoError::NoKey | RepoError::Damaged(_) => Cause::RepositoryDamaged,
+            RepoError::NoKey | RepoError::NoConfig(_) | RepoError::Damaged(_) => {
+                Cause::RepositoryDamaged
+            }
             RepoError::NoSpace { .. } => Cause::RepositoryFull,
             RepoError::Format { .. } => Cause::RepositoryTooNew,
             RepoError::NoSuchSnapshot(_) => Cause::NoSuchSnapshot,

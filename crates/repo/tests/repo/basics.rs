@@ -234,6 +234,20 @@ fn what_a_broken_init_left_does_no_harm() {
 }
 
 #[test]
+fn a_lost_config_is_named_and_nothing_is_made_in_its_place() {
+    let (home, store) = (Home::new(), empty());
+    let repository = open_in(&store, &home).unwrap();
+    commit(&repository.writer(&WriterOptions::new(clock())).unwrap(), &some_files()).unwrap();
+    store.remove(FileKind::Config, ids(&store, FileKind::Config)[0]).unwrap();
+    let keys = ids(&store, FileKind::Key);
+    assert!(matches!(unlock(&store, &home), Err(RepoError::NoConfig(_))));
+    let again = Repository::init_in(std::sync::Arc::new(store.clone()), &password(), &home.cache());
+    assert!(matches!(again, Err(RepoError::NoConfig(_))));
+    assert_eq!(ids(&store, FileKind::Key), keys);
+    assert!(ids(&store, FileKind::Config).is_empty());
+}
+
+#[test]
 fn numbers() {
     let (home, store) = (Home::new(), empty());
     let repository = open_in(&store, &home).unwrap();
