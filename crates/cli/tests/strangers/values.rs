@@ -12,7 +12,10 @@ const FIXED: [(&str, &str); 11] = [
         "BatteryCurrentCapacity: 83\nBatteryIsCharging: true\nExternalChargeCapable: true\nExternalConnected: true\n\
          FullyCharged: false\nGasGaugeCapability: true\nHasBattery: true\n",
     ),
-    ("com.apple.purplebuddy", "SetupDone: true\nSetupFinishedAllSteps: true\n"),
+    (
+        "com.apple.purplebuddy",
+        "SetupDone: true\nSetupFinishedAllSteps: true\nSetupState: SetupUsingAssistant\n",
+    ),
     ("com.apple.mobile.lockdownd", "ProtocolVersion: 2\n"),
     ("com.apple.xcode.developerdomain", "DeveloperStatus: Production\n"),
     (

@@ -95,11 +95,6 @@ pub async fn again(
     Ok(())
 }
 
-/// Says whether a run left out nothing but what always fails.
-fn only_harmless(given: &Facts) -> bool {
-    given.is("job.harmless-errors", "yes") && given.value("job.unreadable-files") == Some(&0.into())
-}
-
 async fn probes(
     ctx: &Context,
     plan: &DiagnosePlan,
