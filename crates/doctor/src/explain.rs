@@ -1,7 +1,7 @@
 //! What somebody types, explained: a number, a message from a screen, a line of a log, words.
 //!
 //! Numbers are looked up, lines are held against the patterns, everything else is compared word by word, with typos forgiven
-//! ([`index`]). All of it is read once, at the first question.
+//! (`index`). All of it is read once, at the first question.
 
 mod index;
 mod number;

@@ -308,7 +308,7 @@ impl Phone {
         })
     }
 
-    /// Asks the phone to restart; [`Phone::restarts`] does it.
+    /// Asks the phone to restart; `Phone::restarts` does it.
     pub fn ask_restart(&self) {
         self.restart.notify_one();
     }

@@ -1,7 +1,7 @@
 //! A TLS handshake that tells who signed, even where nobody trusts it.
 //!
 //! The handshake of [`shake`] ends whatever the certificate says, so that an inspecting proxy can be named; nothing is
-//! sent after it. Pages are fetched with a strict configuration ([`strict`]).
+//! sent after it. Pages are fetched with a strict configuration (`strict`).
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
