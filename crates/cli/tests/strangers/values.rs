@@ -16,6 +16,10 @@ const FIXED: [(&str, &str); 11] = [
         "com.apple.purplebuddy",
         "SetupDone: true\nSetupFinishedAllSteps: true\nSetupState: SetupUsingAssistant\n",
     ),
+    (
+        "com.apple.PurpleBuddy",
+        "SetupDone: true\nSetupFinishedAllSteps: true\nSetupState: SetupUsingAssistant\n",
+    ),
     ("com.apple.mobile.lockdownd", "ProtocolVersion: 2\n"),
     ("com.apple.xcode.developerdomain", "DeveloperStatus: Production\n"),
     (
@@ -29,7 +33,6 @@ const FIXED: [(&str, &str); 11] = [
         "Bookmarks: \n AccountNames[0]: \n Sources[0]: \nCalendars: \n AccountNames[0]: \n Sources[0]: \n\
          Contacts: \n AccountNames[0]: \n Sources[0]: \nNotes: \n AccountNames[0]: \n Sources[0]: \n",
     ),
-    ("com.apple.mobile.backup", "CloudBackupEnabled: false\nRequiresEncryption: false\n"),
     ("com.apple.mobile.restriction", "ProhibitAppInstall: false\n"),
     ("com.apple.mobile.software_behavior", "GoogleMail: false\n"),
     (
@@ -44,8 +47,12 @@ const FIXED: [(&str, &str); 11] = [
 ];
 
 /// Domains with values of this phone; checked one by one.
-const OWN: [&str; 3] =
-    ["com.apple.disk_usage", "com.apple.disk_usage.factory", "com.apple.mobile.wireless_lockdown"];
+const OWN: [&str; 4] = [
+    "com.apple.disk_usage",
+    "com.apple.disk_usage.factory",
+    "com.apple.mobile.backup",
+    "com.apple.mobile.wireless_lockdown",
+];
 
 /// What the tool prints of a domain, or of the global one.
 fn told(home: &Home, domain: Option<&str>) -> String {
@@ -71,7 +78,18 @@ pub(crate) fn are_those_of_the_phone(home: &Home, sim: &Sim, ios: &str, build: &
         assert_eq!(told(home, Some(&domain)), wanted, "{domain}");
     }
     let wireless = told(home, Some("com.apple.mobile.wireless_lockdown"));
-    assert_eq!(wireless, "EnableWifiConnections: false\nEnableWifiDebugging: false\n");
+    assert_eq!(wireless, "EnableWifiConnections: true\nEnableWifiDebugging: false\n");
+    let told_of_backup = told(home, Some("com.apple.mobile.backup"));
+    let mut backup = pairs(&told_of_backup);
+    let date = backup.remove("LastCloudBackupDate").and_then(|date| date.parse::<i64>().ok());
+    assert!(date.is_some_and(|date| date > 1_700_000_000), "{told_of_backup}");
+    let wanted = [
+        ("CloudBackupEnabled", "true"),
+        ("LastCloudBackupTZ", "GMT"),
+        ("RequiresEncryption", "false"),
+        ("Version", "3.3"),
+    ];
+    assert_eq!(backup, BTreeMap::from(wanted));
     disk(home, ios)
 }
 
