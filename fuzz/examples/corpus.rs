@@ -7,6 +7,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use lifeboat_doctor::patterns::Patterns;
 use lifeboat_mobilesync::build::{ManifestDbWriter, Schema};
 use lifeboat_mobilesync::keybag::{ClassKey, Keybag};
 use lifeboat_mobilesync::{BackupState, InfoPlist, ManifestPlist, MbFile, SnapshotState, StatusPlist};
@@ -28,6 +29,7 @@ fn main() -> Outcome {
     corpus.wire()?;
     corpus.mobilesync()?;
     corpus.repository()?;
+    corpus.doctor(&here.join("../crates/doctor"))?;
     corpus.words()
 }
 
@@ -45,6 +47,26 @@ impl Corpus {
     /// For targets whose first byte says in which pieces the rest comes.
     fn put_in_pieces(&self, target: &str, name: &str, piece: u8, bytes: &[u8]) -> Outcome {
         self.put(target, name, &[&[piece], bytes].concat())
+    }
+
+    fn doctor(&self, doctor: &Path) -> Outcome {
+        for entry in ["bus/damaged-port", "icloud/backing-off"] {
+            let text = std::fs::read(doctor.join("catalogue").join(entry).with_extension("md"))?;
+            self.put("doctor_entry", &entry.replace('/', "-"), &text)?;
+        }
+        let examples = Patterns::builtin().all().iter().map(|pattern| pattern.example.as_str());
+        self.put("doctor_lines", "examples", examples.collect::<Vec<_>>().join("\n").as_bytes())?;
+        for (name, typed) in [
+            ("number", "208"),
+            ("domain", "Error Domain=MBErrorDomain Code=303 \"Quota Exceeded\""),
+            ("message", "last backup culd not be compleeted"),
+            ("identifiers", "0xE800001A on /Users/anna/Library 00008030-001A2B3C4D5E6F70"),
+        ] {
+            self.put("doctor_explain", name, typed.as_bytes())?;
+        }
+        let facts: Vec<u8> = (0..=255).flat_map(|n: u8| [n, n.wrapping_mul(37), n.wrapping_mul(101)]).collect();
+        self.put("doctor_facts", "many", &facts)?;
+        self.put("doctor_facts", "few", facts.get(..12).unwrap_or_default())
     }
 
     fn recorded(&self, recorded: &Path) -> Outcome {
