@@ -2,7 +2,7 @@
 //!
 //! A question and a known phrase are compared word by word. Rare words weigh more than frequent ones (a phrase is not about "backup"
 //! because it says so); a word with a typo counts a little less. What counts is how much of the question the phrase covers, and how
-//! much of the phrase the question.
+//! much of the phrase the question. Where that finds nothing, the question is taken for a story with a phrase somewhere in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
@@ -14,6 +14,8 @@ use crate::errors;
 const ENOUGH: f64 = 0.45;
 /// How much of a question must be covered at least.
 const PRECISE: f64 = 0.5;
+/// How much of a phrase a long story must have.
+const NEARLY: f64 = 0.8;
 /// What is this much worse than the best is left out.
 const SHARE_OF_BEST: f64 = 0.72;
 /// What a word weighs that nobody knows: much, for it may be what the question is about.
@@ -127,14 +129,9 @@ impl Index {
             }
             asked_weights.push(heaviest.unwrap_or(UNKNOWN));
         }
-        let asked_weight: f64 = asked_weights.iter().sum();
-        let mut best: BTreeMap<Source, f64> = BTreeMap::new();
-        for phrase in &self.phrases {
-            let score = self.score(phrase, &covered, &asked_weights, asked_weight);
-            if score >= ENOUGH {
-                let of_source = best.entry(phrase.source).or_insert(score);
-                *of_source = of_source.max(score);
-            }
+        let mut best = self.best(|phrase| self.score(phrase, &covered, &asked_weights));
+        if best.is_empty() {
+            best = self.best(|phrase| self.told_at_length(phrase, &covered));
         }
         let mut ranked: Vec<(Source, f64)> = best.into_iter().collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -146,12 +143,37 @@ impl Index {
             .collect()
     }
 
+    /// Returns the sources with a phrase that scores enough, each with its best.
+    fn best(&self, score: impl Fn(&Phrase) -> f64) -> BTreeMap<Source, f64> {
+        let mut best = BTreeMap::new();
+        for phrase in &self.phrases {
+            let score = score(phrase);
+            if score >= ENOUGH {
+                let of_source = best.entry(phrase.source).or_insert(score);
+                *of_source = of_source.max(score);
+            }
+        }
+        best
+    }
+
+    /// Somebody tells a story: what counts is what it says nearly in the words of a phrase, and the longer that is, the better.
+    fn told_at_length(&self, phrase: &Phrase, covered: &BTreeMap<usize, (f64, usize)>) -> f64 {
+        let (mut of_phrase, mut by) = (0.0, BTreeSet::new());
+        for word in &phrase.words {
+            if let Some((alike, number)) = covered.get(word) {
+                of_phrase += alike * self.weights.get(*word).copied().unwrap_or_default();
+                by.insert(*number);
+            }
+        }
+        let whole = phrase.weight > 0.0 && of_phrase / phrase.weight >= NEARLY;
+        if whole && by.len() > 1 { of_phrase } else { 0.0 }
+    }
+
     fn score(
         &self,
         phrase: &Phrase,
         covered: &BTreeMap<usize, (f64, usize)>,
         asked: &[f64],
-        total: f64,
     ) -> f64 {
         let (mut of_phrase, mut by_word) = (0.0, BTreeMap::<usize, f64>::new());
         for word in &phrase.words {
@@ -168,6 +190,7 @@ impl Index {
             .iter()
             .map(|(number, alike)| alike * asked.get(*number).copied().unwrap_or_default())
             .sum();
+        let total: f64 = asked.iter().sum();
         let (precise, whole) = (of_question / total, of_phrase / phrase.weight);
         if precise < PRECISE { 0.0 } else { 2.0 * precise * whole / (precise + whole) }
     }

@@ -71,6 +71,28 @@ fn what_people_type_is_explained() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// People tell stories; something must come of them, and the cause must be among it.
+#[test]
+fn a_story_is_explained() {
+    for (story, id) in [
+        (
+            "why does my iPhone not back up to iCloud over night although it is on the charger and on Wi-Fi",
+            "icloud/",
+        ),
+        (
+            "since yesterday when I plug my phone into the laptop it asks trust this computer again and again",
+            "pairing/",
+        ),
+        (
+            "I changed my phone last year and now I forgot backup password from back then what can I do",
+            "password/",
+        ),
+    ] {
+        let told: Vec<String> = explain(story).into_iter().map(|found| found.what).collect();
+        assert!(told.iter().any(|what| what.starts_with(id)), "{story}: {told:?}");
+    }
+}
+
 #[test]
 fn everything_listed_can_be_asked() {
     let listed = list();
