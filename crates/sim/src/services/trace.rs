@@ -119,8 +119,9 @@ fn record(line: &Line, uptime: u64) -> Vec<u8> {
     body.extend([0; 4]);
     body.extend(micros.to_le_bytes());
     body.extend([0, line.level.number()]);
-    body.extend([0; 6]);
+    body.extend([0; 4]);
     body.extend(ticks.to_le_bytes());
+    body.extend([0; 2]);
     body.extend(0x1f3_u64.to_le_bytes());
     body.extend(uuid);
     body.extend(short(image.as_bytes()));
@@ -162,7 +163,7 @@ mod tests {
         assert_eq!(number(63), 250_000, "microseconds");
         assert_eq!(body[68], 0x10, "level");
         assert_eq!(
-            u64::from_le_bytes(*body[75..].first_chunk().unwrap()),
+            u64::from_le_bytes(*body[73..].first_chunk().unwrap()),
             60 * 24_000_000,
             "ticks"
         );
