@@ -13,8 +13,9 @@ use sha2::Sha256;
 use crate::file::{self, EntryKind, FileId};
 use crate::manifest::Row;
 
-/// The flag of a row whose file changed or went away while it was sent: its payload may be missing.
-const INCOMPLETE: u32 = 16;
+/// The flag of a row whose file changed or went away while it was sent: its payload may be missing, or an old one
+/// (docs/format.md 1.5).
+pub const INCOMPLETE: u32 = 16;
 
 /// Where payloads lie.
 pub trait Payloads {
@@ -31,6 +32,22 @@ pub trait Payloads {
     fn sha1(&self, _id: &FileId) -> io::Result<Option<[u8; 20]>> {
         Ok(None)
     }
+
+    /// Says whether a payload that is there is the one that the row means, where anybody knows.
+    fn freshness(&self, _row: &Row) -> io::Result<Freshness> {
+        Ok(Freshness::Current)
+    }
+}
+
+/// How a payload that is there stands to its row (docs/format.md 1.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// Nothing speaks against it.
+    Current,
+    /// The row has another inode than in the last backup, the same size and time, and nothing was sent.
+    NotSentAgain,
+    /// The row has another size or time than in the last backup, and nothing was sent: the payload is the old one.
+    Stale,
 }
 
 /// What is to be checked.
@@ -53,8 +70,12 @@ impl Default for Options {
 pub enum Problem {
     /// The payload is not there.
     Missing,
-    /// The payload is not there, but the device said that this may be.
+    /// The payload is not there, or not as the row says, and the device said that this may be.
     KnownIncomplete,
+    /// The payload is that of an earlier backup: the file changed since, and its new content did not come.
+    Stale,
+    /// The file was replaced by one of the same size and time, and not sent again.
+    NotSentAgain,
     /// The payload has another size than it must have.
     Size {
         /// What the record says the payload should have.
@@ -104,12 +125,13 @@ impl Problem {
     /// Returns how bad it is.
     pub const fn weight(&self) -> Weight {
         match self {
-            Self::DatabaseSize { .. } | Self::KnownIncomplete => Weight::Note,
+            Self::DatabaseSize { .. } | Self::KnownIncomplete | Self::NotSentAgain => Weight::Note,
             // IDs are made of names that file systems may have composed in another way.
             Self::FileId | Self::Path | Self::NoParent | Self::Kind | Self::Escapes => {
                 Weight::Warning
             }
             Self::Missing
+            | Self::Stale
             | Self::Size { .. }
             | Self::Digest
             | Self::Unreadable(_)
@@ -262,12 +284,25 @@ impl<'a> Verifier<'a> {
     fn file(&mut self, row: &Row) -> io::Result<()> {
         self.report.files += 1;
         self.named.insert(row.file_id);
-        let Some(found) = self.payloads.size(&row.file_id)? else {
-            let excused = row.flags & INCOMPLETE != 0;
-            self.report.add(row, if excused { Problem::KnownIncomplete } else { Problem::Missing });
+        let found = self.payloads.size(&row.file_id)?;
+        self.report.bytes += found.unwrap_or(0);
+        if row.flags & INCOMPLETE != 0 {
+            // Whatever lies there is not what the device holds, and the device says so.
+            self.report.add(row, Problem::KnownIncomplete);
+            return Ok(());
+        }
+        let Some(found) = found else {
+            self.report.add(row, Problem::Missing);
             return Ok(());
         };
-        self.report.bytes += found;
+        match self.payloads.freshness(row)? {
+            Freshness::Current => {}
+            Freshness::NotSentAgain => self.report.add(row, Problem::NotSentAgain),
+            Freshness::Stale => {
+                self.report.add(row, Problem::Stale);
+                return Ok(());
+            }
+        }
         let Some(file) = &row.file else { return Ok(()) };
         if self.options.encrypted && file.encryption_key.as_ref().is_none_or(|key| key.len() != 44)
         {
@@ -421,153 +456,4 @@ impl Payloads for Folder {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::file::MbFile;
-
-    #[derive(Default)]
-    struct Memory(BTreeMap<FileId, Vec<u8>>);
-
-    impl Payloads for Memory {
-        fn size(&self, id: &FileId) -> io::Result<Option<u64>> {
-            Ok(self.0.get(id).map(|bytes| bytes.len() as u64))
-        }
-
-        fn open(&self, id: &FileId) -> io::Result<Box<dyn Read + '_>> {
-            let bytes = self.0.get(id).ok_or(io::ErrorKind::NotFound)?;
-            Ok(Box::new(bytes.as_slice()))
-        }
-
-        fn each(&self, visit: &mut dyn FnMut(FileId, u64)) -> io::Result<()> {
-            self.0.iter().for_each(|(id, bytes)| visit(*id, bytes.len() as u64));
-            Ok(())
-        }
-    }
-
-    fn row(path: &str, kind: EntryKind, content: &[u8]) -> Row {
-        let mode = match kind {
-            EntryKind::File => 0o100_644,
-            EntryKind::Directory => 0o040_755,
-            EntryKind::Symlink => 0o120_755,
-        };
-        let file = MbFile {
-            relative_path: path.into(),
-            mode,
-            size: content.len() as u64,
-            digest: (kind == EntryKind::File).then(|| Sha1::digest(content).to_vec()),
-            ..MbFile::default()
-        };
-        Row {
-            file_id: FileId::of("HomeDomain", path),
-            domain: "HomeDomain".into(),
-            relative_path: path.into(),
-            flags: kind.flags(),
-            kind,
-            raw: file.encode(),
-            file: Some(file),
-        }
-    }
-
-    fn sound() -> (Vec<Row>, Memory) {
-        let rows = vec![
-            row("Library/a", EntryKind::File, b"content"),
-            row("Library/empty", EntryKind::File, b""),
-            row("", EntryKind::Directory, b""),
-            row("Library", EntryKind::Directory, b""),
-            row("Library/link", EntryKind::Symlink, b""),
-        ];
-        let mut payloads = Memory::default();
-        payloads.0.insert(rows[0].file_id, b"content".to_vec());
-        payloads.0.insert(rows[1].file_id, Vec::new());
-        (rows, payloads)
-    }
-
-    fn problems(rows: &[Row], payloads: &Memory) -> Vec<Problem> {
-        verify(rows, payloads)
-            .unwrap()
-            .findings
-            .into_iter()
-            .map(|finding| finding.problem)
-            .collect()
-    }
-
-    #[test]
-    fn a_sound_backup_is_sound() {
-        let (rows, mut payloads) = sound();
-        payloads.0.insert(FileId::of("HomeDomain", "gone"), vec![1; 9]);
-        let report = verify(&rows, &payloads).unwrap();
-        assert!(report.is_sound());
-        assert_eq!((report.rows, report.files, report.bytes, report.digests), (5, 2, 7, 2));
-        assert_eq!((report.unreferenced, report.unreferenced_bytes), (1, 9));
-        assert_eq!(report.findings, []);
-    }
-
-    #[test]
-    fn every_damage_is_told() {
-        let (rows, mut payloads) = sound();
-        let content = payloads.0.get_mut(&rows[0].file_id).unwrap();
-        content[3] ^= 1;
-        assert_eq!(problems(&rows, &payloads), [Problem::Digest]);
-        payloads.0.insert(rows[0].file_id, b"conten".to_vec());
-        assert_eq!(
-            problems(&rows, &payloads),
-            [Problem::Size { expected: 7, found: 6 }, Problem::Digest]
-        );
-        payloads.0.remove(&rows[0].file_id);
-        assert_eq!(problems(&rows, &payloads), [Problem::Missing]);
-        let mut excused = rows.clone();
-        excused[0].flags |= INCOMPLETE;
-        assert_eq!(problems(&excused, &payloads), [Problem::KnownIncomplete]);
-    }
-
-    #[test]
-    fn odd_rows_are_told() {
-        let (rows, payloads) = sound();
-        let mut odd = rows.clone();
-        odd.remove(3);
-        assert_eq!(problems(&odd, &payloads), [Problem::NoParent]);
-        let mut odd = rows.clone();
-        odd[4].file_id = FileId::of("HomeDomain", "other");
-        assert_eq!(problems(&odd, &payloads), [Problem::FileId]);
-        let mut odd = rows.clone();
-        odd[4].file = None;
-        assert_eq!(problems(&odd, &payloads), [Problem::Record]);
-        let mut odd = rows;
-        odd[4] = row("../link", EntryKind::Symlink, b"");
-        assert_eq!(problems(&odd, &payloads), [Problem::Escapes, Problem::NoParent]);
-    }
-
-    #[test]
-    fn a_database_may_have_another_size() {
-        let (mut rows, mut payloads) = sound();
-        let content = b"SQLite format 3\0 and more".to_vec();
-        rows[0].file.as_mut().unwrap().digest = None;
-        payloads.0.insert(rows[0].file_id, content);
-        assert_eq!(problems(&rows, &payloads), [Problem::DatabaseSize { expected: 7, found: 25 }]);
-        assert!(verify(&rows, &payloads).unwrap().is_sound());
-    }
-
-    #[test]
-    fn encrypted_payloads_are_padded_and_need_keys() {
-        let (mut rows, mut payloads) = sound();
-        rows.truncate(1);
-        payloads.0.clear();
-        payloads.0.insert(rows[0].file_id, vec![7; 16]);
-        let check = |rows: &[Row]| {
-            let mut verifier =
-                Verifier::new(&payloads, Options { encrypted: true, digests: false });
-            verifier.row(&rows[0]).unwrap();
-            verifier
-                .report
-                .findings
-                .iter()
-                .map(|finding| finding.problem.clone())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(check(&rows), [Problem::NoKey]);
-        rows[0].file.as_mut().unwrap().encryption_key = Some(vec![0; 44]);
-        assert_eq!(check(&rows), []);
-    }
-}
+mod tests;

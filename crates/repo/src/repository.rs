@@ -31,6 +31,9 @@ use crate::{
     store::{FileKind, Store},
 };
 
+/// What every finished backup has (FORMAT.md), and what a broken run left has not.
+const ABOUT: &str = "lifeboat/about.json";
+
 /// An open repository. Clones share it.
 #[derive(Clone)]
 pub struct Repository {
@@ -153,7 +156,8 @@ impl Repository {
 
     /// Finds a snapshot: `latest`, the beginning of its identifier, or `UDID@date`; of this device only, where given.
     ///
-    /// `latest` is refused while a snapshot file is damaged: it might be the one.
+    /// `latest` and `UDID@date` mean complete ones; where there is none at all, the newest partial one that is a finished
+    /// backup. `latest` is refused while a snapshot file is damaged: it might be the one.
     pub fn resolve(&self, wanted: &str, udid: Option<&str>) -> Result<Snapshot, RepoError> {
         let (snapshots, damage) = self.inner.snapshots()?;
         if let Some(damage) =
@@ -161,7 +165,7 @@ impl Repository {
         {
             return Err(damage.into());
         }
-        resolve(&snapshots, wanted, udid)
+        resolve(&snapshots, wanted, udid, &mut |partial| Ok(self.entry(partial, ABOUT)?.is_some()))
     }
 
     /// Returns the newest complete snapshot of a device, if it has one.

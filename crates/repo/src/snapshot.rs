@@ -14,7 +14,7 @@ use crate::{
 pub enum Tag {
     /// A whole backup.
     Complete,
-    /// What a broken run brought.
+    /// A backup in which something is missing, or what a broken run brought.
     Partial,
     /// A sealed one that was opened later.
     Opened,
@@ -107,26 +107,26 @@ pub struct NewSnapshot {
 const SHORTEST_PREFIX: usize = 4;
 
 /// Finds the snapshot that `wanted` names: `latest` (the newest complete one), the beginning of an identifier, or
-/// `UDID@date` (the newest complete one of a device whose time in UTC begins so). `udid` narrows the choice.
+/// `UDID@date` (the newest complete one of a device whose time in UTC begins so). `udid` narrows the choice. Where there is
+/// no complete one at all, the newest partial one that `is_backup` calls a finished backup takes its place.
 pub(crate) fn resolve(
     snapshots: &[Snapshot],
     wanted: &str,
     udid: Option<&str>,
+    is_backup: &mut dyn FnMut(&Snapshot) -> Result<bool, RepoError>,
 ) -> Result<Snapshot, RepoError> {
     let of_device = |snapshot: &&Snapshot| udid.is_none_or(|udid| snapshot.udid == udid);
     let none = || RepoError::NoSuchSnapshot(wanted.to_owned());
     let candidates = snapshots.iter().filter(of_device);
     if wanted == "latest" {
-        return newest(candidates.filter(|snapshot| snapshot.is(Tag::Complete))).ok_or_else(none);
+        return newest(candidates.collect(), &|_| true, is_backup)?.ok_or_else(none);
     }
     if let Some((device, date)) = wanted.split_once('@') {
         let date = date.replace(' ', "T");
-        let fits = |snapshot: &&Snapshot| {
-            snapshot.udid == device
-                && snapshot.is(Tag::Complete)
-                && (date == "latest" || snapshot.time.to_string().starts_with(&date))
-        };
-        return newest(candidates.filter(fits)).ok_or_else(none);
+        let fits =
+            |snapshot: &Snapshot| date == "latest" || snapshot.time.to_string().starts_with(&date);
+        let candidates = candidates.filter(|snapshot| snapshot.udid == device).collect();
+        return newest(candidates, &fits, is_backup)?.ok_or_else(none);
     }
     let prefix = wanted.to_ascii_lowercase();
     if prefix.len() < SHORTEST_PREFIX || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -140,8 +140,21 @@ pub(crate) fn resolve(
     }
 }
 
-fn newest<'a>(snapshots: impl Iterator<Item = &'a Snapshot>) -> Option<Snapshot> {
-    snapshots.max_by_key(|snapshot| (snapshot.time, snapshot.id)).cloned()
+/// Returns the newest complete one that fits; only where none is complete, fitting or not, the newest partial backup.
+fn newest(
+    mut candidates: Vec<&Snapshot>,
+    fits: &dyn Fn(&Snapshot) -> bool,
+    is_backup: &mut dyn FnMut(&Snapshot) -> Result<bool, RepoError>,
+) -> Result<Option<Snapshot>, RepoError> {
+    candidates.sort_by_key(|snapshot| (snapshot.time, snapshot.id));
+    let complete = candidates.iter().any(|snapshot| snapshot.is(Tag::Complete));
+    let tag = if complete { Tag::Complete } else { Tag::Partial };
+    for snapshot in candidates.into_iter().rev() {
+        if snapshot.is(tag) && fits(snapshot) && (complete || is_backup(snapshot)?) {
+            return Ok(Some(snapshot.clone()));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -169,6 +182,10 @@ mod tests {
         }
     }
 
+    fn find(all: &[Snapshot], wanted: &str, udid: Option<&str>) -> Result<Snapshot, RepoError> {
+        resolve(all, wanted, udid, &mut |_| Ok(true))
+    }
+
     fn some() -> Vec<Snapshot> {
         vec![
             snapshot(0xab, 1, "A", "2026-11-20T10:00:00Z", Tag::Complete),
@@ -182,7 +199,7 @@ mod tests {
     fn names_people_use() {
         let all = some();
         let second =
-            |wanted: &str, udid| resolve(&all, wanted, udid).map(|found| found.id.as_bytes()[1]);
+            |wanted: &str, udid| find(&all, wanted, udid).map(|found| found.id.as_bytes()[1]);
         assert_eq!(second("latest", None).unwrap(), 3);
         assert_eq!(second("latest", Some("A")).unwrap(), 2);
         assert_eq!(second("ab02", None).unwrap(), 2);
@@ -205,7 +222,38 @@ mod tests {
             id[31] = 9;
             id
         });
-        assert!(matches!(resolve(&all, "ab01", None), Err(RepoError::Ambiguous { count: 2, .. })));
+        assert!(matches!(find(&all, "ab01", None), Err(RepoError::Ambiguous { count: 2, .. })));
+    }
+
+    #[test]
+    fn a_partial_one_stands_in_only_where_nothing_is_complete() {
+        let mut all = vec![
+            snapshot(1, 1, "C", "2026-11-20T10:00:00Z", Tag::Partial),
+            snapshot(2, 2, "C", "2026-11-21T10:00:00Z", Tag::Partial),
+            snapshot(3, 3, "C", "2026-11-22T10:00:00Z", Tag::Partial),
+            snapshot(4, 4, "C", "2026-11-22T11:00:00Z", Tag::Opened),
+        ];
+        // The third is what a broken run left.
+        let second = |all: &[Snapshot], wanted: &str, udid| {
+            let mut is_backup = |snapshot: &Snapshot| Ok(snapshot.id.as_bytes()[0] != 3);
+            resolve(all, wanted, udid, &mut is_backup).ok().map(|found| found.id.as_bytes()[1])
+        };
+        assert_eq!(second(&all, "latest", None), Some(2));
+        assert_eq!(second(&all, "C@latest", Some("C")), Some(2));
+        assert_eq!(second(&all, "C@2026-11-20", None), Some(1));
+        assert_eq!(second(&all, "C@2026-11-22", None), None);
+        all.extend(some());
+        assert_eq!(second(&all, "latest", None), Some(3), "of the device with a complete one");
+        assert_eq!(second(&all, "latest", Some("C")), Some(2));
+        assert_eq!(second(&all, "A@2026-11-21T12", None), None, "it has complete ones");
+    }
+
+    #[test]
+    fn what_cannot_be_looked_into_is_no_backup_but_an_error() {
+        let all = [snapshot(1, 1, "C", "2026-11-20T10:00:00Z", Tag::Partial)];
+        let mut broken = |_: &Snapshot| Err(RepoError::NoSuchSnapshot("damaged".into()));
+        let found = resolve(&all, "latest", None, &mut broken);
+        assert!(matches!(found, Err(RepoError::NoSuchSnapshot(named)) if named == "damaged"));
     }
 
     proptest! {
@@ -226,7 +274,7 @@ mod tests {
                 let name = one.id.to_string();
                 let beginning = name.get(..length).unwrap();
                 let alike = all.iter().filter(|other| other.id.to_string().starts_with(beginning));
-                match resolve(&all, beginning, of_device.then_some("A")) {
+                match find(&all, beginning, of_device.then_some("A")) {
                     Ok(found) => prop_assert_eq!((found.id, alike.count()), (one.id, 1)),
                     Err(error) => {
                         let is_ambiguous = matches!(error, RepoError::Ambiguous { .. });
@@ -235,7 +283,7 @@ mod tests {
                 }
             }
             let first = all[0].id.to_string();
-            prop_assert!(resolve(&all, first.get(..length).unwrap(), Some("B")).is_err());
+            prop_assert!(find(&all, first.get(..length).unwrap(), Some("B")).is_err());
         }
 
         #[test]
@@ -244,7 +292,7 @@ mod tests {
             name in "(latest|[AB]|[a-f0-9]{1,6})?@?(latest|2026-11-2[0-9T: .]{0,12})?",
         ) {
             for wanted in [noise, name] {
-                if let Ok(found) = resolve(&some(), &wanted, None) {
+                if let Ok(found) = find(&some(), &wanted, None) {
                     let names_it = wanted == "latest"
                         || wanted.starts_with(&format!("{}@", found.udid))
                         || found.id.to_string().starts_with(&wanted.to_ascii_lowercase());
