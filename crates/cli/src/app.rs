@@ -1,11 +1,11 @@
 //! What every command gets: how to talk, the settings, the machine, a way to be stopped.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use lifeboat_doctor::report::UNKNOWN;
 use lifeboat_engine::jobs::backup::BackupSummary;
-use lifeboat_engine::{Context, EventSink, JobError, Places};
+use lifeboat_engine::{Context, Event, EventSink, JobError, Note, Places};
 use lifeboat_host::machine::Machine;
 use lifeboat_host::{Host, Os, secret};
 use lifeboat_repo::Location;
@@ -18,10 +18,25 @@ use crate::ui::Ui;
 use crate::ui::error::Failure;
 use crate::ui::events;
 use crate::ui::progress::Progress;
-use crate::ui::text::{bytes, things};
+use crate::ui::text::{bytes, plain, things};
 
 /// The name of the systemd credential that holds the repository's password.
 const CREDENTIAL: &str = "lifeboat-repo-password";
+
+/// The notes that a job told, for what a command prints as JSON.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Notes(Arc<Mutex<Vec<Note>>>);
+
+impl Notes {
+    fn lock(&self) -> MutexGuard<'_, Vec<Note>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes them.
+    pub(crate) fn take(&self) -> Vec<Note> {
+        std::mem::take(&mut *self.lock())
+    }
+}
 
 /// What every command gets.
 pub(crate) struct App {
@@ -87,6 +102,19 @@ impl App {
     /// Makes what a job gets that tells nothing.
     pub(crate) fn silent_context(&self) -> Context {
         self.context_with(EventSink::silent())
+    }
+
+    /// Makes what a job gets of which only the notes matter: people read them at once, programs as part of what the command
+    /// prints at its end.
+    pub(crate) fn noting_context(&self) -> (Context, Notes) {
+        let notes = Notes::default();
+        let (ui, kept) = (self.ui, notes.clone());
+        let sink = EventSink::new(move |event| match event {
+            Event::Note(note) if ui.json => kept.lock().push(note),
+            Event::Note(note) => ui.note(plain(&note.message)),
+            _ => {}
+        });
+        (self.context_with(sink), notes)
     }
 
     /// Makes what a job gets, with a listener of the caller's.

@@ -35,8 +35,8 @@ mod tests {
         let maybe = || prop::option::of(any::<String>());
         let texts = (text(), text(), text(), text(), maybe(), maybe(), maybe());
         let damage = prop::collection::vec("[0-9a-f]{40}", 0..3);
-        (texts, any::<[u64; 5]>(), any::<u32>(), any::<bool>(), damage).prop_map(
-            |(texts, numbers, format, encrypted, known_damage)| {
+        (texts, any::<[u64; 5]>(), any::<u32>(), any::<bool>(), damage, any::<Option<u64>>())
+            .prop_map(|(texts, numbers, format, encrypted, known_damage, files_missing)| {
                 let (program, udid, kind, stored, device_name, product_type, ios) = texts;
                 let [files, bytes, sealed, file_errors, unreadable_rows] = numbers;
                 About {
@@ -55,9 +55,9 @@ mod tests {
                     file_errors,
                     known_damage,
                     unreadable_rows,
+                    files_missing,
                 }
-            },
-        )
+            })
     }
 
     proptest! {

@@ -65,6 +65,23 @@ pub(crate) struct About {
     /// Rows of the manifest that could not be read when the snapshot was made: known, too.
     #[serde(default)]
     pub(crate) unreadable_rows: u64,
+    /// How many files that makes in all, each counted once; [`About::missing`] where an older program did not count.
+    #[serde(default)]
+    pub(crate) files_missing: Option<u64>,
+}
+
+impl About {
+    /// Returns how many files are not in the snapshot as the manifest has them; a complete one misses none.
+    pub(crate) fn missing(&self) -> u64 {
+        let damaged = self.unreadable_rows.saturating_add(self.known_damage.len() as u64);
+        self.files_missing.unwrap_or_else(|| self.file_errors.max(damaged))
+    }
+
+    /// Whether no row lacks its whole payload: a device that misses one sends everything again. A row that nobody can read
+    /// may lack one, but a device that writes such rows does so every time.
+    pub(crate) fn can_be_built_upon(&self) -> bool {
+        self.known_damage.is_empty()
+    }
 }
 
 /// File ID to `<Domain>/<relative path>`.
@@ -165,6 +182,32 @@ pub(crate) fn is_plain(domain: &str, relative_path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_older_program_wrote_tells_what_is_missing() {
+        let about = |rest: &str| -> About {
+            let text = format!(
+                r#"{{"format":1,"program":"lifeboat 0.1.0","udid":"U","device_name":null,"product_type":null,"ios":null,
+                "kind":"full","encrypted":false,"stored":"opened","files":9,"bytes":9,"sealed":0{rest}}}"#
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        let id = "3d0d7e5fb2ce288813306e4d4636395e047a3d28";
+        for (rest, missing, good_base) in [
+            (r#","file_errors":0"#.to_owned(), 0, true),
+            (r#","file_errors":2"#.to_owned(), 2, true),
+            (format!(r#","file_errors":0,"known_damage":["{id}"],"unreadable_rows":2"#), 3, false),
+            (format!(r#","file_errors":4,"known_damage":["{id}"]"#), 4, false),
+            (format!(r#","file_errors":1,"known_damage":["{id}"],"files_missing":2"#), 2, false),
+        ] {
+            let about = about(&rest);
+            assert_eq!(
+                (about.missing(), about.can_be_built_upon()),
+                (missing, good_base),
+                "{rest}"
+            );
+        }
+    }
 
     fn places(rows: &[(&str, EntryKind)]) -> Vec<Option<String>> {
         let mut names = Names::new();

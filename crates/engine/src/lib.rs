@@ -22,6 +22,7 @@ pub mod stage;
 pub(crate) mod store;
 pub(crate) mod verify;
 pub(crate) mod view;
+pub mod words;
 pub(crate) mod working_tree;
 
 pub use crate::error::{Cause, ExitClass, Fault, JobError};

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use lifeboat_mobilesync::verify::Weight;
 use lifeboat_mobilesync::{EntryKind, FileId, InfoPlist, ManifestDb, Row};
 use lifeboat_repo::{
     Content, NewSnapshot, Node, NodeKind, SnapshotId, Tag, TreeBuilder, WriteStats, Writer, moment,
@@ -22,8 +21,8 @@ pub(crate) struct Run<'a> {
     pub(crate) udid: &'a str,
     /// `full` or `incremental`.
     pub(crate) kind: &'a str,
-    /// Files that the device could not send.
-    pub(crate) file_errors: u64,
+    /// Files that the device told errors of, by their IDs where they can be told.
+    pub(crate) told: &'a [Option<FileId>],
     /// When.
     pub(crate) now: Timestamp,
 }
@@ -83,22 +82,13 @@ pub(crate) fn store(
     let new = NewSnapshot {
         time: run.now,
         udid: run.udid.to_owned(),
-        tag: Tag::Complete,
+        tag: if about.missing() == 0 { Tag::Complete } else { Tag::Partial },
         label: about.device_name.clone(),
         description: None,
         parent: overlay.base().map(|base| base.snapshot.id),
     };
     let (snapshot, stats) = writer.commit(storing.tree, &new)?;
     Ok(Stored { snapshot, stats, about })
-}
-
-fn known_damage(verified: &Verified) -> Vec<String> {
-    let damage = verified
-        .report
-        .findings
-        .iter()
-        .filter(|finding| finding.problem.weight() == Weight::Damage);
-    damage.map(|finding| finding.file_id.to_string()).collect()
 }
 
 fn internal(error: &(dyn std::error::Error + 'static)) -> JobError {
@@ -325,9 +315,10 @@ impl Storing<'_> {
             files: self.files,
             bytes: self.bytes,
             sealed: self.sealed,
-            file_errors: self.run.file_errors,
-            known_damage: known_damage(verified),
+            file_errors: self.run.told.len() as u64,
+            known_damage: verified.damaged().iter().map(ToString::to_string).collect(),
             unreadable_rows: verified.unreadable().map_or(0, |(rows, _)| rows),
+            files_missing: Some(verified.missing(self.run.told)),
         }
     }
 }

@@ -1,17 +1,21 @@
 //! Whether what arrived is a whole backup: the manifests read, and every row has its payload.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 use camino::Utf8PathBuf;
-use lifeboat_mobilesync::verify::{Options, Payloads, Report, Verifier};
+use lifeboat_mobilesync::verify::{
+    Freshness, MOST_FINDINGS, Options, Payloads, Report, Verifier, Weight,
+};
 use lifeboat_mobilesync::{
-    FileId, ManifestDb, ManifestError, ManifestPlist, SnapshotState, StatusPlist, Tally,
+    FileId, ManifestDb, ManifestError, ManifestPlist, Row, SnapshotState, StatusPlist, Tally,
 };
 
 use crate::error::{Cause, JobError};
 use crate::layout::Names;
-use crate::working_tree::base::{Base, Digests};
+use crate::working_tree::base::Base;
 use crate::working_tree::overlay::{Overlay, Trouble};
+use crate::working_tree::rows::Rows;
 use crate::working_tree::tree::{Node, Origin};
 
 /// The largest property list that is read.
@@ -40,8 +44,10 @@ pub(crate) fn unreadable(tally: &Tally, rows_without_record: u64) -> Option<(u64
     let count = tally.bad_ids + tally.bad_texts + kinds;
     (count > 0).then(|| {
         let text = format!(
-            "{count} rows of the manifest cannot be read ({} without a file id, {} without a usable name, {kinds} of no known kind)",
-            tally.bad_ids, tally.bad_texts
+            "{} of the manifest cannot be read ({} without a file id, {} without a usable name, {kinds} of no known kind)",
+            crate::words::things(count, "row"),
+            tally.bad_ids,
+            tally.bad_texts
         );
         (count, text)
     })
@@ -52,14 +58,35 @@ impl Verified {
     pub(crate) fn unreadable(&self) -> Option<(u64, String)> {
         unreadable(&self.tally, self.without_record)
     }
+
+    /// Returns the IDs of files that are not there or not whole; of very many only the first.
+    pub(crate) fn damaged(&self) -> BTreeSet<FileId> {
+        let findings = self.report.findings.iter();
+        let damage = findings.filter(|finding| finding.problem.weight() == Weight::Damage);
+        damage.map(|finding| finding.file_id).collect()
+    }
+
+    /// Returns how many files are missing or not whole, rows that cannot be read and files that the device told errors of
+    /// among them; `told` has their IDs, where they can be told. None means that the backup is complete.
+    pub(crate) fn missing(&self, told: &[Option<FileId>]) -> u64 {
+        let damaged = self.damaged();
+        let count = match self.report.damages() {
+            listed if listed <= MOST_FINDINGS => damaged.len() as u64,
+            more => more,
+        };
+        let others: BTreeSet<_> =
+            told.iter().flatten().filter(|id| !damaged.contains(id)).collect();
+        let unnamed = told.iter().filter(|id| id.is_none()).count();
+        count + (others.len() + unnamed) as u64 + self.unreadable().map_or(0, |(rows, _)| rows)
+    }
 }
 
 /// The payloads of a working tree.
 struct TreePayloads<'a> {
     overlay: &'a Overlay,
     udid: &'a str,
-    /// Digests that were compared when the base was made.
-    of_base: Digests,
+    /// What the base's manifest said of its payloads.
+    of_base: Rows,
 }
 
 fn io_error(trouble: Trouble) -> io::Error {
@@ -97,9 +124,20 @@ impl Payloads for TreePayloads<'_> {
             Ok(Origin::Received(number)) => {
                 self.overlay.received(number).and_then(|received| received.sha1)
             }
-            Ok(Origin::Base(_)) => self.of_base.get(id).copied(),
+            Ok(Origin::Base(_)) => self.of_base.digest(id),
             Err(_) => None,
         })
+    }
+
+    fn freshness(&self, row: &Row) -> io::Result<Freshness> {
+        let file = self.overlay.tree().file(&self.path(&row.file_id));
+        let Ok(Origin::Base(number)) = file.map(|file| file.origin) else {
+            return Ok(Freshness::Current);
+        };
+        let base = self.overlay.base();
+        let stayed = base.is_some_and(|base| base.is_payload_of(number, &row.file_id));
+        // What the device moved there in this run came in this run.
+        Ok(if stayed { self.of_base.freshness(row) } else { Freshness::Current })
     }
 }
 
@@ -173,7 +211,7 @@ pub(crate) fn verify(overlay: &Overlay, udid: &str) -> Result<Verified, JobError
     }
     let database = overlay.materialize(&path).map_err(failed("Manifest.db is not there"))?;
     let db = ManifestDb::open(&database).map_err(|error| manifest_error(&error))?;
-    let of_base = overlay.base().map(Base::take_digests).unwrap_or_default();
+    let of_base = overlay.base().map(Base::take_rows).unwrap_or_default();
     let payloads = TreePayloads { overlay, udid, of_base };
     let mut verifier = Verifier::new(&payloads, Options { encrypted: false, digests: true });
     let mut broken = None;

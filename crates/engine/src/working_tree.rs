@@ -11,6 +11,7 @@ pub(crate) mod checked;
 pub(crate) mod journal;
 pub(crate) mod overlay;
 mod packer;
+pub(crate) mod rows;
 mod segments;
 pub(crate) mod tree;
 
@@ -123,7 +124,7 @@ fn load_base(
     };
     let base = Base::load(repository, snapshot, tree)?;
     let scratch = area.scratch("base-manifest.db");
-    base.read_digests(scratch.map_err(|error| disk("cannot write to the working area", &error))?)?;
+    base.read_rows(scratch.map_err(|error| disk("cannot write to the working area", &error))?)?;
     Ok(Some(base))
 }
 

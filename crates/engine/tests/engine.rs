@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use camino::Utf8Path;
-use lifeboat_engine::jobs::backup::Kind;
+use lifeboat_engine::jobs::backup::{BackupSummary, Kind};
 use lifeboat_engine::jobs::export::{self, ExportPlan, Form};
 use lifeboat_engine::jobs::snapshots::{self, FileKind, Look};
 use lifeboat_engine::jobs::{check, devices, pair, status};
@@ -297,6 +297,66 @@ async fn a_file_that_went_away_meanwhile_is_a_note_of_a_run_that_is_done() {
     assert!(note.message.contains("HomeDomain/Library/SMS/sms.db"), "{note:?}");
     let checked = check::run(&bench.context(), bench.places(), true).await.unwrap();
     assert_eq!(checked.outcome, Outcome::Done, "{:?}", checked.findings);
+}
+
+/// What a run notes, but for names that cannot be paths: the phone has two of them.
+fn noted(summary: &BackupSummary) -> Vec<&str> {
+    summary.notes.iter().map(|note| note.id.as_str()).filter(|id| *id != "sealed").collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incomplete_run_is_not_built_upon_and_no_row_cries_wolf() {
+    let bench = Bench::new("manifest = \"rebuilt\"").await;
+    bench.pair().await;
+    bench.backup().await.unwrap();
+    for _ in 0..3 {
+        bench.live(1).await;
+        let summary = bench.backup().await.unwrap();
+        assert_eq!((summary.outcome, noted(&summary)), (Outcome::Done, Vec::new()));
+    }
+    let whole = bench.oracle().await;
+    for name in ["sms.db", "History.db"] {
+        bench.live(1).await;
+        bench.fault("forgotten", &[("file", name)]);
+        let summary = bench.backup().await.unwrap();
+        bench.clear_faults();
+        assert_eq!((summary.outcome, summary.file_errors), (Outcome::Incomplete, 1), "{summary:?}");
+        assert_eq!(summary.kind, Kind::Incremental);
+    }
+    let states = status::run(&bench.context(), bench.places(), None, None).await.unwrap();
+    assert_eq!((states[0].snapshots, states[0].newest.files_missing), (4, 1));
+    assert!(!states[0].newest.complete && states[0].age_seconds > Some(2 * 3600));
+    let summary = bench.backup().await.unwrap();
+    assert_eq!((summary.outcome, summary.kind), (Outcome::Done, Kind::Incremental));
+    let changed =
+        bench.oracle().await.iter().filter(|(path, sum)| whole.get(*path) != Some(sum)).count();
+    assert_eq!(bench.traffic().files_sent, changed as u64, "what changed since the last whole one");
+    assert_oracle(&bench, "files", "latest").await;
+    let checked = check::run(&bench.context(), bench.places(), true).await.unwrap();
+    assert_eq!(
+        (checked.outcome, checked.known_incomplete),
+        (Outcome::Done, 2),
+        "{:?}",
+        checked.findings
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_that_went_away_meanwhile_is_told_and_comes_with_the_next_run() {
+    let bench = Bench::new("").await;
+    bench.pair().await;
+    bench.backup().await.unwrap();
+    bench.live(1).await;
+    bench.fault("vanish", &[("file", "History.db")]);
+    let summary = bench.backup().await.unwrap();
+    bench.clear_faults();
+    let note = summary.notes.iter().find(|note| note.id == "known-incomplete").unwrap();
+    assert!(note.message.contains("HomeDomain/Library/Safari/History.db"), "{note:?}");
+    assert_eq!(summary.outcome, Outcome::Done);
+    let summary = bench.backup().await.unwrap();
+    assert_eq!((summary.outcome, noted(&summary)), (Outcome::Done, Vec::new()));
+    assert_eq!(bench.traffic().files_sent, 1);
+    assert_oracle(&bench, "files", "latest").await;
 }
 
 #[cfg(unix)]

@@ -43,7 +43,8 @@ pub(crate) async fn run(app: &App, args: CatArgs) -> Ended {
     let look = look(app, snapshot, args.folder)?;
     let out = Box::new(Tap::default());
     let closed = out.closed.clone();
-    let copied = snapshots::cat(&app.silent_context(), look, &path, out).await;
+    let (ctx, _) = app.noting_context();
+    let copied = snapshots::cat(&ctx, look, &path, out).await;
     if closed.is_cancelled() {
         return Ok(Exit::Done);
     }

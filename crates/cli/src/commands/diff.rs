@@ -1,7 +1,9 @@
 //! `diff A B`: what differs between two snapshots.
 
 use clap::Args;
-use lifeboat_engine::jobs::snapshots::{self, Changed};
+use lifeboat_engine::Note;
+use lifeboat_engine::jobs::snapshots::{self, Changed, Difference};
+use serde::Serialize;
 
 use super::Ended;
 use crate::app::App;
@@ -22,20 +24,22 @@ pub(crate) struct DiffArgs {
     to: String,
 }
 
+#[derive(Serialize)]
+struct Compared<'a> {
+    #[serde(flatten)]
+    difference: &'a Difference,
+    notes: Vec<Note>,
+}
+
 /// Compares two snapshots.
 pub(crate) async fn run(app: &App, args: DiffArgs) -> Ended {
     let settings = app.settings()?;
     let places = app.places(&settings)?;
-    let difference = snapshots::diff(
-        &app.silent_context(),
-        places,
-        settings.udid.as_deref(),
-        &args.from,
-        &args.to,
-    )
-    .await?;
+    let (ctx, notes) = app.noting_context();
+    let difference =
+        snapshots::diff(&ctx, places, settings.udid.as_deref(), &args.from, &args.to).await?;
     if app.ui.json {
-        app.ui.object(&difference)?;
+        app.ui.object(&Compared { difference: &difference, notes: notes.take() })?;
         return Ok(Exit::Done);
     }
     let mut lines: Vec<(&str, char, &Changed)> = Vec::new();

@@ -1,6 +1,8 @@
 //! `find PATTERN`: files by their name, in one snapshot or in all.
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use lifeboat_engine::Note;
 use lifeboat_engine::jobs::snapshots::{self, Found};
 use serde::Serialize;
 
@@ -19,7 +21,7 @@ use crate::ui::text::{bytes, plain, time};
 )]
 pub(crate) struct FindArgs {
     /// A part of the path, or a pattern with `*` and `?`
-    #[arg(value_name = "PATTERN")]
+    #[arg(value_name = "PATTERN", value_parser = NonEmptyStringValueParser::new())]
     pattern: String,
     /// Only in this snapshot
     #[arg(long, value_name = "SNAP")]
@@ -30,26 +32,41 @@ pub(crate) struct FindArgs {
 struct Findings<'a> {
     format: u32,
     found: &'a [Found],
+    notes: Vec<Note>,
+}
+
+/// Says that nothing was found, and where.
+fn nothing(args: &FindArgs, udid: Option<&str>) -> String {
+    let place = match (&args.snapshot, udid) {
+        (Some(snapshot), _) => format!("in the snapshot {}", plain(snapshot)),
+        (None, Some(udid)) => format!("in the snapshots of {}", plain(udid)),
+        (None, None) => "in any snapshot".to_owned(),
+    };
+    format!("nothing found: no file matches {:?} {place}", args.pattern)
 }
 
 /// Finds files.
 pub(crate) async fn run(app: &App, args: FindArgs) -> Ended {
     let settings = app.settings()?;
     let places = app.places(&settings)?;
+    let (ctx, notes) = app.noting_context();
     let found = snapshots::find(
-        &app.silent_context(),
+        &ctx,
         places,
         settings.udid.as_deref(),
         args.snapshot.as_deref(),
         &args.pattern,
     )
     .await?;
+    if found.is_empty() {
+        // An answer, and no failure: as other backup programs have it.
+        app.ui.say(nothing(&args, settings.udid.as_deref()));
+    }
     if app.ui.json {
-        app.ui.object(&Findings { format: 1, found: &found })?;
+        app.ui.object(&Findings { format: 1, found: &found, notes: notes.take() })?;
         return Ok(Exit::Done);
     }
     if found.is_empty() {
-        app.ui.say(format!("no file matches {:?}", args.pattern));
         return Ok(Exit::Done);
     }
     let columns = [

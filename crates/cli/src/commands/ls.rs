@@ -2,6 +2,7 @@
 
 use camino::Utf8PathBuf;
 use clap::Args;
+use lifeboat_engine::Note;
 use lifeboat_engine::jobs::snapshots::{self, FileKind, Listed};
 use serde::Serialize;
 
@@ -38,6 +39,7 @@ struct Listing<'a> {
     format: u32,
     path: &'a str,
     entries: &'a [Listed],
+    notes: Vec<Note>,
 }
 
 /// Lists files.
@@ -50,9 +52,11 @@ pub(crate) async fn run(app: &App, args: LsArgs) -> Ended {
         (target, _) => (None, target.clone().unwrap_or_default().trim_matches('/').to_owned()),
     };
     let look = look(app, snapshot, args.folder)?;
-    let entries = snapshots::ls(&app.silent_context(), look, &path, args.recursive).await?;
+    let (ctx, notes) = app.noting_context();
+    let entries = snapshots::ls(&ctx, look, &path, args.recursive).await?;
     if app.ui.json {
-        app.ui.object(&Listing { format: 1, path: &path, entries: &entries })?;
+        let listing = Listing { format: 1, path: &path, entries: &entries, notes: notes.take() };
+        app.ui.object(&listing)?;
     } else if args.long {
         entries.iter().try_for_each(|entry| app.ui.line(long(entry)))?;
     } else if app.ui.stdout_is_terminal {

@@ -2,8 +2,11 @@
 
 use camino::Utf8PathBuf;
 use clap::Args;
+use lifeboat_engine::Note;
 use lifeboat_engine::jobs::snapshots::{self, SnapshotDetails};
+use serde::Serialize;
 
+use super::snapshots::state;
 use super::{Ended, look};
 use crate::app::App;
 use crate::exit::Exit;
@@ -26,12 +29,20 @@ pub(crate) struct ShowArgs {
     folder: Option<Utf8PathBuf>,
 }
 
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    details: &'a SnapshotDetails,
+    notes: Vec<Note>,
+}
+
 /// Shows a snapshot.
 pub(crate) async fn run(app: &App, args: ShowArgs) -> Ended {
     let look = look(app, args.snapshot, args.folder)?;
-    let details = snapshots::show(&app.silent_context(), look).await?;
+    let (ctx, notes) = app.noting_context();
+    let details = snapshots::show(&ctx, look).await?;
     if app.ui.json {
-        app.ui.object(&details)?;
+        app.ui.object(&Shown { details: &details, notes: notes.take() })?;
     } else {
         human(app.ui, &details)?;
     }
@@ -55,7 +66,7 @@ fn human(ui: Ui, details: &SnapshotDetails) -> anyhow::Result<()> {
     if let Some(ios) = &info.ios {
         facts.push(("iOS", plain(ios)));
     }
-    facts.push(("state", plain(&info.tag)));
+    facts.push(("state", state(info)));
     facts
         .push(("encrypted by the device", if details.encrypted { "yes" } else { "no" }.to_owned()));
     if let (Some(files), Some(size)) = (info.files, info.bytes) {

@@ -2,13 +2,14 @@
 
 use clap::Args;
 use lifeboat_engine::jobs::snapshots::{self, SnapshotInfo};
+use lifeboat_engine::words::choose;
 use serde::Serialize;
 
 use super::Ended;
 use crate::app::App;
 use crate::exit::Exit;
 use crate::ui::table::{Column, table};
-use crate::ui::text::{bytes, count, plain, time};
+use crate::ui::text::{bytes, count, plain, things, time};
 
 /// Flags of `snapshots`.
 #[derive(Debug, Args)]
@@ -27,12 +28,14 @@ pub(crate) async fn run(app: &App, _args: &SnapshotsArgs) -> Ended {
     let places = app.places(&settings)?;
     let snapshots =
         snapshots::list(&app.silent_context(), places, settings.udid.as_deref()).await?;
+    if snapshots.is_empty() {
+        app.ui.say(none_yet(settings.udid.as_deref()));
+    }
     if app.ui.json {
         app.ui.object(&Snapshots { format: 1, snapshots: &snapshots })?;
         return Ok(Exit::Done);
     }
     if snapshots.is_empty() {
-        app.ui.say("no snapshots yet: `lifeboat backup` makes one");
         return Ok(Exit::Done);
     }
     let columns = [
@@ -49,6 +52,17 @@ pub(crate) async fn run(app: &App, _args: &SnapshotsArgs) -> Ended {
     Ok(Exit::Done)
 }
 
+/// Says that there is nothing to list: that is an answer, and no failure.
+pub(crate) fn none_yet(udid: Option<&str>) -> String {
+    match udid {
+        Some(udid) => format!(
+            "there is no backup of the device {}: `lifeboat snapshots` lists those of all devices",
+            plain(udid)
+        ),
+        None => "no snapshots yet: `lifeboat backup` makes one".to_owned(),
+    }
+}
+
 fn row(snapshot: &SnapshotInfo) -> Vec<String> {
     let size = |size: Option<u64>| size.map_or_else(|| "-".to_owned(), bytes);
     vec![
@@ -56,11 +70,29 @@ fn row(snapshot: &SnapshotInfo) -> Vec<String> {
         time(snapshot.time),
         plain(snapshot.device_name.as_deref().unwrap_or(&snapshot.udid)),
         snapshot.ios.as_deref().map_or_else(|| "-".to_owned(), plain),
-        plain(&snapshot.tag),
+        state(snapshot),
         snapshot.files.map_or_else(|| "-".to_owned(), count),
         size(snapshot.bytes),
         size(snapshot.bytes_added),
     ]
+}
+
+/// Returns what a snapshot is, and how much is not in it. One that an older program called complete is not called so when
+/// files are missing.
+pub(crate) fn state(snapshot: &SnapshotInfo) -> String {
+    let tag = plain(&snapshot.tag);
+    match snapshot.files_missing {
+        Some(missing) if missing > 0 => {
+            let word = if tag == "complete" { "incomplete" } else { &tag };
+            format!("{word}: {}", are_missing(missing))
+        }
+        _ => tag,
+    }
+}
+
+/// Returns `1 file is missing`, `2 files are missing`.
+pub(crate) fn are_missing(missing: u64) -> String {
+    format!("{} {} missing", things(missing, "file"), choose(missing, "is", "are"))
 }
 
 /// Returns as much of an id as people use.

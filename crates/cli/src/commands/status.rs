@@ -7,7 +7,7 @@ use lifeboat_engine::jobs::status::{self, DeviceStatus};
 use serde::Serialize;
 
 use super::Ended;
-use super::snapshots::short;
+use super::snapshots::{are_missing, none_yet, short};
 use crate::app::App;
 use crate::exit::Exit;
 use crate::ui::table::{Column, table};
@@ -39,11 +39,15 @@ pub(crate) async fn run(app: &App, args: StatusArgs) -> Ended {
     // No backup at all is older than any age.
     let stale =
         devices.iter().any(|device| device.stale) || (devices.is_empty() && args.max_age.is_some());
+    if devices.is_empty() {
+        app.ui.say(match settings.udid.as_deref() {
+            Some(udid) => none_yet(Some(udid)),
+            None => "no device was backed up yet: `lifeboat backup` does it".to_owned(),
+        });
+    }
     if app.ui.json {
         app.ui.object(&Status { format: 1, devices: &devices })?;
-    } else if devices.is_empty() {
-        app.ui.say("no device was backed up yet: `lifeboat backup` does it");
-    } else {
+    } else if !devices.is_empty() {
         let columns = [
             Column::Left("DEVICE"),
             Column::Left("LAST BACKUP"),
@@ -57,19 +61,88 @@ pub(crate) async fn run(app: &App, args: StatusArgs) -> Ended {
     Ok(if stale { Exit::Incomplete } else { Exit::Done })
 }
 
-#[expect(clippy::cast_precision_loss, reason = "an age that a person reads")]
 fn row(device: &DeviceStatus) -> Vec<String> {
-    let state = match (device.stale, device.broken_run) {
-        (true, _) => "too old",
-        (false, true) => "well; a later run broke and will go on",
-        (false, false) => "well",
-    };
+    let newest = &device.newest;
     vec![
         plain(device.device_name.as_deref().unwrap_or(&device.udid)),
-        time(device.time),
-        seconds(device.age_seconds as f64),
-        short(&device.snapshot).to_owned(),
+        time(newest.time),
+        ago(newest.age_seconds),
+        short(&newest.snapshot).to_owned(),
         count(device.snapshots),
-        state.to_owned(),
+        state(device),
     ]
+}
+
+/// Returns how a device stands: well, or why not.
+fn state(device: &DeviceStatus) -> String {
+    let newest = &device.newest;
+    let mut state = if newest.complete {
+        if device.stale { "too old" } else { "well" }.to_owned()
+    } else {
+        let last = match (device.age_seconds, device.stale) {
+            (Some(age), false) => format!("{} ago", ago(age)),
+            (Some(age), true) => format!("{} ago, which is too old", ago(age)),
+            (None, _) => "never".to_owned(),
+        };
+        let missing = are_missing(newest.files_missing);
+        format!("incomplete: {missing}; last complete backup: {last}")
+    };
+    if device.broken_run && !device.stale {
+        state.push_str("; a later run broke and will go on");
+    }
+    state
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an age that a person reads")]
+fn ago(age: u64) -> String {
+    seconds(age as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use lifeboat_engine::jobs::status::Newest;
+
+    use super::*;
+
+    fn device(missing: u64, complete: Option<u64>, stale: bool) -> DeviceStatus {
+        let at = |age: u64| jiff::Timestamp::UNIX_EPOCH - Duration::from_secs(age);
+        let age_seconds = if missing > 0 { 3600 } else { complete.unwrap_or(0) };
+        DeviceStatus {
+            udid: "U".into(),
+            device_name: None,
+            snapshot: complete.map(|_| "c0".repeat(32)),
+            time: complete.map(at),
+            age_seconds: complete,
+            stale,
+            snapshots: u64::from(complete.is_some()),
+            newest: Newest {
+                snapshot: "4f".repeat(32),
+                time: at(age_seconds),
+                age_seconds,
+                complete: missing == 0,
+                files_missing: missing,
+            },
+            broken_run: false,
+        }
+    }
+
+    #[test]
+    fn a_device_is_well_only_when_its_newest_backup_is_whole_and_young() {
+        assert_eq!(state(&device(0, Some(3600), false)), "well");
+        assert_eq!(state(&device(0, Some(3600), true)), "too old");
+        let broken = DeviceStatus { broken_run: true, ..device(0, Some(3600), false) };
+        assert_eq!(state(&broken), "well; a later run broke and will go on");
+        assert_eq!(
+            state(&device(2, Some(7200), false)),
+            "incomplete: 2 files are missing; last complete backup: 2 h ago"
+        );
+        assert_eq!(
+            state(&device(1, Some(7200), true)),
+            "incomplete: 1 file is missing; last complete backup: 2 h ago, which is too old"
+        );
+        assert_eq!(
+            state(&device(1, None, true)),
+            "incomplete: 1 file is missing; last complete backup: never"
+        );
+    }
 }

@@ -13,6 +13,7 @@ mod export;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod hostile;
+mod incomplete;
 mod interrupt;
 mod long;
 mod look;

@@ -74,6 +74,30 @@ fn is_what_the_phone_holds(home: &Home, sim: &Sim, target: &Utf8Path) {
 }
 
 #[test]
+fn restic_takes_no_incomplete_backup_for_a_complete_one() {
+    let mut home = home();
+    let sim = Sim::start_phones(&mut home, &[&phone("18", "")], &[]);
+    home.lifeboat(["pair"]).ok();
+    let tagged = |tag: &str| {
+        let listed = restic(&home, &["snapshots", "--json", "--tag", tag]).ok().json();
+        listed.as_array().map_or(0, Vec::len)
+    };
+    sim.ctl(&home, &["fault", "forgotten", "file=.HEIC"]);
+    let run = home.lifeboat(["backup"]).run();
+    assert_eq!(run.status, Some(3), "{run}");
+    sim.ctl(&home, &["fault", "--clear"]);
+    assert_eq!((tagged("complete"), tagged("partial")), (0, 1));
+    home.lifeboat(["backup"]).ok();
+    assert_eq!((tagged("complete"), tagged("partial")), (1, 1));
+    sim.ctl(&home, &["live", "--days", "1"]);
+    sim.ctl(&home, &["fault", "forgotten", "file=sms.db"]);
+    let run = home.lifeboat(["backup"]).run();
+    assert_eq!(run.status, Some(3), "{run}");
+    assert_eq!((tagged("complete"), tagged("partial")), (1, 2));
+    restic(&home, &["check", "--read-data"]).ok();
+}
+
+#[test]
 fn restic_holds_the_repository_alone_and_the_backup_says_who_has_it() {
     let mut home = home();
     let _sim = Sim::start_phones(&mut home, &[&phone("18", "")], &[]);

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lifeboat_doctor::Why;
 use lifeboat_doctor::probe::{Backups, Existing};
+use lifeboat_repo::Tag;
 
 use crate::error::{Cause, JobError};
+use crate::event::EventSink;
 use crate::job::Places;
 use crate::view::{self, BackupView as _, SnapshotView};
 use crate::working_tree::area::Area;
@@ -36,7 +38,7 @@ impl Kept {
     }
 
     fn open_anew(&self, udid: &str) -> Opened {
-        match view::open_snapshot(&self.places, "latest", Some(udid)) {
+        match view::open_snapshot(&EventSink::silent(), &self.places, "latest", Some(udid)) {
             Ok(view) => Ok(Some(Arc::new(view))),
             Err(error)
                 if matches!(error.cause, Cause::NoSuchSnapshot | Cause::RepositoryMissing) =>
@@ -69,7 +71,7 @@ impl Backups for Kept {
             bytes: about.as_ref().map(|about| about.bytes),
             being_written,
             left_over,
-            complete: true,
+            complete: view.snapshot.is(Tag::Complete),
             status: own("Status.plist")?,
             manifest: own("Manifest.plist")?,
             ios: about.and_then(|about| about.ios),

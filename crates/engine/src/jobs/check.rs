@@ -2,13 +2,14 @@
 
 mod manifest;
 
-use lifeboat_repo::Tag;
+use lifeboat_repo::{Repository, Snapshot, Tag};
 use serde::Serialize;
 
 use crate::error::{At as _, Cause, JobError};
 use crate::event::{Event, Finding, Note};
 use crate::job::{Context, Outcome, Places, blocking, seconds_since};
 use crate::jobs::snapshots::device_snapshots;
+use crate::layout::ABOUT;
 use crate::meter::Meter;
 use crate::stage::Stage;
 
@@ -67,7 +68,7 @@ fn check(ctx: &Context, places: &Places, read_data: bool) -> Result<CheckSummary
     for snapshot in device_snapshots(&repository, None)? {
         stop(ctx)?;
         summary.snapshots += 1;
-        if snapshot.is(Tag::Complete) {
+        if snapshot.is(Tag::Complete) || is_partial_backup(&repository, &snapshot) {
             manifest::check(ctx, &repository, &snapshot, places, read_data, &mut summary)?;
         }
     }
@@ -77,6 +78,12 @@ fn check(ctx: &Context, places: &Places, read_data: bool) -> Result<CheckSummary
         summary.outcome = Outcome::Failed;
     }
     Ok(summary)
+}
+
+/// Whether it is a backup in which something is missing, and not what a broken run left: that has no manifest of its own.
+fn is_partial_backup(repository: &Repository, snapshot: &Snapshot) -> bool {
+    // What cannot be read is looked at, and told.
+    snapshot.is(Tag::Partial) && !matches!(repository.entry(snapshot, ABOUT), Ok(None))
 }
 
 fn stop(ctx: &Context) -> Result<(), JobError> {

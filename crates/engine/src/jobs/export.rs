@@ -86,7 +86,7 @@ fn export(ctx: &Context, plan: &ExportPlan) -> Result<ExportSummary, JobError> {
     let started = ctx.host.now();
     ctx.events.stage(Stage::Read);
     let SnapshotView { repository, snapshot } =
-        view::open_snapshot(&plan.places, &plan.snapshot, plan.udid.as_deref())?;
+        view::open_snapshot(&ctx.events, &plan.places, &plan.snapshot, plan.udid.as_deref())?;
     let about = view::about(&repository, &snapshot)?;
     let total = about.as_ref().map(|about| (about.files, about.bytes));
     if plan.form == Form::Files && about.is_some_and(|about| about.encrypted) {

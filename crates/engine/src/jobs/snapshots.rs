@@ -9,6 +9,7 @@ use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use lifeboat_host::discretion::keep_quiet;
 use lifeboat_repo::{Repository, Snapshot, Tag};
 
 use self::pattern::Pattern;
@@ -49,6 +50,8 @@ pub struct SnapshotInfo {
     pub product_type: Option<String>,
     /// `complete`, `partial`, `opened`; `folder` for a folder.
     pub tag: String,
+    /// Files that are not in it as the device's manifest has them; 0 for a whole one, `None` where nobody knows.
+    pub files_missing: Option<u64>,
     /// Files of the device.
     pub files: Option<u64>,
     /// Bytes of them.
@@ -172,6 +175,8 @@ pub(crate) fn device_snapshots(
     udid: Option<&str>,
 ) -> Result<Vec<Snapshot>, JobError> {
     let mut snapshots = repository.snapshots()?;
+    // A snapshot's label is the device's name.
+    snapshots.iter().filter_map(|snapshot| snapshot.label.as_deref()).for_each(keep_quiet);
     snapshots.retain(|snapshot| {
         udid.is_none_or(|udid| snapshot.udid == udid)
             && !snapshot.is(Tag::Password)
@@ -180,22 +185,23 @@ pub(crate) fn device_snapshots(
     Ok(snapshots)
 }
 
-/// Shows one in full.
-pub async fn show(_ctx: &Context, look: Look) -> Result<SnapshotDetails, JobError> {
-    blocking(move || view::open(look)?.details()).await
+/// Shows one in full. As all that look into a snapshot, it tells a note where that is incomplete.
+pub async fn show(ctx: &Context, look: Look) -> Result<SnapshotDetails, JobError> {
+    let events = ctx.events.clone();
+    blocking(move || view::open(&events, look)?.details()).await
 }
 
 /// Lists a folder (`""` for the domains); with `recursive` all below it.
 pub async fn ls(
-    _ctx: &Context,
+    ctx: &Context,
     look: Look,
     path: &str,
     recursive: bool,
 ) -> Result<Vec<Listed>, JobError> {
-    let path = path.to_owned();
+    let (path, events) = (path.to_owned(), ctx.events.clone());
     blocking(move || {
         let mut all = Vec::new();
-        view::open(look)?.list(&path, recursive, &mut |listed| all.push(listed))?;
+        view::open(&events, look)?.list(&path, recursive, &mut |listed| all.push(listed))?;
         all.sort_by(|a: &Listed, b: &Listed| a.path.cmp(&b.path));
         Ok(all)
     })
@@ -204,14 +210,14 @@ pub async fn ls(
 
 /// Writes a file's bytes to `out`; returns how many.
 pub async fn cat(
-    _ctx: &Context,
+    ctx: &Context,
     look: Look,
     path: &str,
     mut out: Box<dyn Write + Send>,
 ) -> Result<u64, JobError> {
-    let path = path.to_owned();
+    let (path, events) = (path.to_owned(), ctx.events.clone());
     blocking(move || {
-        let mut reader = view::open(look)?.open(&path)?;
+        let mut reader = view::open(&events, look)?.open(&path)?;
         let failed =
             |error| JobError::of(Cause::Disk, &format!("cannot read `{path}` to its end"), &error);
         let count = std::io::copy(&mut reader, &mut out).map_err(failed)?;
@@ -230,11 +236,11 @@ pub async fn find(
     pattern: &str,
 ) -> Result<Vec<Found>, JobError> {
     let (udid, snapshot) = (udid.map(ToOwned::to_owned), snapshot.map(ToOwned::to_owned));
-    let (pattern, cancel) = (Pattern::new(pattern), ctx.cancel.clone());
+    let (pattern, cancel, events) = (Pattern::new(pattern), ctx.cancel.clone(), ctx.events.clone());
     blocking(move || {
         let repository = places.open()?;
         let snapshots = match snapshot {
-            Some(snapshot) => vec![repository.resolve(&snapshot, udid.as_deref())?],
+            Some(snapshot) => vec![view::find(&events, &repository, &snapshot, udid.as_deref())?],
             None => device_snapshots(&repository, udid.as_deref())?,
         };
         let mut found = Vec::new();
@@ -256,17 +262,18 @@ pub async fn find(
 
 /// Compares two snapshots.
 pub async fn diff(
-    _ctx: &Context,
+    ctx: &Context,
     places: Places,
     udid: Option<&str>,
     a: &str,
     b: &str,
 ) -> Result<Difference, JobError> {
     let (udid, a, b) = (udid.map(ToOwned::to_owned), a.to_owned(), b.to_owned());
+    let events = ctx.events.clone();
     blocking(move || {
         let repository = places.open()?;
-        let a = repository.resolve(&a, udid.as_deref())?;
-        let b = repository.resolve(&b, udid.as_deref())?;
+        let a = view::find(&events, &repository, &a, udid.as_deref())?;
+        let b = view::find(&events, &repository, &b, udid.as_deref())?;
         diff::compare(&repository, &a, &b)
     })
     .await

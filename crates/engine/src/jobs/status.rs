@@ -1,15 +1,16 @@
-//! One line a device: when it was last backed up, and whether that is long ago.
+//! One line a device: when it was last backed up, whether all was in it, and whether that is long ago.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use lifeboat_repo::{Snapshot, Tag};
+use lifeboat_repo::{Repository, Snapshot, Tag};
 use serde::Serialize;
 
 use crate::error::JobError;
 use crate::job::{Context, Places, blocking};
 use crate::jobs::snapshots::device_snapshots;
+use crate::view;
 use crate::working_tree::area::Area;
 
 /// One device.
@@ -19,21 +20,45 @@ pub struct DeviceStatus {
     pub udid: String,
     /// Its name.
     pub device_name: Option<String>,
-    /// Its newest complete snapshot.
-    pub snapshot: String,
+    /// Its newest complete snapshot; `None` when it never had one.
+    pub snapshot: Option<String>,
     /// When that was made.
-    pub time: Timestamp,
+    pub time: Option<Timestamp>,
     /// How long ago, in seconds.
-    pub age_seconds: u64,
-    /// Whether that is longer than allowed.
+    pub age_seconds: Option<u64>,
+    /// Whether that is longer than allowed; no complete snapshot is older than any age.
     pub stale: bool,
     /// How many complete snapshots it has.
     pub snapshots: u64,
+    /// Its newest snapshot, complete or not.
+    pub newest: Newest,
     /// Whether a broken run has kept something for the next one.
     pub broken_run: bool,
 }
 
-/// Tells each device's status; `max_age` decides what is stale. A device without a complete snapshot is not in the list.
+/// The newest snapshot of a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Newest {
+    /// Its id.
+    pub snapshot: String,
+    /// When it was made.
+    pub time: Timestamp,
+    /// How long ago, in seconds.
+    pub age_seconds: u64,
+    /// Whether everything is in it.
+    pub complete: bool,
+    /// How many files are not in it as the device's manifest has them.
+    pub files_missing: u64,
+}
+
+/// The snapshots of one device, as far as they count.
+struct Of {
+    newest: (Snapshot, u64),
+    complete: Option<Snapshot>,
+    count: u64,
+}
+
+/// Tells each device's status; `max_age` decides what is stale. A device without a finished backup is not in the list.
 pub async fn run(
     ctx: &Context,
     places: Places,
@@ -43,28 +68,66 @@ pub async fn run(
     let (udid, now) = (udid.map(ToOwned::to_owned), ctx.host.now());
     blocking(move || {
         let repository = places.open()?;
-        let mut devices: BTreeMap<String, (Snapshot, u64)> = BTreeMap::new();
-        for snapshot in device_snapshots(&repository, udid.as_deref())? {
-            if snapshot.is(Tag::Complete) {
-                // Oldest first: the last one stays.
-                let count = devices.get(&snapshot.udid).map_or(0, |(_, count)| *count);
-                devices.insert(snapshot.udid.clone(), (snapshot, count + 1));
-            }
-        }
-        let status = |(udid, (snapshot, count)): (String, (Snapshot, u64))| {
-            let age = Duration::try_from(now.duration_since(snapshot.time)).unwrap_or_default();
+        let devices = devices(&repository, udid.as_deref())?;
+        let age = |time: Timestamp| {
+            Duration::try_from(now.duration_since(time)).unwrap_or_default().as_secs()
+        };
+        let status = |(udid, of): (String, Of)| {
+            let (newest, files_missing) = of.newest;
+            let time = of.complete.as_ref().map(|snapshot| snapshot.time);
+            let too_old = |max_age: Duration| {
+                time.is_none_or(|time| {
+                    Duration::try_from(now.duration_since(time)).unwrap_or_default() > max_age
+                })
+            };
             DeviceStatus {
                 broken_run: Area::is_kept(&places.working_area, &udid),
                 udid,
-                device_name: snapshot.label,
-                snapshot: snapshot.id.to_string(),
-                time: snapshot.time,
-                age_seconds: age.as_secs(),
-                stale: max_age.is_some_and(|max_age| age > max_age),
-                snapshots: count,
+                device_name: newest.label.clone(),
+                snapshot: of.complete.map(|snapshot| snapshot.id.to_string()),
+                time,
+                age_seconds: time.map(age),
+                stale: max_age.is_some_and(too_old),
+                snapshots: of.count,
+                newest: Newest {
+                    snapshot: newest.id.to_string(),
+                    time: newest.time,
+                    age_seconds: age(newest.time),
+                    complete: files_missing == 0 && newest.is(Tag::Complete),
+                    files_missing,
+                },
             }
         };
         Ok(devices.into_iter().map(status).collect())
     })
     .await
+}
+
+/// Looks through the snapshots. One that is tagged complete and says that files are missing comes from an older program and
+/// counts as incomplete.
+fn devices(repository: &Repository, udid: Option<&str>) -> Result<BTreeMap<String, Of>, JobError> {
+    let mut devices: BTreeMap<String, Of> = BTreeMap::new();
+    // Oldest first: the last one stays.
+    for snapshot in device_snapshots(repository, udid)? {
+        let tagged = snapshot.is(Tag::Complete);
+        if !tagged && !snapshot.is(Tag::Partial) {
+            continue;
+        }
+        let about = view::about(repository, &snapshot)?;
+        if about.is_none() && !tagged {
+            // What a broken run left.
+            continue;
+        }
+        let missing = about.map_or(0, |about| about.missing());
+        let of = devices.entry(snapshot.udid.clone()).or_insert_with(|| Of {
+            newest: (snapshot.clone(), missing),
+            complete: None,
+            count: 0,
+        });
+        if tagged && missing == 0 {
+            (of.complete, of.count) = (Some(snapshot.clone()), of.count + 1);
+        }
+        of.newest = (snapshot, missing);
+    }
+    Ok(devices)
 }

@@ -155,6 +155,7 @@ impl BackupView for FolderView {
                     .or(lockdown("ProductType"))
                     .map(ToOwned::to_owned),
                 tag: "folder".to_owned(),
+                files_missing: None,
                 files: known.then(|| domains.values().map(|domain| domain.files).sum()),
                 bytes: known.then(|| domains.values().map(|domain| domain.bytes).sum()),
                 bytes_added: None,

@@ -48,6 +48,7 @@ pub(crate) fn info(repository: &Repository, snapshot: &Snapshot) -> Result<Snaps
         ios: about.and_then(|about| about.ios.clone()),
         product_type: about.and_then(|about| about.product_type.clone()),
         tag: snapshot.tags.first().cloned().unwrap_or_default(),
+        files_missing: about.map(About::missing),
         files: about.map(|about| about.files),
         bytes: about.map(|about| about.bytes),
         bytes_added: snapshot.summary.map(|summary| summary.bytes_added),

@@ -1,15 +1,14 @@
 //! What a device sees before it changes anything: the files of a snapshot under Apple's names, as metadata.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use camino::{Utf8Path, Utf8PathBuf};
-use lifeboat_mobilesync::{FileId, ManifestDb};
+use camino::Utf8PathBuf;
+use lifeboat_mobilesync::FileId;
 use lifeboat_repo::{Content, Repository, Snapshot};
 
-use super::area::private_file;
+use super::rows::Rows;
 use super::tree::{File, Origin, Refused, Tree};
 use crate::error::{Cause, JobError};
 use crate::layout::{BACKUP, CONTROL, FILES, IDS, Ids, SEALED};
@@ -19,17 +18,21 @@ use crate::view;
 pub(crate) struct Base {
     /// The snapshot.
     pub(crate) snapshot: Snapshot,
-    contents: Vec<Content>,
+    contents: Vec<Stored>,
     manifest: Option<Content>,
     /// Files that did not come, or not whole, when the snapshot was made: they are not presented, so that the device sends
     /// them again.
     damaged: HashMap<FileId, Option<Content>>,
     repository: Repository,
-    digests: Mutex<Option<JoinHandle<Digests>>>,
+    rows: Mutex<Option<JoinHandle<Rows>>>,
 }
 
-/// SHA-1 of payloads, by their IDs.
-pub(crate) type Digests = HashMap<FileId, [u8; 20]>;
+/// A file of a snapshot.
+struct Stored {
+    /// Whose payload it is; `None` for the backup's own files.
+    id: Option<FileId>,
+    content: Content,
+}
 
 /// Calls `each` for every payload and every file of the backup's own, with its path in Apple's folder (`ab/abcd…`,
 /// `Manifest.db`), its content and when it was changed (Unix seconds).
@@ -118,36 +121,41 @@ impl Base {
             }
             let file = File { origin: Origin::Base(number), size: content.size, modified };
             tree.put(&format!("{udid}/{path}"), file).map_err(refused)?;
-            contents.push(content);
+            contents.push(Stored { id, content });
             Ok(())
         })?;
-        let (repository, digests) = (repository.clone(), Mutex::new(None));
-        Ok(Self { snapshot, contents, manifest, damaged, repository, digests })
+        let (repository, rows) = (repository.clone(), Mutex::new(None));
+        Ok(Self { snapshot, contents, manifest, damaged, repository, rows })
     }
 
-    /// Starts to read the digests of the base's own manifest: while the device sends there is time for it.
-    pub(crate) fn read_digests(&self, scratch: Utf8PathBuf) -> Result<(), JobError> {
+    /// Starts to read the rows of the base's own manifest: while the device sends there is time for it.
+    pub(crate) fn read_rows(&self, scratch: Utf8PathBuf) -> Result<(), JobError> {
         let Some(reader) = self.manifest()? else { return Ok(()) };
         let damaged: HashSet<FileId> = self.damaged.keys().copied().collect();
         let read = move || {
             lifeboat_repo::stand_back();
-            digests(reader, &scratch, &damaged).unwrap_or_else(|error| {
+            Rows::read(reader, &scratch, &damaged).unwrap_or_else(|error| {
                 // Without them the payloads are read and compared again.
                 tracing::warn!(%error, "the last manifest cannot be read");
-                Digests::new()
+                Rows::default()
             })
         };
         let thread = std::thread::Builder::new().name("last manifest".into()).spawn(read);
         let thread = thread
             .map_err(|error| JobError::of(Cause::Internal, "cannot start a thread", &error))?;
-        *self.digests.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        *self.rows.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(())
     }
 
-    /// Returns the digests of the base's own manifest: they were compared when the base was made.
-    pub(crate) fn take_digests(&self) -> Digests {
-        let thread = self.digests.lock().unwrap_or_else(PoisonError::into_inner).take();
+    /// Returns what the base's own manifest says of its files.
+    pub(crate) fn take_rows(&self) -> Rows {
+        let thread = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take();
         thread.and_then(|thread| thread.join().ok()).unwrap_or_default()
+    }
+
+    /// Whether a file of the base was the payload of this row already: not one that the device moved there.
+    pub(crate) fn is_payload_of(&self, number: u32, id: &FileId) -> bool {
+        self.stored(number).is_some_and(|stored| stored.id.as_ref() == Some(id))
     }
 
     /// Returns what the snapshot has of a file that is not whole: better than nothing where the device does not send it again.
@@ -162,6 +170,10 @@ impl Base {
 
     /// Returns the content of a file.
     pub(crate) fn content(&self, number: u32) -> Option<&Content> {
+        self.stored(number).map(|stored| &stored.content)
+    }
+
+    fn stored(&self, number: u32) -> Option<&Stored> {
         self.contents.get(usize::try_from(number).ok()?)
     }
 
@@ -177,31 +189,8 @@ impl Base {
 impl Drop for Base {
     fn drop(&mut self) {
         // Nothing works on the folder of the run when the run is over.
-        drop(self.take_digests());
+        drop(self.take_rows());
     }
-}
-
-/// Reads the digests of a manifest, except those of files that are not whole.
-fn digests(
-    mut manifest: impl io::Read,
-    scratch: &Utf8Path,
-    damaged: &HashSet<FileId>,
-) -> io::Result<Digests> {
-    io::copy(&mut manifest, &mut private_file(scratch)?)?;
-    let mut digests = Digests::new();
-    // The last manifest of an encrypted backup is none that can be read: then all digests are compared again.
-    let Ok(db) = ManifestDb::open(scratch) else { return Ok(digests) };
-    let read = db.for_each(|row| {
-        let digest =
-            row.file.and_then(|file| file.digest).and_then(|digest| digest.try_into().ok());
-        if !damaged.contains(&row.file_id) {
-            digests.extend(digest.map(|digest| (row.file_id, digest)));
-        }
-    });
-    if let Err(error) = read {
-        tracing::debug!(%error, "the last manifest cannot be read to its end");
-    }
-    Ok(digests)
 }
 
 fn refused(refused: Refused) -> JobError {

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod checked;
+mod stale;
 mod whole;
 
 const UDID: &str = "00008110-000A1B2C3D4E5F60";

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lifeboat_device::mobilebackup2::{BackupError, BackupReply, FileProblem, ProblemSource};
+use lifeboat_mobilesync::FileId;
 use lifeboat_mobilesync::verify::{Problem, Report, Weight};
 
 use super::prepare::{Prepared, write_info};
@@ -16,6 +17,7 @@ use crate::meter::Meter;
 use crate::stage::Stage;
 use crate::store::{self, Run, Stored};
 use crate::verify::{self, Verified};
+use crate::words::things;
 use crate::working_tree::overlay::{Overlay, Trouble};
 
 /// How many files a summary names.
@@ -24,7 +26,7 @@ const NAMED: usize = 20;
 /// Takes what the session came to.
 pub(super) async fn received(
     ctx: &Context,
-    prepared: Prepared,
+    mut prepared: Prepared,
     reply: Result<BackupReply, BackupError>,
     watcher: &Arc<Watcher>,
     summary: &mut BackupSummary,
@@ -46,7 +48,7 @@ pub(super) async fn received(
     watcher.finish();
     match reply {
         Ok(reply) => {
-            count_problems(&reply.problems, summary);
+            prepared.told = told(&reply.problems, summary);
             Ok(prepared)
         }
         Err(error) => {
@@ -68,15 +70,23 @@ pub(super) async fn received(
     }
 }
 
-/// A file that the device could not send is its problem; a missing file of ours is how first backups begin.
-fn count_problems(problems: &[FileProblem], summary: &mut BackupSummary) {
+/// Returns the files that the device told errors of, each once, and names the first of them. A file that the device could
+/// not send is its problem; a missing file of ours is how first backups begin.
+fn told(problems: &[FileProblem], summary: &mut BackupSummary) -> Vec<Option<FileId>> {
+    let mut told = Vec::new();
     for problem in problems.iter().filter(|problem| problem.by == ProblemSource::Phone) {
-        summary.file_errors += 1;
-        if summary.file_errors <= NAMED as u64 {
+        let id = problem.path.rsplit('/').next().and_then(|name| name.parse().ok());
+        if id.is_some() && told.contains(&id) {
+            continue;
+        }
+        told.push(id);
+        if told.len() <= NAMED {
             let message = format!("{}: {}", problem.device_path, problem.text);
             summary.notes.push(Note::new("file-not-sent", message));
         }
     }
+    summary.file_errors = told.len() as u64;
+    told
 }
 
 /// Says what stands behind the device's answer: our own failure, or the room that it wanted.
@@ -145,8 +155,9 @@ pub(super) async fn snapshot(
     info.insert("Last Backup Date".into(), plist::Value::Date(now.into()));
     write_info(&prepared.tree, &prepared.udid, &info).await.at(Stage::Verify)?;
     ctx.events.stage(Stage::Verify);
-    let (ctx, kind, file_errors) = (ctx.clone(), summary.kind, summary.file_errors);
-    let (stored, verified) = blocking(move || store(&ctx, &prepared, kind, file_errors)).await?;
+    let (ctx, kind) = (ctx.clone(), summary.kind);
+    let (stored, verified) = blocking(move || store(&ctx, &prepared, kind)).await?;
+    let missing = stored.about.missing();
     summary.snapshot = Some(stored.snapshot.to_string());
     summary.bytes_added = stored.stats.bytes_added;
     summary.files_total = stored.about.files;
@@ -156,19 +167,13 @@ pub(super) async fn snapshot(
     if let Some(name) = stored.about.device_name {
         summary.device_name = name;
     }
-    judge(&verified, summary);
+    judge(&verified, missing, summary);
     Ok(())
 }
 
-fn store(
-    ctx: &Context,
-    prepared: &Prepared,
-    kind: Kind,
-    file_errors: u64,
-) -> Result<(Stored, Verified), JobError> {
+fn store(ctx: &Context, prepared: &Prepared, kind: Kind) -> Result<(Stored, Verified), JobError> {
     let mut state = prepared.tree.state();
-    let result = pack(ctx, &mut state)
-        .and_then(|()| verify_and_store(ctx, prepared, &state, kind, file_errors));
+    let result = pack(ctx, &mut state).and_then(|()| verify_and_store(ctx, prepared, &state, kind));
     match result {
         Ok(done) => {
             // The snapshot stands: what is left in the working area is only waste from here on.
@@ -212,7 +217,6 @@ fn verify_and_store(
     prepared: &Prepared,
     state: &Overlay,
     kind: Kind,
-    file_errors: u64,
 ) -> Result<(Stored, Verified), JobError> {
     let verified = verify::verify(state, &prepared.udid).at(Stage::Verify)?;
     tell_damage(ctx, &verified);
@@ -221,7 +225,7 @@ fn verify_and_store(
         Kind::Full => "full",
         Kind::Incremental => "incremental",
     };
-    let run = Run { udid: &prepared.udid, kind, file_errors, now: ctx.host.now() };
+    let run = Run { udid: &prepared.udid, kind, told: &prepared.told, now: ctx.host.now() };
     let stored = store::store(state, &prepared.writer, &verified, &run).at(Stage::Snapshot)?;
     Ok((stored, verified))
 }
@@ -246,6 +250,9 @@ fn damage(report: &Report) -> impl Iterator<Item = &lifeboat_mobilesync::verify:
 pub(crate) fn say(problem: &Problem) -> String {
     match problem {
         Problem::Missing => "it did not arrive".to_owned(),
+        Problem::Stale => {
+            "the device says that it changed, but its new content did not arrive".to_owned()
+        }
         Problem::Size { expected, found } => format!("it has {found} bytes instead of {expected}"),
         Problem::Digest => "it is not what the device says that it sent".to_owned(),
         Problem::Unreadable(why) => format!("it cannot be read ({why})"),
@@ -253,40 +260,39 @@ pub(crate) fn say(problem: &Problem) -> String {
     }
 }
 
-/// Names the files that the device itself calls incomplete and did not send: it found them changing or gone.
-fn known_incomplete(report: &Report) -> Option<Note> {
-    let names: Vec<_> = report
-        .findings
-        .iter()
-        .filter(|finding| finding.problem == Problem::KnownIncomplete)
-        .map(|finding| name(&finding.domain, &finding.relative_path))
-        .collect();
+/// Makes a note that names the files with a problem; nothing where there are none.
+fn note_of(report: &Report, problem: &Problem, id: &str, what: &str) -> Option<Note> {
+    let findings = report.findings.iter().filter(|finding| finding.problem == *problem);
+    let names: Vec<_> =
+        findings.map(|finding| name(&finding.domain, &finding.relative_path)).collect();
     if names.is_empty() {
         return None;
     }
     let more = if names.len() > NAMED { ", …" } else { "" };
     let first: Vec<_> = names.iter().take(NAMED).map(String::as_str).collect();
-    let message = format!(
-        "{} files changed or went away while the device made the backup and are not in it: {}{more}",
-        names.len(),
-        first.join(", ")
-    );
-    Some(Note::new("known-incomplete", message))
+    let files = things(names.len() as u64, "file");
+    Some(Note::new(id, format!("{files} {what}: {}{more}", first.join(", "))))
 }
 
-/// Decides whether the run is done or incomplete.
-fn judge(verified: &Verified, summary: &mut BackupSummary) {
+/// Says what is worth knowing of files that are not damaged.
+fn note_files(report: &Report, summary: &mut BackupSummary) {
+    // The device found them changing or gone, and says so.
+    let gone =
+        "changed or went away while the device made the backup, and what it has now is not in it";
+    summary.notes.extend(note_of(report, &Problem::KnownIncomplete, "known-incomplete", gone));
+    let again = "gave way to others of the same size and time that were not sent; what the last backup had stands";
+    summary.notes.extend(note_of(report, &Problem::NotSentAgain, "not-sent-again", again));
+}
+
+/// Decides whether the run is done or incomplete; `missing` decided the snapshot's tag.
+fn judge(verified: &Verified, missing: u64, summary: &mut BackupSummary) {
     let report = &verified.report;
-    let mut damaged = report.damages();
-    if let Some((count, message)) = verified.unreadable() {
-        damaged += count;
+    if let Some((_, message)) = verified.unreadable() {
         let message =
             format!("{message}; what came without a row that can be read is kept under sealed/");
         summary.notes.push(Note::new("rows-not-read", message));
     }
-    if let Some(note) = known_incomplete(report) {
-        summary.notes.push(note);
-    }
+    note_files(report, summary);
     for finding in damage(report).take(NAMED) {
         let message =
             format!("{}: {}", name(&finding.domain, &finding.relative_path), say(&finding.problem));
@@ -294,12 +300,13 @@ fn judge(verified: &Verified, summary: &mut BackupSummary) {
     }
     if summary.files_sealed > 0 {
         let message = format!(
-            "{} files lie under their id, for their names cannot be paths",
-            summary.files_sealed
+            "{} {} stored by number: a file's name cannot hold what the device calls {}",
+            things(summary.files_sealed, "file"),
+            choose(summary.files_sealed, "is", "are"),
+            choose(summary.files_sealed, "it", "them")
         );
         summary.notes.push(Note::new("sealed", message));
     }
-    let missing = summary.file_errors.max(damaged);
     if missing == 0 {
         summary.outcome = Outcome::Done;
         return;
@@ -307,8 +314,10 @@ fn judge(verified: &Verified, summary: &mut BackupSummary) {
     summary.outcome = Outcome::Incomplete;
     summary.file_errors = missing;
     summary.cause = Some(Cause::FilesMissing);
-    summary.message =
-        Some(format!("{missing} files did not arrive whole; everything else is in the snapshot"));
+    summary.message = Some(format!(
+        "{} did not arrive whole; everything else is in the snapshot",
+        things(missing, "file")
+    ));
     summary.next_step = Some(Cause::FilesMissing.next_step().to_owned());
 }
 

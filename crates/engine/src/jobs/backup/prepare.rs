@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use lifeboat_device::info_plist;
 use lifeboat_device::link::Link;
+use lifeboat_mobilesync::FileId;
 use lifeboat_repo::{Repository, Snapshot, Tag, Writer, WriterOptions};
 
 use super::BackupPlan;
 use crate::error::{Cause, JobError};
 use crate::event::Note;
 use crate::job::{Context, Places, blocking};
+use crate::layout::About;
+use crate::view;
 use crate::working_tree::area::Area;
 use crate::working_tree::overlay::{Settings, Trouble};
 use crate::working_tree::{Opened, WorkingTree};
@@ -33,6 +36,8 @@ pub(super) struct Prepared {
     pub(super) will_encrypt: bool,
     pub(super) has_base: bool,
     pub(super) notes: Vec<Note>,
+    /// Files that the device told errors of, by their IDs where they can be told.
+    pub(super) told: Vec<Option<FileId>>,
 }
 
 /// What was opened on this machine.
@@ -82,6 +87,7 @@ pub(super) async fn prepare(
         will_encrypt,
         has_base,
         notes,
+        told: Vec::new(),
     })
 }
 
@@ -101,7 +107,7 @@ fn open(ctx: &Context, places: &Places, udid: &str, full: bool) -> Result<Local,
         WriterOptions { workers: workers(), ..WriterOptions::new(Arc::new(move || host.now())) };
     let writer = Arc::new(repository.writer(&options)?);
     // Under the lock of the repository: nobody removes the snapshot from here on.
-    let newest = newest(&repository, udid)?;
+    let base = base(&repository, udid)?;
     let settings = Settings {
         host: ctx.host.clone(),
         writer: Some(writer.clone()),
@@ -111,7 +117,7 @@ fn open(ctx: &Context, places: &Places, udid: &str, full: bool) -> Result<Local,
         reserve: RESERVE,
         area_minimum: AREA_MINIMUM,
     };
-    let (tree, opened) = WorkingTree::open(area, settings, udid, newest, full)?;
+    let (tree, opened) = WorkingTree::open(area, settings, udid, base, full)?;
     let has_base = tree.state().base().is_some();
     Ok(Local { tree, writer, opened, has_base })
 }
@@ -122,9 +128,29 @@ fn workers() -> NonZeroUsize {
         .min(NonZeroUsize::MIN.saturating_add(3))
 }
 
-fn newest(repository: &Repository, udid: &str) -> Result<Option<Snapshot>, JobError> {
-    let snapshots = repository.snapshots()?;
-    Ok(snapshots.into_iter().rfind(|snapshot| snapshot.udid == udid && snapshot.is(Tag::Complete)))
+/// Returns what the device builds upon: its newest snapshot, complete or partial, in which no row lacks its whole payload.
+/// Where there is none, the newest that is a finished backup: the device misses payloads and sends everything.
+fn base(repository: &Repository, udid: &str) -> Result<Option<Snapshot>, JobError> {
+    let mut newest = None;
+    for snapshot in repository.snapshots()?.into_iter().rev() {
+        let complete = snapshot.is(Tag::Complete);
+        if snapshot.udid != udid || !(complete || snapshot.is(Tag::Partial)) {
+            continue;
+        }
+        match view::about(repository, &snapshot) {
+            // Only what a broken run left says nothing of itself, and what is older than this word.
+            Ok(None) if !complete => {}
+            Ok(about) if about.as_ref().is_none_or(About::can_be_built_upon) => {
+                return Ok(Some(snapshot));
+            }
+            Ok(_) => _ = newest.get_or_insert(snapshot),
+            Err(error) if newest.is_none() => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, snapshot = %snapshot.id.short(), "an older snapshot cannot be built upon");
+            }
+        }
+    }
+    Ok(newest)
 }
 
 /// Writes Info.plist, the host's own file.

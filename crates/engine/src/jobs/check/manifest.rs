@@ -16,6 +16,7 @@ use crate::jobs::backup::finish::say;
 use crate::layout::{About, CONTROL, name};
 use crate::verify::unreadable as unreadable_rows;
 use crate::view;
+use crate::words::{choose, things};
 use crate::working_tree::area::{private_file, private_folder};
 use crate::working_tree::base;
 
@@ -86,6 +87,9 @@ pub(super) fn check(
             return Ok(());
         }
     };
+    if let Some(about) = &about {
+        tell_known(ctx, snapshot, about, summary);
+    }
     let (Some(manifest), false) =
         (own.get("Manifest.db"), about.as_ref().is_some_and(|about| about.encrypted))
     else {
@@ -113,35 +117,42 @@ fn compare(
     let object = || Some(snapshot.id.to_string());
     let known: HashSet<&str> =
         about.iter().flat_map(|about| &about.known_damage).map(String::as_str).collect();
-    let mut known_rows = 0;
-    if let Some((count, message)) = &read.unreadable {
-        if about.is_some_and(|about| about.unreadable_rows == *count) {
-            known_rows = *count;
-        } else {
-            found(ctx, summary, "rows-unreadable", message.clone(), object());
-        }
+    if let Some((count, message)) = &read.unreadable
+        && about.is_none_or(|about| about.unreadable_rows != *count)
+    {
+        found(ctx, summary, "rows-unreadable", message.clone(), object());
     }
-    let mut known_files = 0;
     let damage = |finding: &&verify::Finding| finding.problem.weight() == Weight::Damage;
     for finding in read.report.findings.iter().filter(damage) {
         if known.contains(finding.file_id.to_string().as_str()) {
-            known_files += 1;
             continue;
         }
         let name = name(&finding.domain, &finding.relative_path);
         let message = format!("{name}: {}", say(&finding.problem));
         found(ctx, summary, "file-damaged", message, object());
     }
-    if known_files + known_rows > 0 {
-        summary.known_incomplete += 1;
-        let message = format!(
-            "snapshot {} is known incomplete since it was made ({}): files that are not whole: {known_files}, rows of its \
-             manifest that cannot be read: {known_rows}",
-            snapshot.id.short(),
-            snapshot.time
-        );
-        ctx.events.tell(Event::Note(Note::new("known-incomplete", message)));
+}
+
+/// Tells what was known to be missing when the snapshot was made: no damage. Not all of it can be seen later, as an old
+/// content in the place of a new one.
+fn tell_known(ctx: &Context, snapshot: &Snapshot, about: &About, summary: &mut CheckSummary) {
+    let missing = about.missing();
+    if missing == 0 {
+        return;
     }
+    summary.known_incomplete += 1;
+    let rows = match about.unreadable_rows {
+        0 => String::new(),
+        rows => format!(" ({} of its manifest cannot be read)", things(rows, "row")),
+    };
+    let message = format!(
+        "snapshot {} is known incomplete since it was made ({}): {} {} missing{rows}",
+        snapshot.id.short(),
+        snapshot.time,
+        things(missing, "file"),
+        choose(missing, "is", "are")
+    );
+    ctx.events.tell(Event::Note(Note::new("known-incomplete", message)));
 }
 
 /// What a manifest comes to.

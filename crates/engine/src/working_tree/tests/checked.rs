@@ -54,8 +54,8 @@ async fn what_was_known_when_it_was_made_is_a_note() {
     let [note] = &notes[..] else { panic!("{notes:?}") };
     assert_eq!(note.id, "known-incomplete");
     assert!(note.message.contains("1970-01-01T00:00:00Z"), "{note:?}");
-    assert!(note.message.contains("not whole: 1,"), "{note:?}");
-    assert!(note.message.ends_with("cannot be read: 1"), "{note:?}");
+    assert!(note.message.contains("2 files are missing"), "{note:?}");
+    assert!(note.message.ends_with("(1 row of its manifest cannot be read)"), "{note:?}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use lifeboat_mobilesync::build::{ManifestDbWriter, Schema};
 use lifeboat_mobilesync::{ManifestPlist, MbFile};
-use lifeboat_repo::{Snapshot, Tag};
+use lifeboat_repo::Snapshot;
 use sha1::{Digest as _, Sha1};
 
 use super::*;
@@ -65,7 +65,7 @@ pub(super) fn end_with(
     // Each snapshot is another moment: the newest is the last.
     let count = state.settings.repository.as_ref().unwrap().snapshots().unwrap().len();
     let now = jiff::Timestamp::from_second(i64::try_from(count).unwrap()).unwrap();
-    let run = Run { udid: UDID, kind: "full", file_errors: 0, now };
+    let run = Run { udid: UDID, kind: "full", told: &[], now };
     let writer = state.settings.writer.clone().unwrap();
     let stored = store::store(&state, &writer, &verified, &run).unwrap();
     (verified, stored)
@@ -81,10 +81,10 @@ fn plist_of_nothing() -> Vec<u8> {
 }
 
 pub(super) fn newest(repository: &Repository) -> Snapshot {
-    repository.snapshots().unwrap().into_iter().rfind(|one| one.is(Tag::Complete)).unwrap()
+    repository.snapshots().unwrap().pop().unwrap()
 }
 
-fn bytes_of(repository: &Repository, path: &str) -> Option<Vec<u8>> {
+pub(super) fn bytes_of(repository: &Repository, path: &str) -> Option<Vec<u8>> {
     let entry = repository.entry(&newest(repository), path).unwrap()?;
     Some(repository.read(entry.node.content()?).unwrap())
 }

@@ -1,0 +1,43 @@
+//! Numbers of things in words, the same in every message.
+
+/// Returns a number with its thousands apart: `12 000`; up to four digits stay together.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) && digits.len() > 4 {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Returns a number of things, with its noun: `1 file`, `2 files`.
+pub fn things(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{} {noun}s", count(number)) }
+}
+
+/// Returns the form of a word that fits a number: `choose(1, "is", "are")`.
+pub fn choose<'a>(number: u64, one: &'a str, several: &'a str) -> &'a str {
+    if number == 1 { one } else { several }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_grouped_from_five_digits() {
+        assert_eq!([7, 1234, 12345, 1_234_567].map(count), ["7", "1234", "12 345", "1 234 567"]);
+    }
+
+    #[test]
+    fn one_thing_is_no_plural() {
+        assert_eq!(
+            [0, 1, 12_000].map(|n| things(n, "file")),
+            ["0 files", "1 file", "12 000 files"]
+        );
+        assert_eq!([0, 1, 2].map(|n| choose(n, "is", "are")), ["are", "is", "are"]);
+    }
+}
