@@ -71,8 +71,12 @@ pub enum LinkError {
     /// The connection broke.
     #[error("the connection to the device was lost")]
     Lost(#[source] io::Error),
-    /// The encrypted connection could not be made.
-    #[error("the encrypted connection to the device failed: {0}")]
+    /// The device broke the connection off while its encryption was agreed on: it forgot this computer, or the link broke
+    /// (`docs/protocol.md` 2.6). Which of the two cannot be told.
+    #[error("the device broke off while the encrypted connection was made")]
+    HandshakeBroken(#[source] io::Error),
+    /// The encrypted connection could not be made. What the TLS library says is for the log.
+    #[error("the encrypted connection to the device could not be made")]
     Tls(String),
     /// An answer that makes no sense.
     #[error("the device's answer makes no sense: {0}")]
@@ -90,13 +94,24 @@ impl LinkError {
             | Self::Locked
             | Self::BeforeFirstUnlock
             | Self::RecordDamaged(_) => Fault::Person,
-            Self::MuxRefused(_) | Self::Timeout { .. } | Self::Lost(_) => Fault::Network,
+            Self::MuxRefused(_)
+            | Self::Timeout { .. }
+            | Self::HandshakeBroken(_)
+            | Self::Lost(_) => Fault::Network,
             Self::NoService(_)
             | Self::Refused(_)
             | Self::RefusedUnknown(_)
             | Self::Tls(_)
             | Self::Malformed(_) => Fault::Device,
         }
+    }
+
+    /// Says whether pairing anew is what a person who asks for it can do about this.
+    pub fn wants_pairing(&self) -> bool {
+        matches!(
+            self,
+            Self::NotPaired | Self::NotTrusted | Self::RecordDamaged(_) | Self::HandshakeBroken(_)
+        )
     }
 
     /// Returns the error for a word of lockdownd.
@@ -116,7 +131,7 @@ impl From<IdeviceError> for LinkError {
     fn from(error: IdeviceError) -> Self {
         use idevice::usbmuxd::errors::UsbmuxdError;
         match error {
-            IdeviceError::Socket(source) => Self::Lost(source),
+            IdeviceError::Socket(source) => lost(source),
             IdeviceError::Timeout => Self::Timeout { doing: "talking to the device", seconds: 0 },
             IdeviceError::DeviceNotFound | IdeviceError::Usbmuxd(UsbmuxdError::BadDevice) => {
                 Self::DeviceNotFound
@@ -130,13 +145,59 @@ impl From<IdeviceError> for LinkError {
             IdeviceError::GetProhibited => Self::Refused(ErrorWord::GetProhibited),
             IdeviceError::SessionInactive => Self::Refused(ErrorWord::SessionInactive),
             IdeviceError::UnknownErrorType(word) => Self::from_word(&word),
-            IdeviceError::Rustls(source) => Self::Tls(source.to_string()),
+            IdeviceError::Rustls(source) => tls(&source),
             IdeviceError::PemParseFailed(_) => {
                 Self::RecordDamaged("a certificate or key in it is not PEM")
             }
             other => Self::Malformed(other.to_string()),
         }
     }
+}
+
+/// Says what an error of a stream means. With TLS 1.3 the device says only behind the handshake that it does not take our
+/// certificate.
+fn lost(error: io::Error) -> LinkError {
+    match said(&error) {
+        Some(rustls::Error::AlertReceived(alert)) if refuses_us(*alert) => LinkError::NotTrusted,
+        _ => LinkError::Lost(error),
+    }
+}
+
+/// Says what an error within a TLS handshake means (`docs/protocol.md` 2.6).
+pub(crate) fn handshake(error: io::Error) -> LinkError {
+    match said(&error) {
+        Some(said) => tls(said),
+        None => LinkError::HandshakeBroken(error),
+    }
+}
+
+fn tls(said: &rustls::Error) -> LinkError {
+    match said {
+        rustls::Error::AlertReceived(alert) if refuses_us(*alert) => LinkError::NotTrusted,
+        other => LinkError::Tls(other.to_string()),
+    }
+}
+
+/// Returns what the TLS library said, where an error is its own.
+fn said(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref().and_then(|inner| inner.downcast_ref())
+}
+
+/// Whether an alert says that the device does not take the certificate that we show.
+fn refuses_us(alert: rustls::AlertDescription) -> bool {
+    use rustls::AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::CertificateRequired
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::DecryptError
+    )
 }
 
 #[cfg(test)]
@@ -154,6 +215,37 @@ mod tests {
         assert!(matches!(LinkError::from_word("NeverSeen"), LinkError::RefusedUnknown(_)));
         let idevice = IdeviceError::UnknownErrorType("EscrowLocked".into());
         assert!(matches!(LinkError::from(idevice), LinkError::Locked));
+    }
+
+    #[test]
+    fn only_an_alert_about_our_certificate_says_that_we_are_not_trusted() {
+        use rustls::{AlertDescription as Alert, Error};
+        let io = |error: Error| io::Error::new(io::ErrorKind::InvalidData, error);
+        for alert in [Alert::UnknownCA, Alert::CertificateUnknown] {
+            assert!(matches!(handshake(io(Error::AlertReceived(alert))), LinkError::NotTrusted));
+            let behind = IdeviceError::Socket(io(Error::AlertReceived(alert)));
+            assert!(matches!(LinkError::from(behind), LinkError::NotTrusted));
+        }
+        for other in [
+            Error::AlertReceived(Alert::ProtocolVersion),
+            Error::AlertReceived(Alert::InternalError),
+            Error::HandshakeNotComplete,
+        ] {
+            assert!(matches!(handshake(io(other)), LinkError::Tls(_)));
+        }
+        for kind in [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset] {
+            assert!(matches!(handshake(kind.into()), LinkError::HandshakeBroken(_)));
+            assert!(matches!(
+                LinkError::from(IdeviceError::Socket(kind.into())),
+                LinkError::Lost(_)
+            ));
+        }
+    }
+
+    #[test]
+    fn what_the_tls_library_says_is_not_for_people() {
+        let error = LinkError::Tls("received fatal alert: InternalError, https://docs.rs".into());
+        assert!(!error.to_string().contains("alert") && !error.to_string().contains("docs.rs"));
     }
 
     #[test]

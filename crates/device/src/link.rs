@@ -6,11 +6,12 @@
 use idevice::lockdown::LockdownClient;
 use idevice::pairing_file::PairingFile;
 use idevice::{Idevice, IdeviceError, ReadWrite};
+use lifeboat_host::discretion;
 use lifeboat_wire::lockdown::ErrorWord;
 use plist::Value;
 use tokio::io::BufReader;
 
-use crate::error::LinkError;
+use crate::error::{LinkError, handshake};
 use crate::limit::{ANSWER, within};
 use crate::mux::{Device, LABEL, Mux};
 use crate::pairing::PairingRecord;
@@ -52,8 +53,19 @@ impl Link {
         &self.mux
     }
 
-    /// Opens a session.
+    /// Opens a session. A device that breaks off while its encryption is agreed on is asked once more: a link that shook for a
+    /// moment stands then.
     pub async fn session(&self) -> Result<Session, LinkError> {
+        match self.try_session().await {
+            Err(LinkError::HandshakeBroken(error)) => {
+                tracing::info!(%error, "the encryption of the session was broken off; trying once more");
+                self.try_session().await
+            }
+            tried => tried,
+        }
+    }
+
+    async fn try_session(&self) -> Result<Session, LinkError> {
         let file = self.record.to_pairing_file()?;
         let stream = self.mux.open(&self.device, LockdownClient::LOCKDOWND_PORT).await?;
         let mut lockdown = LockdownClient::new(stream);
@@ -61,8 +73,7 @@ impl Link {
         within(ANSWER, "asking the device who it is", lockdown.idevice.get_type()).await?;
         within(ANSWER, "starting a session", async {
             lockdown.start_session(&file).await.map_err(|error| match error {
-                // The device forgot its half of the record: the handshake just ends (`docs/protocol.md` 2.6).
-                IdeviceError::Socket(_) | IdeviceError::Rustls(_) => LinkError::NotTrusted,
+                IdeviceError::Socket(error) => handshake(error),
                 other => other.into(),
             })
         })
@@ -107,6 +118,38 @@ impl Link {
     }
 }
 
+/// Values that tell who a device is (`docs/protocol.md` 2.8); its UDID is known by its shape.
+const TELLING: [&str; 12] = [
+    "BluetoothAddress",
+    "DeviceName",
+    "EthernetAddress",
+    "IntegratedCircuitCardIdentity",
+    "IntegratedCircuitCardIdentity2",
+    "InternationalMobileEquipmentIdentity",
+    "InternationalMobileEquipmentIdentity2",
+    "MLBSerialNumber",
+    "MobileEquipmentIdentifier",
+    "PhoneNumber",
+    "SerialNumber",
+    "WiFiAddress",
+];
+
+/// Keeps out of the log what a value tells of the device's identity.
+fn discreet(key: Option<&str>, value: &Value) {
+    let quiet = |key: &str, value: &Value| {
+        if TELLING.contains(&key)
+            && let Some(text) = value.as_string()
+        {
+            discretion::keep_quiet(text);
+        }
+    };
+    match (key, value) {
+        (Some(key), value) => quiet(key, value),
+        (None, Value::Dictionary(all)) => all.iter().for_each(|(key, value)| quiet(key, value)),
+        (None, _) => {}
+    }
+}
+
 fn no_stream() -> LinkError {
     LinkError::Malformed("the service has no stream".into())
 }
@@ -125,7 +168,10 @@ impl Session {
         key: Option<&str>,
     ) -> Result<Option<Value>, LinkError> {
         match within(ANSWER, "reading a value", self.lockdown.get_value(key, domain)).await {
-            Ok(value) => Ok(Some(value)),
+            Ok(value) => {
+                discreet(key, &value);
+                Ok(Some(value))
+            }
             Err(LinkError::Refused(ErrorWord::MissingValue | ErrorWord::GetProhibited)) => Ok(None),
             // An answer without `Value`: some devices answer an absent value so.
             Err(LinkError::Malformed(_)) => Ok(None),

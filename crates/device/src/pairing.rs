@@ -166,7 +166,7 @@ pub async fn pair(
 ) -> Result<crate::link::Link, PairingError> {
     match crate::link::Link::open(mux, device).await {
         Ok(link) => return Ok(link),
-        Err(LinkError::NotPaired | LinkError::NotTrusted | LinkError::RecordDamaged(_)) => {}
+        Err(error) if error.wants_pairing() => {}
         Err(error) => return Err(error.into()),
     }
     let buid = mux.buid().await?;

@@ -144,6 +144,8 @@ causes! {
     PairingStale = "pairing-stale", Person, DeviceNotTrusted, "Run `lifeboat pair` again and tap Trust on the device.";
     /// The TLS handshake with the device failed.
     TlsFailed = "tls-failed", Device, ConnectionLost, "Unplug the device, plug it in again and try again; if it stays, run `lifeboat pair --forget` and pair anew.";
+    /// The device broke off in the middle of the TLS handshake: the link shook, or the device forgot this computer.
+    HandshakeBroken = "handshake-broken", Network, ConnectionLost, "Unplug the device, plug it in again and try again; if it stays, run `lifeboat pair` and tap Trust.";
     /// The device is locked.
     DeviceLocked = "device-locked", Person, Postponed, "Unlock the device with its passcode and try again.";
     /// The device was restarted and not unlocked since.
@@ -155,7 +157,7 @@ causes! {
     /// The device did not answer in time.
     DeviceSilent = "device-silent", Device, ConnectionLost, "Unlock the device, unplug it, plug it in again and try again.";
     /// The connection was lost.
-    ConnectionLost = "connection-lost", Network, ConnectionLost, "Check the cable and run the backup again: it goes on where it stopped.";
+    ConnectionLost = "connection-lost", Network, ConnectionLost, "Check the cable and run the backup again.";
     /// The passcode was not entered.
     PasscodeNotEntered = "passcode-not-entered", Person, PasscodeNotEntered, "Run the backup again and type the passcode on the device when it asks.";
     /// The device has a backup in Setup Assistant, is restoring, or is managed so that it refuses.
@@ -165,7 +167,7 @@ causes! {
     /// Setup Assistant is not finished.
     SetupUnfinished = "setup-unfinished", Person, Postponed, "Finish the set-up on the device, then try again.";
     /// Somebody tapped cancel on the device.
-    CancelledOnDevice = "cancelled-on-device", Person, Interrupted, "Run the backup again: it goes on where it stopped.";
+    CancelledOnDevice = "cancelled-on-device", Person, Interrupted, "Run the backup again, and let it come to its end on the device.";
     /// Management forbids it.
     Forbidden = "forbidden", Person, Failed, "The organisation that manages this device forbids it: ask them.";
     /// The device wants a backup password that does not fit or is not set.
@@ -175,17 +177,19 @@ causes! {
     /// The device reported an error.
     DeviceError = "device-error", Device, Failed, "Unlock the device and try again; if it stays, restart the device.";
     /// The device could not write (or we could not) during the transfer.
-    TransferFailed = "transfer-failed", Device, Failed, "Try again: what has arrived is kept.";
+    TransferFailed = "transfer-failed", Device, Failed, "Unlock the device and run the backup again; if it stays, restart the device.";
     /// The device itself is full.
     DeviceFull = "device-full", Person, NoSpace, "Free some space on the device.";
     /// Bytes from the device that make no sense, or want what is forbidden.
     HostileData = "hostile-data", Device, Failed, "Restart the device and try again; if it stays, this needs a look at the log (`-v`).";
+    /// The device sent a message that is not known, and went no further when it was declined.
+    UnknownMessage = "unknown-message", Device, Failed, "Use a newer Lifeboat; if there is none, report the name of the message.";
     /// An iOS or a backup format that this program does not handle.
     Unsupported = "unsupported", Device, Failed, "Lifeboat handles iOS 10 and later.";
     /// The disk of the working area is full.
-    WorkingAreaFull = "working-area-full", Storage, NoSpace, "Free space on the disk of the working area, then run again: what has arrived is kept.";
+    WorkingAreaFull = "working-area-full", Storage, NoSpace, "Free space on the disk of the working area, then run again.";
     /// The disk of the repository is full.
-    RepositoryFull = "repository-full", Storage, NoSpace, "Free space on the disk of the repository, then run again: what has arrived is kept.";
+    RepositoryFull = "repository-full", Storage, NoSpace, "Free space on the disk of the repository, then run again.";
     /// The device says that the space offered is not enough.
     NotEnoughSpace = "not-enough-space", Storage, NoSpace, "Free space on the disks of the repository and of the working area, or choose larger ones.";
     /// The target of an export is full.
@@ -221,7 +225,7 @@ causes! {
     /// A file or folder of ours cannot be read or written.
     Disk = "disk", Storage, Failed, "Check the disk and the permissions of that folder.";
     /// Somebody stopped the job.
-    Interrupted = "interrupted", Person, Interrupted, "Run it again: it goes on where it stopped.";
+    Interrupted = "interrupted", Person, Interrupted, "Run it again.";
     /// The waiting time is over.
     TimedOut = "timed-out", Person, Postponed, "Try again when the device is there and unlocked.";
     /// What a backup needs is not given now: power, a temperature.

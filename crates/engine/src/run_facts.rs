@@ -46,6 +46,8 @@ pub(crate) fn run_facts(outcome: Outcome, error: Option<&JobError>, seen: &Seen)
         match outcome {
             Outcome::Done => "done",
             Outcome::Incomplete => "incomplete",
+            // It did begin, and the lock broke it off: it wants a cause.
+            Outcome::Postponed if error.is_some_and(locked_meanwhile) => "failed",
             Outcome::Postponed => "postponed",
             Outcome::Failed | Outcome::Interrupted => "failed",
         },
@@ -87,6 +89,11 @@ fn tell_clues(facts: &mut Facts, error: Option<&JobError>, transferred: bool) {
     if let Some(mux) = clues.mux {
         facts.tell("mux.state", mux);
     }
+}
+
+/// Says whether the device's lock ended a run that had begun.
+fn locked_meanwhile(error: &JobError) -> bool {
+    error.cause == Cause::DeviceLocked && error.stage == Some(Stage::Transfer)
 }
 
 /// Says whether a run ended because nobody typed the passcode; another failure may come while its sheet is still on the screen.
@@ -220,6 +227,8 @@ fn tell_cause(facts: &mut Facts, error: &JobError) {
         Cause::MuxUnreachable
         | Cause::DeviceSilent
         | Cause::ConnectionLost
+        | Cause::HandshakeBroken
+        | Cause::UnknownMessage
         | Cause::PasscodeNotEntered
         | Cause::BackupPassword
         | Cause::DeviceError

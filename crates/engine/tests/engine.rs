@@ -193,11 +193,13 @@ async fn a_file_that_cannot_be_read_is_named_and_the_rest_is_there() {
     let error = bench.backup().await.unwrap_err();
     assert_eq!(
         (error.cause, error.exit()),
-        (Cause::FilesMissing, ExitClass::Incomplete),
+        (Cause::TransferFailed, ExitClass::Failed),
         "{error:?}"
     );
+    assert!(error.message.contains("could not read 1 file and") && error.message.contains("104"));
     let summary = error.summary.unwrap();
-    assert_eq!((summary.outcome, summary.file_errors), (Outcome::Incomplete, 1));
+    assert_eq!((summary.outcome, summary.file_errors), (Outcome::Failed, 1));
+    assert!(summary.snapshot.is_none(), "no snapshot is no incomplete one");
     assert!(summary.files_kept > 0);
     let told = bench.events();
     assert!(
@@ -215,6 +217,42 @@ async fn a_file_that_cannot_be_read_is_named_and_the_rest_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_screen_that_locks_meanwhile_postpones_and_keeps_what_arrived() {
+    let bench = Bench::new("passcode = true").await;
+    bench.pair().await;
+    bench.fault("locked-during-run", &[("after", "20")]);
+    let error = bench.backup().await.unwrap_err();
+    assert_eq!(
+        (error.cause, error.exit()),
+        (Cause::DeviceLocked, ExitClass::Postponed),
+        "{error:?}"
+    );
+    assert_eq!(error.clues.code, Some(104), "{error:?}");
+    let summary = error.summary.unwrap();
+    assert_eq!(summary.outcome, Outcome::Postponed);
+    assert!(summary.snapshot.is_none() && summary.files_kept >= 20, "{summary:?}");
+    assert!(summary.next_step.unwrap().contains("kept"));
+    bench.clear_faults();
+    bench.unlock();
+    let summary = bench.backup().await.unwrap();
+    assert_eq!((summary.outcome, summary.resumed), (Outcome::Done, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_fails_on_healthy_devices_is_a_note_of_a_run_that_is_done() {
+    let bench = Bench::new("").await;
+    bench.pair().await;
+    bench.fault("harmless-io-error", &[]);
+    let summary = bench.backup().await.unwrap();
+    assert_eq!((summary.outcome, summary.file_errors, summary.cause), (Outcome::Done, 0, None));
+    assert!(summary.snapshot.is_some());
+    let note = summary.notes.iter().find(|note| note.id == "harmless-file").expect("a note");
+    assert!(note.message.contains("backup_manifest.db"), "{note:?}");
+    let told = bench.events();
+    assert!(!told.iter().any(|event| matches!(event, Event::FileError { .. })), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_fault_has_its_cause() {
     let cases = [
         ("before-first-unlock", "", Cause::NotUnlockedSinceStart, ExitClass::Postponed),
@@ -226,6 +264,8 @@ async fn every_fault_has_its_cause() {
         ("truncated-upload", "", Cause::ConnectionLost, ExitClass::ConnectionLost),
         ("error", "code=208", Cause::PasscodeNotEntered, ExitClass::PasscodeNotEntered),
         ("error", "code=205", Cause::BackupRejected, ExitClass::Failed),
+        ("error", "code=13", Cause::NotUnlockedSinceStart, ExitClass::Postponed),
+        ("tls-abort", "", Cause::HandshakeBroken, ExitClass::ConnectionLost),
         ("space-demand", "bytes=900000000000000", Cause::NotEnoughSpace, ExitClass::NoSpace),
     ];
     let bench = Bench::new("").await;

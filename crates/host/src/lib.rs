@@ -4,7 +4,7 @@
 //! machine and of its user, commands, random bytes. [`Os`] is the real machine, [`fake::FakeHost`] the one of the tests.
 //!
 //! Modules in reading order: [`disk`] (room on a volume), [`command`] (programs with a time limit and without our secrets),
-//! [`secret`] (password files, generated passwords), [`mod@awake`] (holds sleep off); what the doctor looks at: [`look`] (what a
+//! [`secret`] (password files, generated passwords), [`discretion`] (what the log must not tell), [`mod@awake`] (holds sleep off); what the doctor looks at: [`look`] (what a
 //! look may meet), [`usb`], [`kernel_log`], [`process`], [`mount`], [`trial`] (of a folder), [`power`], [`route`], [`system`],
 //! [`net`] (doors to the network); [`fake`] for tests, [`machine`] for a machine described in a file.
 //!
@@ -14,6 +14,7 @@
 
 pub mod awake;
 pub mod command;
+pub mod discretion;
 pub mod disk;
 pub mod fake;
 pub mod kernel_log;

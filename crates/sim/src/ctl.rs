@@ -151,9 +151,11 @@ pub enum Reply {
     Text(String),
     /// It was not done, and why.
     Refused(String),
+    /// There is no such fault, key or phone: whoever ordered it made a mistake.
+    Wrong(String),
 }
 
-/// Sends an action to the phones whose server has this state folder. A refusal is an error.
+/// Sends an action to the phones whose server has this state folder. A refusal is an error, and so is a mistake.
 #[cfg(unix)]
 pub async fn request(
     state: &Utf8Path,
@@ -163,6 +165,7 @@ pub async fn request(
     let order = Order { udid: udid.map(str::to_owned), action: action.clone() };
     match socket::send(&state.join(SOCKET), &order).await? {
         Reply::Refused(why) => Err(CtlError::Refused { why }),
+        Reply::Wrong(why) => Err(CtlError::Wrong { why }),
         reply => Ok(reply),
     }
 }
@@ -193,6 +196,12 @@ pub enum CtlError {
     #[error("the simulated phone did not do it: {why}")]
     Refused {
         /// Its reason.
+        why: String,
+    },
+    /// What was ordered does not exist.
+    #[error("{why}")]
+    Wrong {
+        /// What is wrong with it.
         why: String,
     },
     /// What came is not an order or a reply.

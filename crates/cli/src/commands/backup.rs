@@ -6,9 +6,10 @@ use clap::Args;
 use lifeboat_doctor::report::UNKNOWN;
 use lifeboat_engine::jobs::backup::{self, BackupPlan, BackupSummary, Kind};
 use lifeboat_engine::jobs::devices::{self, Trust};
-use lifeboat_engine::jobs::status;
+use lifeboat_engine::jobs::status::{self, DeviceStatus};
 use lifeboat_engine::{Cause, JobError, Outcome};
 use lifeboat_host::{Awake, Command, stay_awake};
+use serde::Serialize;
 
 use super::Ended;
 use super::repo::show_sheet_once;
@@ -131,12 +132,18 @@ fn exit(summary: &BackupSummary) -> Exit {
     }
 }
 
+/// Notes about files that were told of while the backup ran.
+const TOLD: [&str; 2] = ["file-not-sent", "file-not-whole"];
+
 /// Prints what came of a backup; with `--json` its event has told it already.
 async fn told(app: &App, settings: &Settings, summary: &BackupSummary) -> Result<(), Failure> {
     if app.ui.json {
         return Ok(());
     }
     app.ui.text(words(summary))?;
+    for note in summary.notes.iter().filter(|note| !TOLD.contains(&note.id.as_str())) {
+        app.ui.note(plain(&note.message));
+    }
     if summary.recovery_sheet.is_some() {
         show_sheet_once(app, settings).await?;
     }
@@ -201,6 +208,59 @@ pub(crate) fn words(summary: &BackupSummary) -> String {
     out
 }
 
+/// A device that was left out, for programs: with all the fields that scripts rely on.
+#[derive(Debug, Serialize)]
+struct Skipped<'a> {
+    event: &'static str,
+    outcome: &'static str,
+    cause: &'static str,
+    udid: &'a str,
+    device_name: &'a str,
+    message: String,
+    /// The last complete one, where there is one.
+    snapshot: Option<&'a str>,
+    kind: Option<&'static str>,
+    files_received: u64,
+    bytes_received: u64,
+    bytes_added: u64,
+    files_total: u64,
+    bytes_total: u64,
+    seconds: f64,
+    resumed: bool,
+}
+
+/// Tells that a device is left out, and why.
+fn skip(
+    app: &App,
+    (udid, name): (&str, &str),
+    cause: &'static str,
+    snapshot: Option<&str>,
+    message: String,
+) -> Result<(), Failure> {
+    if !app.ui.json {
+        app.ui.line(message)?;
+        return Ok(());
+    }
+    app.ui.object(&Skipped {
+        event: "summary",
+        outcome: "skipped",
+        cause,
+        udid,
+        device_name: name,
+        message,
+        snapshot,
+        kind: None,
+        files_received: 0,
+        bytes_received: 0,
+        bytes_added: 0,
+        files_total: 0,
+        bytes_total: 0,
+        seconds: 0.0,
+        resumed: false,
+    })?;
+    Ok(())
+}
+
 /// What one device of several came to.
 struct Ending<'a> {
     udid: &'a str,
@@ -225,17 +285,19 @@ async fn all(app: &App, settings: &Settings, args: &BackupArgs) -> Ended {
             return Ok(Exit::Interrupted);
         }
         let name = device.name.clone().unwrap_or_else(|| device.udid.clone());
-        if fresh.contains(&device.udid) {
-            app.ui.note(format!("{} was backed up lately", plain(&name)));
+        if let Some(last) = fresh.iter().find(|last| last.udid == device.udid) {
+            let message = format!("not due: {}, backed up {} ago", plain(&name), age(last));
+            skip(app, (&device.udid, &name), "not-due", last.snapshot.as_deref(), message)?;
             continue;
         }
         if device.trust == Trust::NotTrusted {
             // Not ours to back up until somebody pairs it: a guest's phone on the charger is no failure.
-            app.ui.note(format!(
-                "{} does not trust this computer: `lifeboat pair -u {}`",
+            let message = format!(
+                "skipped: {} does not trust this computer (`lifeboat pair -u {}`)",
                 plain(&name),
                 device.udid
-            ));
+            );
+            skip(app, (&device.udid, &name), "not-trusted", None, message)?;
             continue;
         }
         let (ended, ending) = match one(app, settings, args, Some(device.udid.clone())).await {
@@ -273,14 +335,20 @@ async fn all(app: &App, settings: &Settings, args: &BackupArgs) -> Ended {
     Ok(total)
 }
 
+/// Says how long ago the last complete backup of a device was.
+#[expect(clippy::cast_precision_loss, reason = "an age that a person reads")]
+fn age(last: &DeviceStatus) -> String {
+    seconds(last.age_seconds.unwrap_or_default() as f64)
+}
+
 /// Returns the devices whose last complete backup is younger than `age`.
-async fn fresh(app: &App, settings: &Settings, age: Duration) -> Result<Vec<String>, Failure> {
+async fn fresh(
+    app: &App,
+    settings: &Settings,
+    age: Duration,
+) -> Result<Vec<DeviceStatus>, Failure> {
     match status::run(&app.silent_context(), app.places(settings)?, None, Some(age)).await {
-        Ok(devices) => Ok(devices
-            .into_iter()
-            .filter(|device| !device.stale)
-            .map(|device| device.udid)
-            .collect()),
+        Ok(devices) => Ok(devices.into_iter().filter(|device| !device.stale).collect()),
         // Nothing was ever backed up: nothing is fresh.
         Err(error) if error.cause == Cause::RepositoryMissing && settings.repository_is_default => {
             Ok(Vec::new())

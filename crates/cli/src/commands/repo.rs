@@ -109,14 +109,20 @@ pub(crate) async fn show_sheet_once(app: &App, settings: &Settings) -> Result<()
 }
 
 async fn key(app: &App, settings: &Settings) -> Result<(), Failure> {
-    let Opened { password, .. } = open(app, settings).await?;
+    let Opened { repository, password, .. } = open(app, settings).await?;
     if app.ui.json {
-        return Err(Failure::usage("a key has no JSON form: leave `--json` out"));
+        app.ui.object(&Sheet {
+            repository: &repository.location(),
+            id: repository.id(),
+            password: password.expose_secret(),
+        })?;
+        return Ok(());
     }
     app.ui.line(password.expose_secret())?;
     Ok(())
 }
 
+/// What opens a repository: `repo key` and `repo sheet` in JSON.
 #[derive(Serialize)]
 struct Sheet<'a> {
     repository: &'a str,

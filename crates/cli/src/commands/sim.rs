@@ -286,9 +286,21 @@ async fn ctl(app: &App, args: CtlArgs) -> Ended {
     let listing = matches!(args.action, ActionArgs::Fault { list: true, .. });
     let action = Action::from(args.action);
     let reply = ctl::request(&args.state, app.udid(), &action).await.map_err(|error| {
-        let failure = Failure::of(Exit::Failed, "sim", &error);
-        match error {
-            CtlError::NotServed { .. } => failure.hint("start it with `lifeboat sim --state DIR`"),
+        let exit = match error {
+            CtlError::Words { .. } | CtlError::Wrong { .. } => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        let failure = Failure::of(exit, if exit == Exit::Usage { "usage" } else { "sim" }, &error);
+        match (&error, &action) {
+            (CtlError::NotServed { .. }, _) => {
+                failure.hint("start it with `lifeboat sim --state DIR`")
+            }
+            (CtlError::Wrong { .. }, Action::Fault { .. }) => failure.hint(
+                "`lifeboat sim ctl --state DIR fault --list` lists the faults and their keys",
+            ),
+            (CtlError::Wrong { .. }, Action::Set { .. }) => {
+                failure.hint("`lifeboat sim ctl --state DIR state` shows the keys and their values")
+            }
             _ => failure,
         }
     })?;
@@ -297,7 +309,10 @@ async fn ctl(app: &App, args: CtlArgs) -> Ended {
         Reply::Json(value) if listing && !app.ui.json => app.ui.text(fault_table(&value))?,
         Reply::Json(value) => app.ui.object(&value)?,
         Reply::Done => {}
-        Reply::Refused(why) => return Err(Failure::new(Exit::Failed, "sim", why)),
+        // `request` makes errors of these.
+        Reply::Refused(why) | Reply::Wrong(why) => {
+            return Err(Failure::new(Exit::Failed, "sim", why));
+        }
     }
     Ok(Exit::Done)
 }

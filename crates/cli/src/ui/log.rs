@@ -1,10 +1,12 @@
 //! The log: on standard error, and it tells nobody who the device is.
 //!
-//! Paths of the working area and texts of libraries can hold a UDID. Where the log is written, whatever looks like one is
-//! masked: nobody has to remember it at each place that logs.
+//! Paths of the working area and texts of libraries can hold a UDID, a name or a serial number. Where the log is written, whatever
+//! looks like a UDID is masked, and so are the names and numbers that were learned of devices ([`discretion`]): nobody has to
+//! remember it at each place that logs.
 
 use std::io::{self, Write};
 
+use lifeboat_host::discretion;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -45,12 +47,13 @@ fn is_quiet(target: &str) -> bool {
     QUIET.contains(&name)
 }
 
-/// Standard error without UDIDs. The log writes a whole line at once.
+/// Standard error without UDIDs, names and numbers of devices. The log writes a whole line at once.
 struct Masked;
 
 impl Write for Masked {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        io::stderr().lock().write_all(&masked(line))?;
+        let text = String::from_utf8_lossy(line);
+        io::stderr().lock().write_all(&masked(discretion::hidden(&text).as_bytes()))?;
         Ok(line.len())
     }
 

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+pub(crate) use lifeboat_engine::words::{choose, count, things};
+
 /// Returns a number of bytes: `512 B`, `1.5 kB`, `220 MB`.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub(crate) fn bytes(count: u64) -> String {
@@ -20,24 +22,6 @@ pub(crate) fn bytes(count: u64) -> String {
         unit = larger;
     }
     if value < 9.95 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
-}
-
-/// Returns a number with its thousands apart: `12 000`.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) && digits.len() > 4 {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Returns a number of things, with its noun: `1 file`, `2 files`.
-pub(crate) fn things(number: u64, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{} {noun}s", count(number)) }
 }
 
 /// Returns a length of time: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`.
@@ -165,15 +149,6 @@ mod tests {
                 "0 B", "999 B", "1.0 kB", "1.6 kB", "9.9 kB", "10 kB", "999 kB", "1.0 MB",
                 "220 MB", "4.0 GB"
             ]
-        );
-    }
-
-    #[test]
-    fn counts_are_grouped_from_five_digits() {
-        assert_eq!([7, 1234, 12345, 1_234_567].map(count), ["7", "1234", "12 345", "1 234 567"]);
-        assert_eq!(
-            (things(1, "file"), things(0, "file")),
-            ("1 file".to_owned(), "0 files".to_owned())
         );
     }
 

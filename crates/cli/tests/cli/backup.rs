@@ -213,5 +213,26 @@ fn a_phone_that_never_trusted_is_left_alone_by_all() {
     let (home, _sim) = phone();
     let run = home.lifeboat(["backup", "--all"]).run();
     assert_eq!(run.status, Some(0), "{run}");
-    assert!(run.err().contains("does not trust this computer"), "{run}");
+    assert!(run.out().contains("does not trust this computer"), "{run}");
+    let summary = home.lifeboat(["backup", "--all", "--json"]).ok().summary();
+    assert_eq!(
+        (&summary["outcome"], &summary["cause"]),
+        (&"skipped".into(), &"not-trusted".into())
+    );
+}
+
+#[test]
+fn a_device_that_is_not_due_is_told_of() {
+    let (home, sim) = trusted_phone();
+    let made = home.lifeboat(["backup", "--json"]).ok().summary();
+    let run = home.lifeboat(["backup", "--all", "--if-older-than", "1h", "--json"]).ok();
+    assert_eq!(run.events().len(), 1, "{run}");
+    let summary = run.summary();
+    for field in SUMMARY.iter().filter(|field| **field != "recovery_sheet") {
+        assert!(summary.get(field).is_some(), "{field} is missing from {summary}");
+    }
+    assert_eq!((&summary["outcome"], &summary["cause"]), (&"skipped".into(), &"not-due".into()));
+    assert_eq!((&summary["udid"], &summary["snapshot"]), (&sim.udid().into(), &made["snapshot"]));
+    let text = home.lifeboat(["backup", "--all", "--if-older-than", "1h"]).ok().out();
+    assert!(text.starts_with("not due: Robin's iPhone, backed up "), "{text}");
 }

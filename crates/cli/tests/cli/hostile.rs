@@ -57,6 +57,40 @@ fn a_message_that_nobody_knows_is_declined_and_the_backup_goes_on() {
     sim.ctl(&home, &["fault", "unknown-message"]);
     let summary = home.lifeboat(["backup", "--json"]).ok().summary();
     assert_eq!(summary["outcome"], "done");
+    // The safe side: the backup is whole, and the message is named.
+    let notes = summary["notes"].as_array().expect("notes");
+    let named = |note: &serde_json::Value| {
+        note["id"] == "unknown-message"
+            && note["message"].as_str().is_some_and(|text| text.contains("DLMessageFoldLaundry"))
+    };
+    assert!(notes.iter().any(named), "{summary}");
+    let run = home.lifeboat(["backup"]).ok();
+    assert!(run.err().contains("note:") && run.err().contains("DLMessageFoldLaundry"), "{run}");
+}
+
+#[test]
+fn a_handshake_that_breaks_off_is_no_stale_pairing() {
+    let (home, sim) = trusted_phone();
+    // Once: the link shook, and stands at the second try.
+    sim.ctl(&home, &["fault", "tls-abort", "times=1"]);
+    home.lifeboat(["backup"]).ok();
+    sim.ctl(&home, &["fault", "tls-abort"]);
+    let run = home.lifeboat(["backup", "--json"]).run();
+    assert_eq!(run.status, Some(17), "{run}");
+    assert_eq!(run.summary()["cause"], "handshake-broken", "{run}");
+    assert!(run.err().contains("lifeboat pair") && !run.err().contains("eof"), "{run}");
+}
+
+#[test]
+fn a_link_that_breaks_is_told_in_plain_words() {
+    let (home, sim) = trusted_phone();
+    sim.ctl(&home, &["fault", "truncated-upload"]);
+    let run = home.lifeboat(["backup"]).run();
+    assert_eq!(run.status, Some(17), "{run}");
+    assert!(run.err().contains("the connection to the device was lost"), "{run}");
+    for jargon in ["http", "close_notify", "TLS", "peer", "os error"] {
+        assert!(!run.err().contains(jargon), "{jargon}\n{run}");
+    }
 }
 
 #[test]
@@ -79,14 +113,51 @@ fn a_truncated_upload_is_not_taken_for_a_file() {
 }
 
 #[test]
-fn a_file_that_the_phone_cannot_read_makes_the_backup_incomplete() {
+fn a_file_that_the_phone_cannot_read_ends_its_job_without_a_snapshot_and_so_it_failed() {
     let (home, sim) = trusted_phone();
     sim.ctl(&home, &["fault", "read-error", "file=sms.db"]);
     let run = home.lifeboat(["backup", "--json"]).run();
-    assert_eq!(run.status, Some(3), "{run}");
+    assert_eq!(run.status, Some(1), "{run}");
     let summary = run.summary();
-    assert_eq!(summary["outcome"], "incomplete", "{run}");
+    assert_eq!(summary["outcome"], "failed", "{run}");
+    assert_eq!(summary["cause"], "transfer-failed", "{run}");
+    assert_eq!(summary["snapshot"], serde_json::Value::Null, "{run}");
+    assert!(summary["files_kept"].as_u64() > Some(0), "{run}");
+    let text = |key: &str| summary[key].as_str().unwrap_or_default().to_owned();
+    assert!(text("message").contains("could not read 1 file "), "{run}");
+    assert!(text("message").contains("(error 104)"), "{run}");
+    assert!(text("next_step").contains("What arrived is kept"), "{run}");
     assert!(run.events().iter().any(|event| event["event"] == "file-error"), "{run}");
+}
+
+#[test]
+fn a_screen_that_locks_meanwhile_postpones_the_backup() {
+    let (home, sim) = trusted_phone();
+    sim.ctl(&home, &["fault", "locked-during-run", "after=20"]);
+    let run = home.lifeboat(["backup", "--json"]).run();
+    assert_eq!(run.status, Some(5), "{run}");
+    let summary = run.summary();
+    assert_eq!(
+        (&summary["outcome"], &summary["cause"]),
+        (&"postponed".into(), &"device-locked".into())
+    );
+    assert!(summary["files_kept"].as_u64() >= Some(20), "{run}");
+    sim.ctl(&home, &["fault", "--clear"]);
+    sim.ctl(&home, &["unlock"]);
+    let summary = home.lifeboat(["backup", "--json"]).ok().summary();
+    assert_eq!((&summary["outcome"], &summary["resumed"]), (&"done".into(), &true.into()));
+}
+
+#[test]
+fn a_file_that_fails_on_healthy_phones_is_a_note() {
+    let (home, sim) = trusted_phone();
+    sim.ctl(&home, &["fault", "harmless-io-error"]);
+    let run = home.lifeboat(["backup", "--json"]).ok();
+    assert_eq!(run.summary()["outcome"], "done", "{run}");
+    assert!(!run.events().iter().any(|event| event["event"] == "file-error"), "{run}");
+    // The doctor calls it harmless, too.
+    let report = home.lifeboat(["doctor", "--json", "--offline"]).run().json();
+    assert_eq!(report["blocked"], false, "{report}");
 }
 
 #[test]
@@ -132,8 +203,38 @@ fn a_link_that_breaks_before_any_file_ends_with_17() {
 #[test]
 fn an_error_of_the_phone_is_told_with_its_number() {
     let (home, sim) = trusted_phone();
-    sim.ctl(&home, &["fault", "error", "code=102"]);
-    let run = home.lifeboat(["backup"]).run();
-    assert!(!matches!(run.status, Some(0)), "{run}");
-    assert!(run.err().contains("102"), "{run}");
+    for (code, status, cause, next) in [
+        (1, 1, "device-error", "restart the device"),
+        (3, 1, "device-error", "restart the device"),
+        (13, 5, "not-unlocked-since-start", "Unlock the device once"),
+        (22, 1, "forbidden", "organisation"),
+        (25, 5, "restore-in-progress", "finished its restore"),
+        (100, 1, "transfer-failed", "run the backup again"),
+        (102, 1, "device-error", "restart the device"),
+        (103, 1, "transfer-failed", "run the backup again"),
+        (104, 1, "transfer-failed", "run the backup again"),
+        (105, 16, "not-enough-space", "Free space"),
+        (106, 16, "device-full", "on the device"),
+        (202, 130, "cancelled-on-device", "Run the backup again"),
+        (205, 1, "backup-rejected", "--full"),
+        (207, 1, "backup-password", "backup password"),
+        (208, 15, "passcode-not-entered", "passcode"),
+        (212, 5, "setup-unfinished", "set-up"),
+    ] {
+        sim.ctl(&home, &["fault", "error", &format!("code={code}")]);
+        let run = home.lifeboat(["backup", "--json"]).run();
+        assert_eq!(run.status, Some(status), "{code}\n{run}");
+        let summary = run.summary();
+        assert_eq!(summary["cause"], cause, "{code}\n{run}");
+        assert_eq!(summary["snapshot"], serde_json::Value::Null, "{code}\n{run}");
+        let text = |key: &str| summary[key].as_str().unwrap_or_default().to_owned();
+        let number = format!("(error {code})");
+        assert!(text("message").contains(&number), "{code}\n{run}");
+        assert!(text("next_step").contains(next), "{code}\n{run}");
+        assert!(run.err().contains(&number) && run.err().contains(next), "{code}\n{run}");
+        // Nothing is promised of what was not kept.
+        let kept = summary["files_kept"].as_u64() > Some(0);
+        assert_eq!(text("next_step").contains("kept"), kept, "{code}\n{run}");
+        assert_eq!(run.err().contains("kept:"), kept, "{code}\n{run}");
+    }
 }

@@ -98,6 +98,25 @@ fn files_are_listed_found_and_printed() {
 }
 
 #[test]
+fn an_empty_answer_is_said_and_is_no_failure() {
+    let (home, _sim, _) = two_snapshots();
+    let run = home.lifeboat(["find", "no such file"]).ok();
+    assert!(run.out().is_empty() && run.err().starts_with("nothing found"), "{run}");
+    let run = home.lifeboat(["find", "no such file", "--json"]).ok();
+    assert_eq!(run.json()["found"], serde_json::json!([]));
+    assert!(run.err().starts_with("nothing found"), "{run}");
+    for command in ["snapshots", "status"] {
+        let run = home.lifeboat([command, "-u", "nope"]).ok();
+        assert!(run.out().is_empty(), "{run}");
+        assert!(run.err().contains("no backup of the device nope"), "{run}");
+        let run = home.lifeboat([command, "-u", "nope", "--json"]).ok();
+        let list = if command == "status" { "devices" } else { command };
+        assert_eq!(run.json()[list], serde_json::json!([]), "{run}");
+        assert!(run.err().contains("no backup of the device nope"), "{run}");
+    }
+}
+
+#[test]
 fn what_is_not_there_is_named() {
     let (home, _sim, _) = two_snapshots();
     for (arguments, cause) in [

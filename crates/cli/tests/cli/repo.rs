@@ -25,6 +25,9 @@ fn the_default_repository_is_made_with_a_private_key() {
     let key = home.lifeboat(["repo", "key"]).ok().out();
     let last = key.lines().last().unwrap();
     assert_eq!(last, fs_err::read_to_string(home.key_file()).unwrap().trim_end());
+    let told = home.lifeboat(["repo", "key", "--json"]).ok().json();
+    assert_eq!(told["password"], last);
+    assert_eq!(told["repository"], home.repository().as_str());
     let sheet = home.lifeboat(["repo", "sheet"]).ok().out();
     assert!(
         sheet.contains(last)

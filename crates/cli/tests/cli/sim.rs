@@ -66,10 +66,21 @@ fn faults_are_listed_set_and_refused() {
     let ctl = |action: &[&str]| {
         home.lifeboat(["sim", "ctl", "--state", sim.state.as_str()]).args(action).run()
     };
-    let run = ctl(&["fault", "earthquake"]);
-    assert_eq!(run.status, Some(1), "{run}");
-    assert!(run.err().contains("earthquake"), "{run}");
-    assert_eq!(ctl(&["fault", "drop", "after"]).status, Some(2));
+    for (wrong, named) in [
+        (&["fault", "earthquake"] as &[&str], "earthquake"),
+        (&["fault", "drop", "before=1"], "before"),
+        (&["fault", "drop", "after=soon"], "soon"),
+        (&["fault", "error", "code=22", "reason=weather"], "weather"),
+        (&["fault", "drop", "after"], "KEY=VALUE"),
+        (&["set", "battery.colour=red"], "colour"),
+        (&["dance"], "dance"),
+        (&["passcode", "forget"], "forget"),
+        (&["-u", "nobody", "lock"], "identifier"),
+    ] {
+        let run = ctl(wrong);
+        assert_eq!(run.status, Some(2), "{wrong:?}\n{run}");
+        assert!(run.err().contains(named), "{wrong:?}\n{run}");
+    }
     assert_eq!(ctl(&["lock"]).status, Some(0));
     assert_eq!(sim.ctl(&home, &["state"]).json()["locked"], true);
     let nobody = home.lifeboat(["sim", "ctl", "--state", "nowhere", "lock"]).run();
@@ -105,7 +116,7 @@ fn the_phone_of_a_scenario_is_in_its_state_and_can_be_put_into_another() {
         (&55.into(), &303.into())
     );
     let refused = ["sim", "ctl", "--state", sim.state.as_str(), "set", "battery.colour=red"];
-    assert_eq!(home.lifeboat(refused).run().status, Some(1));
+    assert_eq!(home.lifeboat(refused).run().status, Some(2));
     let unknown = home.lifeboat(["sim", "--scenario", "power/nowhere"]).run();
     assert_eq!(unknown.status, Some(2), "{unknown}");
 }

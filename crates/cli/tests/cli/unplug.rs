@@ -83,6 +83,23 @@ fn the_log_tells_nobody_who_the_device_is() {
 }
 
 #[test]
+fn a_name_and_a_serial_number_that_come_by_another_way_are_not_logged() {
+    let (home, sim) = trusted_phone();
+    home.lifeboat(["backup"]).ok();
+    home.lifeboat(["export", "latest", "apple", "--as", "finder"]).ok();
+    let info = home.path().join(format!("apple/{}/Info.plist", sim.udid()));
+    let info = fs_err::read_to_string(info).expect("XML");
+    let (_, rest) = info.split_once("<key>Serial Number</key>").expect("a serial number");
+    let serial = rest.split(['<', '>']).nth(2).expect("a text");
+    // The device says who it is in the name of a message, and that is logged.
+    let named = format!("name=DL of Robin's iPhone {serial} end");
+    sim.ctl(&home, &["fault", "unknown-message", &named]);
+    let run = home.lifeboat(["backup", "--json", "-v"]).ok();
+    assert!(run.err().contains("DL of") && run.err().contains("end"), "it is logged\n{run}");
+    assert!(!run.err().contains("Robin") && !run.err().contains(serial), "{run}");
+}
+
+#[test]
 fn a_path_of_the_working_area_in_the_log_does_not_name_the_device() {
     let mut home = home();
     let sim = Sim::start_phones(&mut home, &[SLOW], &[]);

@@ -12,6 +12,7 @@ fn wrong_usage_ends_with_2_and_says_what_is_right() {
         &["backup", "--if-older-than", "1d"],
         &["status", "--max-age", "yesterday"],
         &["cat", "latest"],
+        &["find", ""],
         &["sim", "ctl", "lock"],
     ] {
         let run = home.lifeboat(arguments.iter().copied()).run();

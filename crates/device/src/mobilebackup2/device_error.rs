@@ -24,6 +24,8 @@ pub struct Underlying {
 
 /// Codes that callers act upon.
 impl DeviceError {
+    /// The phone was restarted and not unlocked since.
+    pub const NOT_UNLOCKED: i64 = 13;
     /// Management forbids it.
     pub const FORBIDDEN: i64 = 22;
     /// An iCloud restore is under way.

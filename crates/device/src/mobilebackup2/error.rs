@@ -52,6 +52,15 @@ pub enum BackupError {
     /// The phone's messages are malformed or hostile.
     #[error("the device broke the protocol")]
     Protocol(#[from] ProtocolError),
+    /// The phone sent a message that nobody knows, was told so, and went no further (`docs/protocol.md` 4.8).
+    #[error("the device sent the message {name:?}, which is not known, and went no further")]
+    UnknownMessage {
+        /// The name of the message, shortened.
+        name: String,
+        /// How the job ended then.
+        #[source]
+        then: Box<BackupError>,
+    },
     /// A defect of this program.
     #[error("the thread that carries out file operations ended early")]
     WorkerEnded,
@@ -64,7 +73,8 @@ impl BackupError {
             Self::Link(error) | Self::Sync(SyncError::Link(error)) => error.fault(),
             Self::Sync(_) | Self::Host { .. } | Self::Cancelled(_) => Fault::Person,
             Self::Device(error) => match error.code {
-                DeviceError::LOCKED
+                DeviceError::NOT_UNLOCKED
+                | DeviceError::LOCKED
                 | DeviceError::NO_SPACE_ON_HOST
                 | DeviceError::NO_SPACE_ON_PHONE
                 | DeviceError::CANCELLED
@@ -74,9 +84,10 @@ impl BackupError {
                 | DeviceError::SETUP_UNFINISHED => Fault::Person,
                 _ => Fault::Device,
             },
-            Self::NoAnswer { .. } | Self::NoCommonVersion { .. } | Self::Protocol(_) => {
-                Fault::Device
-            }
+            Self::NoAnswer { .. }
+            | Self::NoCommonVersion { .. }
+            | Self::Protocol(_)
+            | Self::UnknownMessage { .. } => Fault::Device,
             Self::WorkerEnded => Fault::Ours,
         }
     }

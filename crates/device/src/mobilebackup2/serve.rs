@@ -54,7 +54,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             PhoneMessage::Ping => return Ok(None),
             PhoneMessage::Unknown { name, .. } => {
-                self.observer.tell(TransferEvent::UnknownMessage { name: &name });
+                self.decline(&name);
                 let answer = StatusResponse::error(Status::UNIMPLEMENTED, "Unimplemented");
                 (answer, None)
             }

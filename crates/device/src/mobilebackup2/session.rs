@@ -28,6 +28,9 @@ pub(super) const MOBILEBACKUP2: [f64; 2] = [2.0, 2.1];
 /// What the phone is told of whatever is outstanding when the job ends.
 const CANCELLED: &str = "Cancelled by host";
 
+/// How much of the name of an unknown message is kept, in characters.
+const NAME: usize = 100;
+
 /// How long a device may take to take the sync lock back: one that is gone never does.
 const RELEASE: Duration = Duration::from_secs(5);
 
@@ -163,18 +166,34 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         sending: false,
         in_file: false,
         owed: false,
+        declined: None,
         answered: false,
     };
     let outcome = session.drive(job).await;
     session.part(outcome.as_ref().err()).await;
-    let Session { worker, reply, failure, .. } = session;
+    let Session { worker, reply, failure, declined, gone, .. } = session;
     worker.end(job.patience.leaving).await;
     match (outcome, failure) {
         (Ok(()), _) => Ok(reply),
         (Err(BackupError::Device(error)), Some(failure)) => {
             Err(BackupError::Host { failure, device: Some(Box::new(error)) })
         }
+        (Err(error), None) if !gone => Err(blamed(error, declined)),
         (Err(error), _) => Err(error),
+    }
+}
+
+/// Names the unknown message behind which the phone went no further, where that was its last one.
+fn blamed(error: BackupError, declined: Option<String>) -> BackupError {
+    let ended = matches!(
+        error,
+        BackupError::Device(_)
+            | BackupError::NoAnswer { .. }
+            | BackupError::Link(LinkError::Lost(_) | LinkError::Timeout { .. })
+    );
+    match declined {
+        Some(name) if ended => BackupError::UnknownMessage { name, then: Box::new(error) },
+        _ => error,
     }
 }
 
@@ -202,6 +221,8 @@ pub(super) struct Session<S> {
     pub(super) in_file: bool,
     /// The phone waits for an answer.
     owed: bool,
+    /// The name of the phone's last message, where it is not known and was declined.
+    declined: Option<String>,
     /// The phone has answered the request, or ended the session.
     answered: bool,
 }
@@ -222,6 +243,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 return outcome(&response);
             }
             self.owed = true;
+            self.declined = None;
             if let Some(answer) = self.serve(message).await? {
                 self.send(&HostMessage::Status(answer)).await?;
             }
@@ -403,6 +425,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.stage = stage;
             self.observer.tell(TransferEvent::Stage(stage));
         }
+    }
+
+    /// Notes a message that is not known and is declined.
+    pub(super) fn decline(&mut self, name: &str) {
+        let name: String = name.chars().take(NAME).collect();
+        self.observer.tell(TransferEvent::UnknownMessage { name: &name });
+        self.declined = Some(name);
     }
 
     /// Keeps the failure that says most: the first, or the first that says that the disk is full.

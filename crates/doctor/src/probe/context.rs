@@ -233,6 +233,7 @@ pub(crate) fn link(error: &LinkError) -> Why {
         | LinkError::BeforeFirstUnlock
         | LinkError::Refused(_)
         | LinkError::RefusedUnknown(_)
+        | LinkError::HandshakeBroken(_)
         | LinkError::Lost(_) => Why::Refused(error.to_string()),
     }
 }

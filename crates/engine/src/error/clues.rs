@@ -45,7 +45,7 @@ impl Clues {
                 Some("lost")
             }
             LinkError::Timeout { .. } => Some("timeout"),
-            LinkError::Tls(_) => Some("tls-failed"),
+            LinkError::Tls(_) | LinkError::HandshakeBroken(_) => Some("tls-failed"),
             LinkError::MuxAbsent { source, .. } => {
                 return Self { mux: Some(mux(source)), ..Self::default() };
             }
@@ -78,6 +78,9 @@ impl Clues {
             }
             BackupError::NoCommonVersion { .. } => {
                 Self { link: Some("version-refused"), ..Self::default() }
+            }
+            BackupError::UnknownMessage { then, .. } => {
+                Self { link: Some("garbled"), ..Self::of_backup(then) }
             }
             BackupError::Protocol(_) => Self { link: Some("garbled"), ..Self::default() },
             BackupError::Sync(SyncError::Held)
@@ -163,8 +166,10 @@ const WORDS: &[(&str, &str)] = &[
     ("required by device management", "encryption-rule"),
     ("encrypted backup mdm setting", "encryption-rule"),
     ("is disabled by mdm", "behaviour"),
+    ("database or disk is full", "no-space-device"),
     ("keychain", "keychain"),
     ("protection class", "protection-class"),
+    ("lock assertion", "protection-class"),
     ("waiting for passcode", "passcode-timeout"),
     ("passcode entry", "passcode-timeout"),
     ("media database", "media-busy"),
@@ -174,7 +179,7 @@ const WORDS: &[(&str, &str)] = &[
 ];
 
 /// Returns the word of `job.underlying` for a device's error.
-fn underlying(error: &DeviceError) -> &'static str {
+pub(super) fn underlying(error: &DeviceError) -> &'static str {
     let beneath = error.underlying.as_ref();
     let inner = beneath.map(|beneath| beneath.text.to_lowercase()).unwrap_or_default();
     let outer = error.text.to_lowercase();

@@ -153,8 +153,9 @@ async fn attempt(
         mobilebackup2::backup(&link, request, files, observer.clone(), ctx.cancel.clone()).await;
     observer.finish();
     trace.watched = Some(observer.watched(link.device().connection));
-    let prepared =
-        finish::received(ctx, prepared, reply, &observer, summary).await.at(Stage::Transfer)?;
+    let prepared = finish::received(ctx, &link, prepared, reply, &observer, summary)
+        .await
+        .at(Stage::Transfer)?;
     trace.stage = Some(Stage::Snapshot);
     finish::snapshot(ctx, prepared, summary).await
 }
@@ -218,6 +219,8 @@ impl BackupSummary {
         };
         self.cause = Some(error.cause);
         self.message = Some(error.message.clone());
-        self.next_step = Some(error.next_step().to_owned());
+        let kept =
+            if self.files_kept > 0 { " What arrived is kept: it goes on there." } else { "" };
+        self.next_step = Some(format!("{}{kept}", error.next_step()));
     }
 }

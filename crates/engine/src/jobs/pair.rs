@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lifeboat_device::link::Link;
-use lifeboat_device::{LinkError, pairing};
+use lifeboat_device::pairing;
 use serde::Serialize;
 
 use crate::error::{At as _, JobError};
@@ -36,7 +36,7 @@ pub async fn run(
     ctx.events.stage(Stage::Link);
     let (link, state) = match Link::open(&client, &device).await {
         Ok(link) => (link, "already-paired"),
-        Err(LinkError::NotPaired | LinkError::NotTrusted | LinkError::RecordDamaged(_)) => {
+        Err(error) if error.wants_pairing() => {
             (link::pair(ctx, &client, &device, wait).await.at(Stage::Link)?, "paired")
         }
         Err(error) => return Err(JobError::from(error).at(Stage::Link)),

@@ -410,6 +410,11 @@ impl Overlay {
         Ok((place, free.saturating_sub(self.settings.reserve)))
     }
 
+    /// Returns the bytes of each disk that are never offered to the device.
+    pub(crate) fn reserve(&self) -> u64 {
+        self.settings.reserve
+    }
+
     /// Notes what the device wants; nothing here can be given up for it.
     pub(super) fn purge(&mut self, more: u64) -> Trouble {
         let offered = self.free_bytes().unwrap_or(0);

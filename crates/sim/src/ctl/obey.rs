@@ -15,7 +15,7 @@ use crate::phone::{Phone, PhoneError};
 pub(crate) async fn obey(phones: &[Arc<Phone>], order: Order) -> Reply {
     let phone = match choose(phones, order.udid.as_deref()) {
         Ok(phone) => Arc::clone(phone),
-        Err(why) => return Reply::Refused(why.to_owned()),
+        Err(why) => return Reply::Wrong(why.to_owned()),
     };
     let outcome = match order.action {
         Action::Live { .. } | Action::Digest => {
@@ -26,7 +26,12 @@ pub(crate) async fn obey(phones: &[Arc<Phone>], order: Order) -> Reply {
         }
         action => quick(&phone, action),
     };
-    outcome.unwrap_or_else(|error| Reply::Refused(chain(&error)))
+    outcome.unwrap_or_else(|error| match error {
+        // The error itself says only that the phone cannot be in that state.
+        PhoneError::State(wrong) => Reply::Wrong(chain(&wrong)),
+        PhoneError::Fault(wrong) => Reply::Wrong(chain(&wrong)),
+        other => Reply::Refused(chain(&other)),
+    })
 }
 
 fn choose<'a>(
@@ -85,9 +90,7 @@ fn quick(phone: &Phone, action: Action) -> Result<Reply, PhoneError> {
             return Ok(Reply::Json(json!({ "passcode-wanted": passcode_wanted })));
         }
         Action::Fault { name, values } => {
-            if let Err(error) = phone.faults.set(&name, values) {
-                return Ok(Reply::Refused(error.to_string()));
-            }
+            phone.faults.set(&name, values)?;
         }
         Action::ClearFaults => phone.faults.clear(),
         Action::ListFaults => return Ok(Reply::Json(faults(phone))),

@@ -256,3 +256,37 @@ async fn the_number_of_the_answer_may_be_a_real_one() {
         assert_eq!(code, wanted);
     }
 }
+
+#[tokio::test]
+async fn an_unknown_message_behind_which_nothing_comes_is_the_cause() {
+    let laundry = || PhoneMessage::Unknown { name: "DLMessageFoldLaundry".into(), raw: Vec::new() };
+    for end in 0..4 {
+        let files = Memory::default();
+        let (outcome, (), _) = play(1 << 16, &files, quiet(), async |phone| {
+            phone.open(400).await;
+            assert_eq!(phone.ask(laundry()).await.status, Status::UNIMPLEMENTED);
+            match end {
+                0 => {}
+                1 => phone.send(&PhoneMessage::Disconnect { reason: None }).await,
+                2 => phone.send(&response(100, None)).await,
+                // What works after it shows that the link broke for another reason.
+                _ => {
+                    let path = at("3d");
+                    phone.ask(PhoneMessage::CreateDirectory { path, progress: None }).await;
+                }
+            }
+            if end == 2 {
+                phone.until_goodbye().await;
+            }
+        })
+        .await;
+        match (end, outcome) {
+            (3, Err(BackupError::Link(LinkError::Lost(_)))) => {}
+            (0..3, Err(error @ BackupError::UnknownMessage { .. })) => {
+                assert!(error.to_string().contains("DLMessageFoldLaundry"), "{error}");
+                assert_eq!(error.fault(), crate::Fault::Device);
+            }
+            (_, other) => panic!("{end}: {other:?}"),
+        }
+    }
+}

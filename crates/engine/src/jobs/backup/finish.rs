@@ -1,13 +1,15 @@
 //! What follows the transfer: keep what arrived where it broke; else verify, write the snapshot, clear the working area.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use lifeboat_device::link::Link;
 use lifeboat_device::mobilebackup2::{BackupError, BackupReply, FileProblem, ProblemSource};
 use lifeboat_mobilesync::FileId;
 use lifeboat_mobilesync::verify::{Problem, Report, Weight};
 
 use super::prepare::{Prepared, write_info};
-use super::transfer::Watcher;
+use super::transfer::{Watcher, is_harmless};
 use super::{BackupSummary, Kind};
 use crate::error::{At as _, Cause, JobError};
 use crate::event::{Event, Note};
@@ -17,15 +19,20 @@ use crate::meter::Meter;
 use crate::stage::Stage;
 use crate::store::{self, Run, Stored};
 use crate::verify::{self, Verified};
-use crate::words::things;
+use crate::words::{choose, things};
 use crate::working_tree::overlay::{Overlay, Trouble};
 
 /// How many files a summary names.
 const NAMED: usize = 20;
+/// How long a device that ended a job may take to say whether it is locked.
+const ASKING: Duration = Duration::from_secs(10);
+/// The device's error for what its protection classes forbid (`docs/protocol.md` 9.1).
+const NOT_PERMITTED: i64 = 24;
 
 /// Takes what the session came to.
 pub(super) async fn received(
     ctx: &Context,
+    link: &Link,
     mut prepared: Prepared,
     reply: Result<BackupReply, BackupError>,
     watcher: &Arc<Watcher>,
@@ -46,6 +53,11 @@ pub(super) async fn received(
         }
     }
     watcher.finish();
+    for name in watcher.unknown_messages() {
+        let message =
+            format!("the device sent the message {name:?}, which is not known; it was declined");
+        summary.notes.push(Note::new("unknown-message", message));
+    }
     match reply {
         Ok(reply) => {
             prepared.told = told(&reply.problems, summary);
@@ -53,21 +65,49 @@ pub(super) async fn received(
         }
         Err(error) => {
             let mut error = explain(&prepared, error);
-            let unread = watcher.files_failed();
-            if error.cause == Cause::TransferFailed && unread > 0 {
-                // The device counts what it could not read and ends the job when it has sent the rest.
-                summary.file_errors = unread;
-                error = JobError::new(
-                    Cause::FilesMissing,
-                    format!(
-                        "the device could not read {unread} files and made no end of the backup"
-                    ),
-                );
-            }
+            summary.file_errors = watcher.files_failed();
+            explain_unread(link, &mut error, summary.file_errors).await;
             keep(ctx, prepared, &error, summary).await;
             Err(error)
         }
     }
+}
+
+/// Says that files could not be read, where that is why the device ended the job: it counts them, sends the rest, and makes no end
+/// of the backup. Behind a locked screen it cannot read what is protected: then it is asked whether it is locked.
+async fn explain_unread(link: &Link, error: &mut JobError, unread: u64) {
+    let behind_the_lock = match error.cause {
+        Cause::TransferFailed => unread > 0,
+        Cause::DeviceError => {
+            error.clues.code == Some(NOT_PERMITTED) || error.clues.underlying == Some("keychain")
+        }
+        _ => false,
+    };
+    if !behind_the_lock {
+        return;
+    }
+    let files = if unread > 0 {
+        format!("could not read {} and ended the backup", things(unread, "file"))
+    } else {
+        "could not read what is protected".to_owned()
+    };
+    if is_locked(link).await {
+        error.cause = Cause::DeviceLocked;
+        error.message = format!("the device is locked; it {files}: {}", error.message);
+    } else if unread > 0 {
+        error.message = format!("the device {files}: {}", error.message);
+    }
+}
+
+/// Asks the device whether its screen is locked with a passcode; one that does not answer is not said to be.
+async fn is_locked(link: &Link) -> bool {
+    let ask = async {
+        let mut session = link.session().await.ok()?;
+        let locked = session.value(None, Some("PasswordProtected")).await.ok()?;
+        session.close().await;
+        locked?.as_boolean()
+    };
+    tokio::time::timeout(ASKING, ask).await.ok().flatten().unwrap_or(false)
 }
 
 /// Returns the files that the device told errors of, each once, and names the first of them. A file that the device could
@@ -75,6 +115,11 @@ pub(super) async fn received(
 fn told(problems: &[FileProblem], summary: &mut BackupSummary) -> Vec<Option<FileId>> {
     let mut told = Vec::new();
     for problem in problems.iter().filter(|problem| problem.by == ProblemSource::Phone) {
+        if is_harmless(&problem.device_path) {
+            let message = format!("{}: {}; this does no harm", problem.device_path, problem.text);
+            summary.notes.push(Note::new("harmless-file", message));
+            continue;
+        }
         let id = problem.path.rsplit('/').next().and_then(|name| name.parse().ok());
         if id.is_some() && told.contains(&id) {
             continue;
@@ -98,7 +143,9 @@ fn explain(prepared: &Prepared, error: BackupError) -> JobError {
         return failure;
     }
     if error.cause == Cause::NotEnoughSpace {
-        error.message = wanted(&state).unwrap_or(error.message);
+        if let Some(wanted) = wanted(&state) {
+            error.message = format!("{wanted}: {}", error.message);
+        }
     }
     error
 }
@@ -117,7 +164,12 @@ fn wanted(state: &Overlay) -> Option<String> {
             )
         },
     );
-    Some(format!("the device wants {wants} and the disk of {place} offers {} MB", offered / MB))
+    Some(format!(
+        "the device wants {wants} and the disk of {place} offers {} MB ({} MB of what is free there are kept back for \
+         manifests and indexes)",
+        offered / MB,
+        state.reserve() / MB
+    ))
 }
 
 /// Keeps what arrived for the next run, except where it is what the device rejects.
@@ -253,7 +305,9 @@ pub(crate) fn say(problem: &Problem) -> String {
         Problem::Stale => {
             "the device says that it changed, but its new content did not arrive".to_owned()
         }
-        Problem::Size { expected, found } => format!("it has {found} bytes instead of {expected}"),
+        Problem::Size { expected, found } => {
+            format!("it has {} instead of {expected}", things(*found, "byte"))
+        }
         Problem::Digest => "it is not what the device says that it sent".to_owned(),
         Problem::Unreadable(why) => format!("it cannot be read ({why})"),
         other => format!("it does not fit the manifest ({other:?})"),

@@ -63,9 +63,7 @@ pub(super) async fn prepare(
     let (local, told) = tokio::join!(opening, ask(ctx, link));
     let (Local { tree, writer, opened, has_base }, (info, will_encrypt)) = (local?, told?);
     let mut notes = Vec::new();
-    for missing in info.missing {
-        notes.push(Note::new("info-incomplete", format!("the device did not tell {missing}")));
-    }
+    notes.extend(not_told(&info.missing));
     if opened.discarded {
         let message = "what an earlier run had kept rests on another snapshot and is not used";
         notes.push(Note::new("kept-not-used", message));
@@ -89,6 +87,12 @@ pub(super) async fn prepare(
         notes,
         told: Vec::new(),
     })
+}
+
+/// Notes what the device did not tell for Info.plist: one note, whatever is missing.
+fn not_told(missing: &[String]) -> Option<Note> {
+    let message = format!("the device did not tell {}", missing.join(" and "));
+    (!missing.is_empty()).then(|| Note::new("info-incomplete", message))
 }
 
 async fn ask(ctx: &Context, link: &Link) -> Result<(info_plist::InfoPlist, bool), JobError> {
@@ -177,5 +181,17 @@ fn own_file(trouble: Trouble) -> JobError {
         other => {
             JobError::new(Cause::Internal, format!("Info.plist cannot be written ({other:?})"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_device_did_not_tell_is_one_note() {
+        assert_eq!(not_told(&[]), None);
+        let note = not_told(&["its apps".to_owned(), "its settings".to_owned()]).unwrap();
+        assert_eq!(note.message, "the device did not tell its apps and its settings");
     }
 }

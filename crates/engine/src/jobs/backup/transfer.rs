@@ -17,8 +17,15 @@ use crate::stage::Stage;
 const TELLING: u64 = 64 << 20;
 /// Bytes a second below which a cable is many times slower than it can be: the slowest of today carries twenty times as much.
 const SLOW: u64 = 2_000_000;
-/// Files that fail on many devices without harm: what they hold is made anew, or comes from a server.
-const HARMLESS: [&str; 3] = ["FileProvider", "/backup/", "backup_manifest.db"];
+/// The file that fails on many devices without harm (`docs/protocol.md` 4.6): no row of a manifest names it.
+const HARMLESS: (&str, &str) = ("/FileProvider/", "/backup/backup_manifest.db");
+/// How many names of unknown messages are kept.
+const UNKNOWN: usize = 20;
+
+/// Says whether a file, by its path on the device, is one that is known to fail without harm.
+pub(super) fn is_harmless(path: &str) -> bool {
+    path.contains(HARMLESS.0) && path.ends_with(HARMLESS.1)
+}
 
 /// Listens to a session.
 pub(super) struct Watcher {
@@ -59,6 +66,7 @@ struct State {
     files: u64,
     failed: u64,
     harmless: u64,
+    unknown: Vec<String>,
     prompt: Prompt,
     last_file: Option<String>,
     first: Option<Timestamp>,
@@ -78,6 +86,7 @@ impl Watcher {
                 files: 0,
                 failed: 0,
                 harmless: 0,
+                unknown: Vec::new(),
                 prompt: Prompt::None,
                 last_file: None,
                 first: None,
@@ -89,9 +98,15 @@ impl Watcher {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns how many files the device could not send.
+    /// Returns how many files the device could not send, those left out that are known to fail without harm.
     pub(super) fn files_failed(&self) -> u64 {
-        self.state().failed
+        let state = self.state();
+        state.failed.saturating_sub(state.harmless)
+    }
+
+    /// Returns the names of messages that are not known, each once.
+    pub(super) fn unknown_messages(&self) -> Vec<String> {
+        self.state().unknown.clone()
     }
 
     /// Returns what was seen.
@@ -158,17 +173,24 @@ impl Observer for Watcher {
                 } else {
                     &problem.device_path
                 };
-                let harmless = HARMLESS.iter().any(|part| path.contains(part));
+                let harmless = is_harmless(path);
                 {
                     let mut state = self.state();
                     state.failed += 1;
                     state.harmless += u64::from(harmless);
                 }
-                self.events
-                    .tell(Event::FileError { path: path.clone(), message: problem.text.clone() });
+                // What does no harm becomes a note.
+                if !harmless {
+                    let (path, message) = (path.clone(), problem.text.clone());
+                    self.events.tell(Event::FileError { path, message });
+                }
             }
             TransferEvent::UnknownMessage { name } => {
                 tracing::warn!(name, "the device sent a message that is not known");
+                let known = &mut self.state().unknown;
+                if known.len() < UNKNOWN && !known.iter().any(|known| known == name) {
+                    known.push(name.to_owned());
+                }
             }
             TransferEvent::FileError(_)
             | TransferEvent::Batch { .. }
