@@ -47,9 +47,7 @@ pub fn hidden(text: &str) -> Cow<'_, str> {
 fn masked(text: &str, name: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find(name) {
-        let (before, found) = rest.split_at(at);
-        let after = &found[name.len()..];
+    while let Some((before, after)) = rest.split_once(name) {
         out.push_str(before);
         let inside = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
         let edge = |c: Option<char>, next: Option<char>| !(inside(c) && inside(next));
