@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(device(105), ExitClass::NoSpace);
         assert_eq!(device(205), ExitClass::Failed);
         assert_eq!(exit(BackupError::Cancelled(CancelledBy::Host).into()), ExitClass::Interrupted);
-        let lost = LinkError::Lost(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+        let lost = LinkError::Lost(io::Error::from(io::ErrorKind::BrokenPipe));
         assert_eq!(exit(lost.into()), ExitClass::ConnectionLost);
     }
 

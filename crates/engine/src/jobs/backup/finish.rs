@@ -142,10 +142,10 @@ fn explain(prepared: &Prepared, error: BackupError) -> JobError {
     if ours && let Some(failure) = state.take_failure() {
         return failure;
     }
-    if error.cause == Cause::NotEnoughSpace {
-        if let Some(wanted) = wanted(&state) {
-            error.message = format!("{wanted}: {}", error.message);
-        }
+    if error.cause == Cause::NotEnoughSpace
+        && let Some(wanted) = wanted(&state)
+    {
+        error.message = format!("{wanted}: {}", error.message);
     }
     error
 }
