@@ -1,9 +1,11 @@
 //! Folders that were read before, in SQLite in the cache.
 //!
 //! Parsing a tree costs milliseconds, and a device has hundreds; here they stand as rows. A tree never changes, so a row
-//! is never wrong, and snapshots share what they have in common. Everything can be thrown away at any time.
+//! is never wrong, and snapshots share what they have in common. Beside them stands which packs are known to be damaged.
+//! Everything can be thrown away at any time; the damage is found again by the next check that reads all data.
 
 use std::{
+    collections::{BTreeSet, HashSet},
     iter,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -15,12 +17,12 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, Statement, pa
 use crate::{
     error::RepoError,
     format::tree::TreeNode,
-    id::{BlobId, TreeId},
+    id::{BlobId, PackId, TreeId},
     node::{Content, Node, NodeKind, moment},
 };
 
 /// Another number throws older catalogues away.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 pub(crate) const NAME: &str = "catalogue.sqlite";
 /// How long another process may hold it.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
@@ -34,7 +36,8 @@ const SCHEMA: &str = "
         changed INTEGER NOT NULL, changed_ns INTEGER NOT NULL,
         inode INTEGER NOT NULL, size INTEGER NOT NULL, content BLOB, target TEXT,
         PRIMARY KEY (tree, name)
-    ) STRICT, WITHOUT ROWID;";
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE suspect (pack BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;";
 const COLUMNS: &str = "name, kind, mode, uid, gid, modified, modified_ns, changed, changed_ns, inode, size, content, target";
 const FILE: i64 = 0;
 const DIRECTORY: i64 = 1;
@@ -91,6 +94,35 @@ impl Catalogue {
     pub(crate) fn put(&self, trees: &[(TreeId, Vec<TreeNode>)]) -> Result<(), RepoError> {
         self.run(|connection| {
             insert(connection, trees.iter().map(|(tree, nodes)| (*tree, nodes.as_slice())))
+        })
+    }
+
+    /// Remembers that a pack is damaged.
+    pub(crate) fn suspect(&self, pack: PackId) -> Result<(), RepoError> {
+        self.run(|connection| {
+            let sql = "INSERT OR IGNORE INTO suspect (pack) VALUES (?)";
+            connection.execute(sql, [pack.as_bytes()]).map(drop)
+        })
+    }
+
+    /// Remembers these damaged packs and no others.
+    pub(crate) fn set_suspects(&self, packs: &BTreeSet<PackId>) -> Result<(), RepoError> {
+        self.run(|connection| {
+            let transaction =
+                connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            transaction.execute("DELETE FROM suspect", [])?;
+            for pack in packs {
+                transaction.execute("INSERT INTO suspect (pack) VALUES (?)", [pack.as_bytes()])?;
+            }
+            transaction.commit()
+        })
+    }
+
+    /// Returns the packs that are known to be damaged.
+    pub(crate) fn suspects(&self) -> Result<HashSet<PackId>, RepoError> {
+        self.run(|connection| {
+            let mut statement = connection.prepare("SELECT pack FROM suspect")?;
+            statement.query_map([], |row| Ok(PackId::new(row.get(0)?)))?.collect()
         })
     }
 
@@ -210,7 +242,9 @@ fn open(path: &camino::Utf8Path) -> rusqlite::Result<Connection> {
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let version: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version != VERSION {
-        transaction.execute_batch("DROP TABLE IF EXISTS tree; DROP TABLE IF EXISTS node;")?;
+        let drop =
+            "DROP TABLE IF EXISTS tree; DROP TABLE IF EXISTS node; DROP TABLE IF EXISTS suspect;";
+        transaction.execute_batch(drop)?;
         transaction.execute_batch(SCHEMA)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
@@ -373,6 +407,24 @@ mod tests {
         for (tree, nodes) in trees {
             assert_eq!(catalogue.rows(tree, never).unwrap(), nodes);
         }
+    }
+
+    #[test]
+    fn damaged_packs_are_remembered_until_a_check_finds_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(folder.path().join("cache")).unwrap();
+        let [one, two, three] = [1, 2, 3].map(|byte| PackId::new([byte; 32]));
+        let catalogue = Catalogue::new(path.clone());
+        assert!(catalogue.suspects().unwrap().is_empty());
+        catalogue.suspect(one).unwrap();
+        catalogue.suspect(one).unwrap();
+        catalogue.suspect(two).unwrap();
+        let other = Catalogue::new(path);
+        assert_eq!(other.suspects().unwrap(), HashSet::from([one, two]));
+        other.set_suspects(&BTreeSet::from([two, three])).unwrap();
+        assert_eq!(catalogue.suspects().unwrap(), HashSet::from([two, three]));
+        catalogue.clear().unwrap();
+        assert!(catalogue.suspects().unwrap().is_empty());
     }
 
     #[cfg(unix)]

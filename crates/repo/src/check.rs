@@ -54,7 +54,8 @@ impl CheckReport {
     }
 }
 
-/// Checks structure and, with `read_data`, every byte of every pack.
+/// Checks structure and, with `read_data`, every byte of every pack. Packs that are found damaged so are remembered: the next
+/// writer does not build upon them.
 pub(crate) fn run(
     repository: &Inner,
     read_data: bool,
@@ -78,6 +79,9 @@ pub(crate) fn run(
     check_trees(repository, &index, &on_disk, &mut report)?;
     if read_data {
         read_packs(repository, &indexed, &on_disk, progress, &mut report)?;
+        // All were read: one that was damaged before and is whole now is forgotten.
+        let bad = report.damage.iter().filter_map(Damage::bad_pack);
+        repository.set_suspects(&bad.filter(|pack| on_disk.contains_key(pack)).collect());
     }
     forgive_replaced(&index, &indexed, &mut report);
     if report.is_ok() {

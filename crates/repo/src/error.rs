@@ -81,6 +81,14 @@ impl Damage {
         !matches!(self, Self::UnindexedPack(_) | Self::ReplacedPack(_))
     }
 
+    /// Returns the file that is missing or damaged as a whole, where it is one.
+    pub fn file(&self) -> Option<FileId> {
+        match self {
+            Self::MissingFile { id, .. } | Self::File { id, .. } => Some(*id),
+            _ => None,
+        }
+    }
+
     /// Returns the pack that is missing or damaged, where it is one.
     pub(crate) fn bad_pack(&self) -> Option<PackId> {
         match self {
@@ -207,6 +215,14 @@ pub enum RepoError {
         /// Why not.
         source: io::Error,
     },
+    /// The storage has not come to an end with anything for too long: a disk or a network that hangs.
+    #[error("{place} has not taken anything for {seconds} seconds")]
+    Stalled {
+        /// The repository.
+        place: String,
+        /// How long was waited.
+        seconds: u64,
+    },
     /// What was to be stored cannot be read.
     #[error("what was to be stored cannot be read")]
     Source {
@@ -241,6 +257,7 @@ impl RepoError {
             | Self::Damaged(_)
             | Self::Catalogue { .. }
             | Self::Io { .. }
+            | Self::Stalled { .. }
             | Self::Source { .. } => Fault::Storage,
             Self::Stopped(_) | Self::Engine { .. } => Fault::Ours,
         }

@@ -91,10 +91,14 @@ impl Index {
         }
     }
 
-    /// Returns the same index without the blobs of packs that are not on disk or not as long as it implies: those are
-    /// stored again. The files on disk keep saying where a blob lies, so that what is left of such a pack can be read
-    /// and a check names it.
-    pub(crate) fn only(self: &Arc<Self>, present: &HashMap<PackId, u64>) -> Arc<Self> {
+    /// Returns the same index without the blobs of packs that are not on disk, not as long as it implies or `suspect`, and
+    /// the places of those that lie nowhere else, in the order of their packs: they are stored again. The files on disk keep
+    /// saying where a blob lies, so that what is left of such a pack can be read and a check names it.
+    pub(crate) fn only(
+        self: &Arc<Self>,
+        present: &HashMap<PackId, u64>,
+        suspect: &HashSet<PackId>,
+    ) -> (Arc<Self>, Vec<Place>) {
         // By number, not by name: of two files that disagree about a pack one may be right.
         let mut sizes = vec![pack::trailer_length(&[]); self.packs.len()];
         for slot in &self.slots {
@@ -107,22 +111,27 @@ impl Index {
             .packs
             .iter()
             .zip(sizes)
-            .map(|(pack, size)| present.get(pack) == Some(&size))
+            .map(|(pack, size)| present.get(pack) == Some(&size) && !suspect.contains(pack))
             .collect();
         if !whole.contains(&false) {
-            return Arc::clone(self);
+            return (Arc::clone(self), Vec::new());
         }
-        for (pack, _) in self.packs.iter().zip(&whole).filter(|(_, whole)| !**whole) {
-            tracing::warn!(pack = %pack.short(), "a pack is missing or has a wrong size and is not built upon");
-        }
-        let kept = |slot: &&Slot| whole.get(slot.number()).is_some_and(|whole| *whole);
-        Arc::new(Self {
+        let (kept, left): (Vec<Slot>, Vec<Slot>) = self
+            .slots
+            .iter()
+            .partition(|slot| whole.get(slot.number()).is_some_and(|whole| *whole));
+        let only = Arc::new(Self {
             packs: self.packs.clone(),
-            slots: self.slots.iter().filter(kept).copied().collect(),
+            slots: kept,
             condemned: self.condemned.clone(),
             files: self.files.clone(),
             damage: self.damage.clone(),
-        })
+        });
+        let elsewhere = |place: &Place| only.contains(place.blob.kind, &place.blob.id);
+        let places = left.iter().filter_map(|slot| self.place(slot));
+        let mut nowhere: Vec<Place> = places.filter(|place| !elsewhere(place)).collect();
+        nowhere.sort_unstable_by_key(|place| (place.pack, place.blob.offset));
+        (only, nowhere)
     }
 
     fn pack_of(&self, slot: &Slot) -> Option<PackId> {

@@ -69,12 +69,18 @@ fn holds_data(store: &Arc<dyn Store>) -> Result<bool, RepoError> {
     Ok(!store.list(FileKind::Pack)?.is_empty() || !store.list(FileKind::Snapshot)?.is_empty())
 }
 
+/// Fails unless there is a repository.
+pub(crate) fn find(store: &Arc<dyn Store>) -> Result<(), RepoError> {
+    if !store.list(FileKind::Config)?.is_empty() {
+        return Ok(());
+    }
+    let error = if holds_data(store)? { RepoError::NoConfig } else { RepoError::Missing };
+    Err(error(store.location()))
+}
+
 /// Opens a repository with a password.
 pub(crate) fn open(store: &Arc<dyn Store>, password: &SecretString) -> Result<Opened, RepoError> {
-    if store.list(FileKind::Config)?.is_empty() {
-        let error = if holds_data(store)? { RepoError::NoConfig } else { RepoError::Missing };
-        return Err(error(store.location()));
-    }
+    find(store)?;
     if store.list(FileKind::Key)?.is_empty() {
         return Err(RepoError::NoKey);
     }

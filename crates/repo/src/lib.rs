@@ -15,7 +15,12 @@
 //! * [`Node`], [`Content`], [`Snapshot`], [`RepoError`]: the words
 //! * [`Writer`], [`Incoming`], [`TreeBuilder`], [`Cut`]: the way of a backup into the repository
 //! * [`Entry`], [`Reader`]: the way out; the catalogue in the cache answers without parsing trees again
+//! * [`CheckReport`], [`Healing`]: what is damaged, and what the next writer does about it
 //! * `format`: restic's codec, no I/O; `store`: where the files lie
+//!
+//! What is not found: bytes that changed in a pack that keeps its length. Only reading tells, and nothing here reads without a
+//! reason. [`Repository::check`] with all data finds them, and so does whoever reads such a blob; from then on the pack is not
+//! built upon.
 //!
 //! Not here: what a backup means (`mobilesync`), and when to make one (`engine`).
 
@@ -42,7 +47,8 @@ pub use check::{CheckProgress, CheckReport};
 pub use error::{Damage, Fault, Flaw, RepoError};
 pub use id::{BlobId, FileId, InvalidId, PackId, SnapshotId, TreeId};
 pub use ingest::{
-    Cut, Incoming, NameFlaw, TreeBuilder, TreeError, WriteStats, Writer, WriterOptions, stand_back,
+    Cut, Healing, Incoming, NameFlaw, TreeBuilder, TreeError, WriteStats, Writer, WriterOptions,
+    stand_back,
 };
 pub use keys::generate_password;
 pub use location::Location;

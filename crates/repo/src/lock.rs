@@ -56,6 +56,8 @@ impl fmt::Display for Holder {
 pub(crate) struct Lock {
     shared: Arc<Shared>,
     refresher: Option<JoinHandle<()>>,
+    /// The storage hangs: nothing is given back.
+    is_left: bool,
 }
 
 struct Shared {
@@ -93,13 +95,34 @@ impl Lock {
             give_back(repository, id);
             RepoError::io("start", "a thread", source)
         })?;
-        Ok((Self { shared, refresher: Some(refresher) }, shared_with > 0))
+        Ok((Self { shared, refresher: Some(refresher), is_left: false }, shared_with > 0))
     }
 
+    /// Returns what can look whether the lock still stands, on any thread.
+    pub(crate) fn watch(&self) -> Watch {
+        Watch(Arc::clone(&self.shared))
+    }
+
+    /// Leaves the lock where it is, for a storage that hangs: nothing is asked of it any more. The lock ends by itself.
+    pub(crate) fn leave(&mut self) {
+        self.is_left = true;
+        // Whoever holds the state waits for the storage.
+        if let Ok(mut state) = self.shared.state.try_lock() {
+            state.ended = true;
+        }
+        self.shared.changed.notify_all();
+        drop(self.refresher.take());
+    }
+}
+
+/// Looks whether a lock still stands.
+pub(crate) struct Watch(Arc<Shared>);
+
+impl Watch {
     /// Makes sure that the lock still stands: nothing that it protects was removed meanwhile.
     pub(crate) fn verify(&self) -> Result<(), RepoError> {
-        let state = self.shared.state();
-        match self.shared.repository.store.read(FileKind::Lock, state.id) {
+        let state = self.0.state();
+        match self.0.repository.store.read(FileKind::Lock, state.id) {
             Ok(_) => Ok(()),
             Err(StoreError::NotFound { .. }) => Err(RepoError::LockLost),
             Err(error) => Err(error.into()),
@@ -109,6 +132,9 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        if self.is_left {
+            return;
+        }
         self.shared.state().ended = true;
         self.shared.changed.notify_all();
         if let Some(refresher) = self.refresher.take()
@@ -309,9 +335,9 @@ mod tests {
         assert_eq!(count(), 1, "the stale one is gone, ours is there");
         let (second, shared) = Lock::take(inner, &clock).unwrap();
         assert!(shared, "two writers side by side");
-        second.verify().unwrap();
+        second.watch().verify().unwrap();
         first.shared.refresh(&mut first.shared.state());
-        first.verify().unwrap();
+        first.watch().verify().unwrap();
         assert_eq!(count(), 2, "the old form of a lock goes when the new one is there");
         drop((first, second));
         assert_eq!(count(), 0);

@@ -1,6 +1,9 @@
 //! The way in.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustic_core::repofile::MasterKey;
@@ -19,7 +22,7 @@ use crate::{
         snapshot,
         tree::{self, TreeNode},
     },
-    id::{BlobId, SnapshotId, TreeId},
+    id::{BlobId, PackId, SnapshotId, TreeId},
     index::{Place, SharedIndex},
     ingest::{Gear, Writer, WriterOptions},
     keys::{self, Opened},
@@ -69,6 +72,11 @@ impl Repository {
         cache: &Utf8Path,
     ) -> Result<Self, RepoError> {
         Self::open_in(at.store(), password, cache)
+    }
+
+    /// Fails unless there is a repository; opens nothing and needs no password.
+    pub fn find(at: &Location) -> Result<(), RepoError> {
+        keys::find(&at.store())
     }
 
     /// Makes a new repository in a store of the caller's.
@@ -320,7 +328,12 @@ impl Inner {
                     return Ok(data);
                 }
                 // Another pack may hold it too.
-                Err(error) => failure = failure.or(Some(error)),
+                Err(error) => {
+                    if let RepoError::Damaged(Damage::Blob { pack, .. }) = &error {
+                        self.suspect(*pack);
+                    }
+                    failure = failure.or(Some(error));
+                }
             }
         }
         Err(failure.unwrap_or_else(|| Damage::LostBlob(*id).into()))
@@ -350,7 +363,30 @@ impl Inner {
             .ok_or_else(|| Damage::LostBlob(*id).into())
     }
 
-    fn blob_at(&self, place: &Place) -> Result<Vec<u8>, RepoError> {
+    /// Remembers that a pack is damaged: the next writer does not build upon it. Nothing that is told depends on it.
+    fn suspect(&self, pack: PackId) {
+        tracing::warn!(pack = %pack.short(), "a pack is damaged");
+        if let Err(error) = self.catalogue.suspect(pack) {
+            tracing::debug!(%error, "that a pack is damaged is not remembered");
+        }
+    }
+
+    /// Remembers which packs are damaged, of all that are there.
+    pub(crate) fn set_suspects(&self, packs: &BTreeSet<PackId>) {
+        if let Err(error) = self.catalogue.set_suspects(packs) {
+            tracing::warn!(%error, "which packs are damaged is not remembered");
+        }
+    }
+
+    /// Returns the packs that are known to be damaged.
+    pub(crate) fn suspects(&self) -> HashSet<PackId> {
+        self.catalogue.suspects().unwrap_or_else(|error| {
+            tracing::warn!(%error, "which packs are damaged is not known");
+            HashSet::new()
+        })
+    }
+
+    pub(crate) fn blob_at(&self, place: &Place) -> Result<Vec<u8>, RepoError> {
         let Place { pack, blob } = place;
         let offset = u64::from(blob.offset);
         let mut sealed =

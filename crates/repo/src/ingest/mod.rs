@@ -4,7 +4,7 @@
 //! repository has it. New ones go through a bounded queue to workers, which compress and seal them straight into packs;
 //! a publisher makes full packs durable. [`Writer::commit`] waits for all that, writes the index, then the snapshot.
 
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, time::Duration};
 
 use crate::lock::Clock;
 
@@ -13,6 +13,7 @@ mod incoming;
 mod open_pack;
 mod queue;
 mod recover;
+mod salvage;
 mod tree;
 mod worker;
 mod writer;
@@ -21,6 +22,7 @@ pub use cut::Cut;
 pub(crate) use cut::Gear;
 pub use incoming::Incoming;
 pub(crate) use recover::sealed_list;
+pub use salvage::Healing;
 pub use tree::{NameFlaw, TreeBuilder, TreeError};
 pub use writer::Writer;
 
@@ -45,12 +47,18 @@ pub struct WriterOptions {
     pub workers: NonZeroUsize,
     /// Tells the time for the lock.
     pub clock: Clock,
+    /// How long the storage may take for anything, a quarter of an hour unless told otherwise. Then it counts as hung: the writer
+    /// fails, and its threads and its lock are left behind.
+    pub patience: Duration,
 }
+
+/// As long as the session with a device waits for a disk.
+const PATIENCE: Duration = Duration::from_mins(15);
 
 impl WriterOptions {
     /// Takes two workers and this clock.
     pub fn new(clock: Clock) -> Self {
-        Self { workers: NonZeroUsize::MIN.saturating_add(1), clock }
+        Self { workers: NonZeroUsize::MIN.saturating_add(1), clock, patience: PATIENCE }
     }
 }
 

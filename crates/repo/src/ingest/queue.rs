@@ -6,6 +6,7 @@ use std::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use crate::{error::RepoError, format::BlobKind, id::BlobId};
@@ -31,19 +32,26 @@ pub(super) struct Item {
     pub(super) range: Range<usize>,
 }
 
-/// Counts what is on its way.
-#[derive(Default)]
+/// Counts what is on its way. Nobody waits for longer than `patience` while nothing moves.
 pub(super) struct Flow {
     state: Mutex<FlowState>,
     changed: Condvar,
     failed: AtomicBool,
+    stalled: AtomicBool,
+    patience: Duration,
 }
+
+/// Nothing moved for too long.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Stalled;
 
 #[derive(Default)]
 struct FlowState {
     bytes: usize,
     /// Batches and full packs that are not done.
     pending: usize,
+    /// How many are done.
+    done: u64,
     failure: Option<RepoError>,
     /// The text of the first failure, once it was handed out.
     told: Option<String>,
@@ -51,18 +59,61 @@ struct FlowState {
 }
 
 impl Flow {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            failed: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
+            patience,
+        }
+    }
+
+    /// Returns how long something may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     fn state(&self) -> MutexGuard<'_, FlowState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for room, then counts `bytes` in.
-    pub(super) fn enter(&self, bytes: usize) {
-        let mut state = self.state();
-        while state.bytes > 0 && state.bytes + bytes > IN_FLIGHT {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+    pub(super) fn enter(&self, bytes: usize) -> Result<(), Stalled> {
+        let is_full = |state: &FlowState| state.bytes > 0 && state.bytes + bytes > IN_FLIGHT;
+        let mut state = self.wait_while(is_full)?;
         state.bytes += bytes;
         state.pending += 1;
+        Ok(())
+    }
+
+    /// Waits while something is so, as long as anything is done meanwhile.
+    fn wait_while(
+        &self,
+        is_so: impl Fn(&FlowState) -> bool,
+    ) -> Result<MutexGuard<'_, FlowState>, Stalled> {
+        let mut state = self.state();
+        while is_so(&state) {
+            let before = state.done;
+            let wanted = |state: &mut FlowState| state.done == before && is_so(state);
+            let waited = self.changed.wait_timeout_while(state, self.patience, wanted);
+            let timeout;
+            (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            if timeout.timed_out() {
+                self.stall();
+                return Err(Stalled);
+            }
+        }
+        Ok(state)
+    }
+
+    /// Remembers that somebody waited in vain: nobody waits for the threads any more.
+    pub(super) fn stall(&self) {
+        self.stalled.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Acquire)
     }
 
     /// Counts something in that was counted before under another name; never waits.
@@ -75,15 +126,13 @@ impl Flow {
         let mut state = self.state();
         state.bytes -= bytes;
         state.pending -= 1;
+        state.done += 1;
         self.changed.notify_all();
     }
 
     /// Waits until nothing is on its way.
-    pub(super) fn drain(&self) {
-        let mut state = self.state();
-        while state.pending > 0 {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+    pub(super) fn drain(&self) -> Result<(), Stalled> {
+        self.wait_while(|state| state.pending > 0).map(drop)
     }
 
     /// Remembers the first failure; from then on nothing is written.
@@ -126,5 +175,36 @@ impl Flow {
                 state.spare.push(buffer);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_what_does_not_move() {
+        let flow = Flow::new(Duration::from_millis(20));
+        flow.drain().unwrap();
+        // One that is alone is never held up.
+        flow.enter(IN_FLIGHT + 1).unwrap();
+        assert!(!flow.has_stalled());
+        assert_eq!(flow.enter(1), Err(Stalled));
+        assert_eq!(flow.drain(), Err(Stalled));
+        assert!(flow.has_stalled());
+        flow.leave(IN_FLIGHT + 1);
+        flow.drain().unwrap();
+    }
+
+    #[test]
+    fn what_moves_slowly_is_waited_for() {
+        let flow = Flow::new(Duration::from_mins(10));
+        flow.enter(IN_FLIGHT).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| flow.leave(IN_FLIGHT));
+            flow.enter(1).unwrap();
+        });
+        flow.leave(1);
+        flow.drain().unwrap();
     }
 }

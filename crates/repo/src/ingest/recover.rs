@@ -11,13 +11,15 @@ use crate::{
         pack::{self, LENGTH, PackBlob},
     },
     id::{FileId, PackId},
-    index::Index,
+    index::{Index, Place},
     repository::Inner,
     store::{FileKind, StoreError},
 };
 
-/// Returns the index of all blobs that are really there, after writing down the packs that were in none.
-pub(super) fn run(repository: &Inner) -> Result<Arc<Index>, RepoError> {
+/// Returns the index of all blobs that are really there, after writing down the packs that were in none; and the places of
+/// blobs that lie only in packs that are not whole.
+pub(super) fn run(repository: &Inner) -> Result<(Arc<Index>, Vec<Place>), RepoError> {
+    let suspect = repository.suspects();
     let index = repository.index.refresh(&*repository.store, &repository.key)?;
     let present: HashMap<PackId, u64> = repository
         .store
@@ -38,13 +40,13 @@ pub(super) fn run(repository: &Inner) -> Result<Arc<Index>, RepoError> {
         }
     }
     if packs.is_empty() {
-        return Ok(index.only(&present));
+        return Ok(index.only(&present, &suspect));
     }
     let json = index::encode(&IndexFile { packs, ..IndexFile::default() });
     let sealed = file::seal(&repository.key, &json);
     repository.store.write(FileKind::Index, FileId::new(sha256(&sealed)), &sealed)?;
     let index = repository.index.refresh(&*repository.store, &repository.key)?;
-    Ok(index.only(&present))
+    Ok(index.only(&present, &suspect))
 }
 
 /// Reads a whole pack and returns what it holds; `None` if it is not what its name says.

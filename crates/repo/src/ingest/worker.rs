@@ -21,6 +21,8 @@ pub(super) enum Job {
 /// What the publisher is told.
 pub(super) enum Publish {
     Pack(FullPack),
+    /// Work on the storage for which somebody waits, but not for ever.
+    Work(Box<dyn FnOnce(&Core) + Send>),
     Stop,
 }
 
@@ -116,12 +118,18 @@ fn store(
 /// Makes full packs durable until it is told to stop.
 pub(super) fn publish(core: &Core, packs: &Receiver<Publish>) {
     stand_back();
-    while let Ok(Publish::Pack(pack)) = packs.recv() {
-        if !core.flow.has_failed()
-            && let Err(error) = core.publish(pack)
-        {
-            core.flow.fail(error);
+    loop {
+        match packs.recv() {
+            Ok(Publish::Pack(pack)) => {
+                if !core.flow.has_failed()
+                    && let Err(error) = core.publish(pack)
+                {
+                    core.flow.fail(error);
+                }
+                core.flow.leave(0);
+            }
+            Ok(Publish::Work(work)) => work(core),
+            Ok(Publish::Stop) | Err(_) => return,
         }
-        core.flow.leave(0);
     }
 }

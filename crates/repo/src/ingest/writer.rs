@@ -9,6 +9,7 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -18,10 +19,11 @@ use super::{
     open_pack::FullPack,
     queue::{Batch, Flow, Item},
     recover,
+    salvage::{self, Healing, Salvaged},
     worker::{self, Job, Publish, Shelf},
 };
 use crate::{
-    error::RepoError,
+    error::{Damage, RepoError},
     format::{
         BlobKind, file,
         hash::sha256,
@@ -58,8 +60,12 @@ pub struct Writer {
     workers: Vec<JoinHandle<()>>,
     publisher: Option<JoinHandle<()>>,
     publish: Sender<Publish>,
+    salvaged: Salvaged,
     lock: Lock,
 }
+
+/// How long is waited between two looks at a thread that is to end.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// What a writer shares with its threads and files.
 pub(super) struct Core {
@@ -98,12 +104,12 @@ impl Writer {
             // They were there before the lock, and whoever has unfinished files holds one: they are nobody's.
             repository.store.remove_unfinished(&leftovers)?;
         }
-        let index = recover::run(repository)?;
+        let (index, not_whole) = recover::run(repository)?;
         let (jobs, queue) = unbounded();
         let (publish, full) = bounded(FULL_PACKS);
         let core = Arc::new(Core {
             repository: Arc::clone(repository),
-            flow: Flow::default(),
+            flow: Flow::new(options.patience),
             shelf: Shelf::default(),
             index,
             claimed: Mutex::default(),
@@ -112,8 +118,11 @@ impl Writer {
             unindexed: Mutex::default(),
             counters: Counters::default(),
         });
-        let mut writer = Self { core, workers: Vec::new(), publisher: None, publish, lock };
+        let salvaged = Salvaged::default();
+        let mut writer =
+            Self { core, workers: Vec::new(), publisher: None, publish, salvaged, lock };
         writer.start(options.workers.get(), &queue, full)?;
+        writer.salvaged = salvage::run(&writer.core, &not_whole)?;
         Ok(writer)
     }
 
@@ -160,7 +169,33 @@ impl Writer {
 
     /// Makes all that was stored so far durable and findable, without a snapshot.
     pub fn flush(&self) -> Result<(), RepoError> {
-        self.core.flush()
+        self.core.send_rest()?;
+        let closed = self.beside(|core| {
+            let result = core.close_packs();
+            if let Err(error) = result {
+                // A pack that could not be closed is lost: what it held must not be taken for stored.
+                core.flow.fail(error);
+            }
+        });
+        closed?;
+        self.core.flow.check()
+    }
+
+    /// Lets the publisher do something and waits for it, but not for ever.
+    fn beside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Core) -> T + Send + 'static,
+    ) -> Result<T, RepoError> {
+        let core = &self.core;
+        let (tell, told) = bounded(1);
+        // Nobody listens any more when the wait was given up.
+        let work = Box::new(move |core: &Core| drop(tell.send(work(core))));
+        let patience = core.flow.patience();
+        let sent = self.publish.send_timeout(Publish::Work(work), patience);
+        sent.ok().and_then(|()| told.recv_timeout(patience).ok()).ok_or_else(|| {
+            core.flow.stall();
+            core.stalled()
+        })
     }
 
     /// Publishes a snapshot. All its blobs are durable before; the writer can go on afterwards.
@@ -172,8 +207,9 @@ impl Writer {
         let core = &self.core;
         core.flow.check()?;
         let (root, totals) = tree.store(core)?;
-        core.flush()?;
-        self.lock.verify()?;
+        self.flush()?;
+        let lock = self.lock.watch();
+        self.beside(move |_| lock.verify())??;
         let counted = core.stats();
         let file = SnapshotFile {
             time: new.time,
@@ -197,9 +233,25 @@ impl Writer {
                 total_bytes_processed: totals.bytes,
             }),
         };
-        let id = core.write_file(FileKind::Snapshot, &snapshot::encode(&file))?;
+        let json = snapshot::encode(&file);
+        let id = self.beside(move |core| core.write_file(FileKind::Snapshot, &json))??;
         let WriteStats { files, directories, bytes, .. } = totals;
         Ok((id.into(), WriteStats { files, directories, bytes, ..counted }))
+    }
+
+    /// Whether all blobs of a file are stored, or on their way, and in packs that are not known to be damaged.
+    pub fn holds(&self, content: &Content) -> bool {
+        content.blobs.iter().all(|id| self.core.has(BlobKind::Data, id))
+    }
+
+    /// Returns what became of packs that are not whole.
+    pub fn healing(&self) -> Healing {
+        self.salvaged.healing(&self.core)
+    }
+
+    /// Returns the index files that could not be read. The packs that no other one has were read and put into a new one.
+    pub fn unread_indexes(&self) -> &[Damage] {
+        &self.core.index.damage
     }
 
     /// Returns what was counted so far.
@@ -211,7 +263,8 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         if !self.core.flow.has_failed()
-            && let Err(error) = self.core.flush()
+            && !self.core.flow.has_stalled()
+            && let Err(error) = self.flush()
         {
             tracing::warn!(%error, "what arrived could not be kept");
         }
@@ -219,18 +272,38 @@ impl Drop for Writer {
             // The queue has no bound and its reader lives until this very word.
             drop(self.core.jobs.send(Job::Stop));
         }
+        let patience = self.core.flow.patience();
+        let mut ended = !self.core.flow.has_stalled();
         for worker in self.workers.drain(..) {
-            if worker.join().is_err() {
-                tracing::warn!("a pack worker panicked");
-            }
+            ended = ended && end(worker, patience);
         }
-        drop(self.publish.send(Publish::Stop));
-        if self.publisher.take().is_some_and(|publisher| publisher.join().is_err()) {
-            tracing::warn!("the pack publisher panicked");
+        ended = ended && self.publish.send_timeout(Publish::Stop, patience).is_ok();
+        if let Some(publisher) = self.publisher.take() {
+            ended = ended && end(publisher, patience);
         }
-        // Unfinished packs go before the lock does: whoever takes it next finds nothing of ours.
-        drop(self.core.shelf.take_all());
+        if ended {
+            // Unfinished packs go before the lock does: whoever takes it next finds nothing of ours.
+            drop(self.core.shelf.take_all());
+        } else {
+            tracing::warn!("the storage hangs: threads and the lock are left behind");
+            self.lock.leave();
+        }
     }
+}
+
+/// Waits for a thread to end, but not for ever; returns whether it did.
+fn end(thread: JoinHandle<()>, patience: Duration) -> bool {
+    let looks = patience.as_millis() / LOOK.as_millis();
+    for _ in 0..=looks {
+        if thread.is_finished() {
+            if thread.join().is_err() {
+                tracing::warn!("a thread of the writer panicked");
+            }
+            return true;
+        }
+        std::thread::park_timeout(LOOK);
+    }
+    false
 }
 
 /// Reads until the buffer is full or nothing comes.
@@ -308,27 +381,31 @@ impl Core {
 
     fn send(&self, batch: Batch) -> Result<(), RepoError> {
         let bytes = batch.data.len();
-        self.flow.enter(bytes);
+        self.flow.enter(bytes).map_err(|_| self.stalled())?;
         self.jobs.send(Job::Blobs(batch)).map_err(|_| {
             self.flow.leave(bytes);
             RepoError::Stopped("the writer has ended".into())
         })
     }
 
-    /// Makes everything durable that was put so far, and writes the index of it.
-    fn flush(&self) -> Result<(), RepoError> {
+    /// Waits until everything that was put so far is in packs.
+    fn send_rest(&self) -> Result<(), RepoError> {
         let rest = self.next_batch(&mut locked(&self.batch));
         if !rest.items.is_empty() {
             self.send(rest)?;
         }
-        self.flow.drain();
-        self.flow.check()?;
-        let result = self.close_packs();
-        if let Err(error) = result {
-            // A pack that could not be closed is lost: what it held must not be taken for stored.
-            self.flow.fail(error);
-        }
+        self.flow.drain().map_err(|_| self.stalled())?;
         self.flow.check()
+    }
+
+    /// Says that the storage hangs; from then on nothing is written.
+    fn stalled(&self) -> RepoError {
+        let stalled = || RepoError::Stalled {
+            place: self.repository.store.location(),
+            seconds: self.flow.patience().as_secs(),
+        };
+        self.flow.fail(stalled());
+        stalled()
     }
 
     fn close_packs(&self) -> Result<(), RepoError> {

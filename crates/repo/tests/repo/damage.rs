@@ -1,7 +1,7 @@
 //! What is damaged × where × what then; and a machine that dies after any write.
 
 use lifeboat_repo::{
-    Damage, Flaw, RepoError, SnapshotId,
+    Damage, Flaw, Healing, RepoError, SnapshotId,
     store::{FileKind, MemoryStore, Store as _},
 };
 
@@ -106,6 +106,95 @@ fn a_flipped_byte_anywhere_in_a_pack() {
             assert!(found.iter().any(named), "byte {at}: {found:?}");
         }
     }
+}
+
+/// Opens the repository in the same home and stores the files once more.
+fn store_again(store: &MemoryStore, home: &Home, files: &Files) -> Healing {
+    let writer = writer(&open_in(store, home).unwrap()).unwrap();
+    commit(&writer, files).unwrap();
+    writer.healing()
+}
+
+#[test]
+fn a_pack_that_was_damaged_in_place_is_stored_again_once_it_is_known() {
+    for found_by_check in [true, false] {
+        let home = Home::new();
+        let store = filled(&home);
+        let pack = data_pack(&store);
+        store.damage(FileKind::Pack, pack, |data| data[100] ^= 1);
+        // Its length tells nothing.
+        let whole = writer(&open_in(&store, &home).unwrap()).unwrap().healing();
+        assert_eq!(whole, Healing::default());
+        let repository = open_in(&store, &home).unwrap();
+        if found_by_check {
+            assert!(!repository.check(true, &mut |_| ()).unwrap().is_ok());
+        } else {
+            let snapshot = repository.resolve("latest", None).unwrap();
+            files_of(&repository, &snapshot).unwrap_err();
+        }
+        let healed = store_again(&store, &home, &some_files());
+        assert_eq!(
+            (healed.packs.as_slice(), healed.lost, healed.brought),
+            (&[pack.into()][..], 0, 1)
+        );
+        let repository = open_in(&store, &Home::new()).unwrap();
+        for snapshot in repository.snapshots().unwrap() {
+            assert!(files_of(&repository, &snapshot).unwrap() == some_files());
+        }
+        assert_eq!(check(&store, true), [Damage::ReplacedPack(pack.into())]);
+        // There is nothing more to do.
+        let packs = ids(&store, FileKind::Pack).len();
+        assert_eq!(store_again(&store, &home, &some_files()), Healing::default());
+        assert_eq!(ids(&store, FileKind::Pack).len(), packs);
+    }
+}
+
+#[test]
+fn what_can_be_read_of_a_damaged_pack_is_carried_over_and_the_rest_is_known_to_be_lost() {
+    let home = Home::new();
+    let store = filled(&home);
+    let pack = data_pack(&store);
+    store.damage(FileKind::Pack, pack, |data| data[100] ^= 1);
+    let repository = open_in(&store, &home).unwrap();
+    repository.check(true, &mut |_| ()).unwrap();
+    let next = writer(&repository).unwrap();
+    assert_eq!(next.healing().lost, 1);
+    let snapshot = repository.resolve("latest", None).unwrap();
+    let mut lost = Vec::new();
+    repository
+        .walk(&snapshot, |entry| -> Result<(), RepoError> {
+            lost.extend(
+                entry
+                    .node
+                    .content()
+                    .filter(|content| !next.holds(content))
+                    .map(|_| entry.path.clone()),
+            );
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    drop(next);
+    // All others are whole without the pack.
+    store.remove(FileKind::Pack, pack).unwrap();
+    let repository = open_in(&store, &Home::new()).unwrap();
+    for (path, data) in some_files().iter().filter(|(path, _)| **path != lost[0]) {
+        let entry = repository.entry(&snapshot, path).unwrap().unwrap();
+        assert!(repository.read(entry.node.content().unwrap()).unwrap() == *data, "{path}");
+    }
+}
+
+#[test]
+fn a_pack_that_is_whole_again_is_built_upon() {
+    let home = Home::new();
+    let store = filled(&home);
+    let pack = data_pack(&store);
+    for damaged in [true, false] {
+        store.damage(FileKind::Pack, pack, |data| data[100] ^= 1);
+        let repository = open_in(&store, &home).unwrap();
+        assert_eq!(repository.check(true, &mut |_| ()).unwrap().is_ok(), !damaged);
+    }
+    assert_eq!(store_again(&store, &home, &some_files()), Healing::default());
 }
 
 #[test]
