@@ -46,7 +46,7 @@ pub enum ExitClass {
     Postponed,
     /// There is no repository.
     RepositoryMissing,
-    /// Somebody else has the repository or the device.
+    /// Somebody else has the repository.
     RepositoryLocked,
     /// The password or key does not open it.
     WrongPassword,
@@ -196,6 +196,8 @@ causes! {
     TargetFull = "target-full", Storage, NoSpace, "Free space there, or choose another folder.";
     /// There is no repository.
     RepositoryMissing = "repository-missing", Person, RepositoryMissing, "Check the path, or make one with `lifeboat repo init`.";
+    /// A repository was made here, its key is here, and it is not there.
+    RepositoryGone = "repository-gone", Person, RepositoryMissing, "Connect or mount the disk that it is on, or say where it is now with `--repo`; `lifeboat repo init` begins anew in that place.";
     /// Somebody else has the repository.
     RepositoryLocked = "repository-locked", Person, RepositoryLocked, "Wait for the other program; if there is none, `restic unlock` removes a stale lock.";
     /// The password does not open the repository.

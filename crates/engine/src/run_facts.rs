@@ -217,7 +217,9 @@ fn tell_cause(facts: &mut Facts, error: &JobError) {
         Cause::NotEnoughSpace => facts.tell("job.underlying", "no-space-host"),
         Cause::DeviceFull => facts.tell("job.underlying", "no-space-device"),
         Cause::Disk if facts.is("job.host-error", "none") => facts.tell("job.host-error", "other"),
-        Cause::RepositoryMissing => facts.tell("destination.state", "missing"),
+        Cause::RepositoryMissing | Cause::RepositoryGone => {
+            facts.tell("destination.state", "missing");
+        }
         Cause::RepositoryTooNew => facts.tell("existing.state", "newer-format"),
         Cause::RepositoryDamaged | Cause::BackupRejected => {
             facts.tell("existing.state", "corrupt");

@@ -3,19 +3,21 @@
 mod folder;
 mod snapshot;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use jiff::Timestamp;
+use lifeboat_mobilesync::InfoPlist;
 use lifeboat_repo::{Repository, Snapshot};
 
-use crate::error::JobError;
+use crate::error::{Cause, JobError};
 use crate::event::{Event, EventSink, Note};
 use crate::job::Places;
-use crate::jobs::snapshots::{Listed, Look, SnapshotDetails};
+use crate::jobs::snapshots::{DomainSummary, Listed, Look, SnapshotDetails};
 use crate::words::{choose, things};
 
 pub(crate) use folder::FolderView;
-pub(crate) use snapshot::{SnapshotView, about, info};
+pub(crate) use snapshot::{SnapshotView, about, line};
 
 /// A backup that can be looked into. Paths are `<Domain>/<relative path>`; below `backup/` lie the backup's own files.
 pub(crate) trait BackupView: Send {
@@ -75,6 +77,81 @@ pub(crate) fn find(
         events.tell(Event::Note(Note::new("incomplete", message)));
     }
     Ok(snapshot)
+}
+
+/// The domains of a backup, counted file by file.
+#[derive(Default)]
+struct Domains(BTreeMap<String, DomainSummary>);
+
+impl Domains {
+    /// Counts what lies at `<Domain>/<relative path>`; a size makes it a file.
+    fn add(&mut self, path: &str, size: Option<u64>) {
+        let domain = path.split('/').next().unwrap_or_default();
+        let summary = self.0.entry(domain.to_owned()).or_insert_with(|| DomainSummary {
+            domain: domain.to_owned(),
+            files: 0,
+            bytes: 0,
+        });
+        if let Some(size) = size {
+            summary.files += 1;
+            summary.bytes += size;
+        }
+    }
+
+    /// Returns how many files there are, and their bytes.
+    fn totals(&self) -> (u64, u64) {
+        let add =
+            |(files, bytes), domain: &DomainSummary| (files + domain.files, bytes + domain.bytes);
+        self.0.values().fold((0, 0), add)
+    }
+
+    /// Returns them by name.
+    fn into_list(self) -> Vec<DomainSummary> {
+        self.0.into_values().collect()
+    }
+}
+
+/// Returns the apps that Info.plist names, in order.
+fn apps(info: &InfoPlist) -> Vec<String> {
+    let mut apps: Vec<String> =
+        info.installed_applications().into_iter().map(ToOwned::to_owned).collect();
+    apps.sort();
+    apps
+}
+
+/// What is listed: a folder, or all below it.
+struct Below {
+    prefix: String,
+    recursive: bool,
+}
+
+impl Below {
+    /// Lists the folder at `path`; the empty path is the folder of the domains.
+    fn new(path: &str, recursive: bool) -> Self {
+        let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
+        Self { prefix, recursive }
+    }
+
+    /// Whether a path lies below the folder at all.
+    fn has(&self, path: &str) -> bool {
+        path.starts_with(&self.prefix)
+    }
+
+    /// Whether a path is listed.
+    fn shows(&self, path: &str) -> bool {
+        path.strip_prefix(&self.prefix)
+            .is_some_and(|rest| !rest.is_empty() && (self.recursive || !rest.contains('/')))
+    }
+}
+
+/// Says that nothing is there.
+fn no_such_path(path: &str) -> JobError {
+    JobError::new(Cause::NoSuchPath, format!("there is no `{path}` in this backup"))
+}
+
+/// Says that it is no file.
+fn not_a_file(path: &str) -> JobError {
+    JobError::new(Cause::NoSuchPath, format!("`{path}` is not a file"))
 }
 
 /// Returns a moment as listings show it.

@@ -122,7 +122,7 @@ fn load_base(
     let (Some(snapshot), Some(repository)) = (snapshot, &settings.repository) else {
         return Ok(None);
     };
-    let base = Base::load(repository, snapshot, tree)?;
+    let base = Base::load(repository, settings.writer.as_deref(), snapshot, tree)?;
     let scratch = area.scratch("base-manifest.db");
     base.read_rows(scratch.map_err(|error| disk("cannot write to the working area", &error))?)?;
     Ok(Some(base))
@@ -146,7 +146,7 @@ fn resume(
 ) -> Result<Overlay, JobError> {
     let failed = |error: io::Error| disk("cannot read the working area", &error);
     let boot = overlay::boot_id();
-    let mut survivors = Survivors::find(&area, settings.repository.as_ref(), &records, &boot);
+    let mut survivors = Survivors::find(&area, &settings, &records, &boot);
     let mut tree = Tree::default();
     let base = load_base(&area, &settings, base, &mut tree)?;
     // A number is given out once: what an old record says of it never means another file.
@@ -190,7 +190,7 @@ fn digest(text: &str) -> Option<[u8; 20]> {
 struct Survivors(BTreeMap<u64, Kept>);
 
 impl Survivors {
-    fn find(area: &Area, repository: Option<&Repository>, records: &[Record], boot: &str) -> Self {
+    fn find(area: &Area, settings: &Settings, records: &[Record], boot: &str) -> Self {
         let put: BTreeMap<u64, (u64, Option<Place>)> = records
             .iter()
             .filter_map(|record| match record {
@@ -211,7 +211,7 @@ impl Survivors {
                 Record::Packed { number, blobs, sha1 } => {
                     let size = put.get(number).map_or(0, |(size, _)| *size);
                     let content =
-                        content(blobs, size).filter(|content| is_there(repository, content));
+                        content(blobs, size).filter(|content| is_there(settings, content));
                     if let (Some(content), Some(sha1)) = (content, digest(sha1)) {
                         found.insert(*number, Kept::Packed { content, sha1 });
                     }
@@ -254,9 +254,11 @@ fn content(blobs: &[String], size: u64) -> Option<Content> {
     Some(Content { blobs, size })
 }
 
-/// Whether the packs still have a content: somebody may have pruned what no snapshot held.
-fn is_there(repository: Option<&Repository>, content: &Content) -> bool {
-    repository.is_some_and(|repository| repository.reader(content).is_ok())
+/// Whether the packs still have a content: somebody may have pruned what no snapshot held, or a pack is damaged.
+fn is_there(settings: &Settings, content: &Content) -> bool {
+    let read = |repository: &Repository| repository.reader(content).is_ok();
+    settings.repository.as_ref().is_some_and(read)
+        && settings.writer.as_ref().is_none_or(|writer| writer.holds(content))
 }
 
 /// Does again what a record says. Files whose bytes are gone take part, so that all else comes out as it was.

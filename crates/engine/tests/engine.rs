@@ -101,7 +101,7 @@ async fn two_backups_and_all_that_can_be_done_with_them() {
 
 async fn looks(bench: &Bench, before: &str) {
     let ctx = bench.context();
-    let listed = snapshots::list(&ctx, bench.places(), None).await.unwrap();
+    let listed = snapshots::list(&ctx, bench.places(), None).await.unwrap().snapshots;
     assert_eq!(listed.len(), 2);
     assert!(
         listed
@@ -157,7 +157,7 @@ async fn checks(bench: &Bench) {
     let summary = check::run(&ctx, bench.places(), true).await.unwrap();
     assert_eq!((summary.outcome, summary.snapshots), (Outcome::Done, 2), "{:?}", summary.findings);
     assert!(summary.files > 0 && summary.bytes_read > 0);
-    let states = status::run(&ctx, bench.places(), None, None).await.unwrap();
+    let states = status::run(&ctx, bench.places(), None, None).await.unwrap().devices;
     assert_eq!(states.len(), 1);
     assert_eq!((states[0].snapshots, states[0].stale, states[0].broken_run), (2, false, false));
 }
@@ -182,7 +182,10 @@ async fn a_run_that_breaks_goes_on_where_it_stopped() {
     let summary = check::run(&bench.context(), bench.places(), false).await.unwrap();
     assert_eq!(summary.outcome, Outcome::Done, "{:?}", summary.findings);
     // The snapshot of a broken run never was: there is one.
-    assert_eq!(snapshots::list(&bench.context(), bench.places(), None).await.unwrap().len(), 1);
+    assert_eq!(
+        snapshots::list(&bench.context(), bench.places(), None).await.unwrap().snapshots.len(),
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -288,7 +291,7 @@ async fn every_fault_has_its_cause() {
     let last = bench.backup().await.unwrap();
     assert_eq!(last.outcome, Outcome::Done);
     assert_oracle(&bench, "files", "latest").await;
-    let listed = snapshots::list(&bench.context(), bench.places(), None).await.unwrap();
+    let listed = snapshots::list(&bench.context(), bench.places(), None).await.unwrap().snapshots;
     assert_eq!(listed.len(), 2);
     assert_eq!(listed[0].id, whole.snapshot.unwrap());
 }
@@ -307,7 +310,10 @@ async fn full_starts_over_and_leaves_what_is_there() {
         full.bytes_added,
         first.bytes_added
     );
-    assert_eq!(snapshots::list(&bench.context(), bench.places(), None).await.unwrap().len(), 2);
+    assert_eq!(
+        snapshots::list(&bench.context(), bench.places(), None).await.unwrap().snapshots.len(),
+        2
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -348,7 +348,7 @@ async fn fresh(
     age: Duration,
 ) -> Result<Vec<DeviceStatus>, Failure> {
     match status::run(&app.silent_context(), app.places(settings)?, None, Some(age)).await {
-        Ok(devices) => Ok(devices.into_iter().filter(|device| !device.stale).collect()),
+        Ok(found) => Ok(found.devices.into_iter().filter(|device| !device.stale).collect()),
         // Nothing was ever backed up: nothing is fresh.
         Err(error) if error.cause == Cause::RepositoryMissing && settings.repository_is_default => {
             Ok(Vec::new())

@@ -1,13 +1,15 @@
 //! `snapshots`: what there is, oldest first.
 
 use clap::Args;
-use lifeboat_engine::jobs::snapshots::{self, SnapshotInfo};
+use lifeboat_engine::jobs::snapshots::{self, SnapshotInfo, SnapshotList};
 use lifeboat_engine::words::choose;
+use lifeboat_engine::{Cause, Finding};
 use serde::Serialize;
 
 use super::Ended;
 use crate::app::App;
 use crate::exit::Exit;
+use crate::ui::error::Failure;
 use crate::ui::table::{Column, table};
 use crate::ui::text::{bytes, count, plain, things, time};
 
@@ -19,25 +21,38 @@ pub(crate) struct SnapshotsArgs {}
 #[derive(Serialize)]
 struct Snapshots<'a> {
     format: u32,
-    snapshots: &'a [SnapshotInfo],
+    #[serde(flatten)]
+    found: &'a SnapshotList,
 }
 
 /// Lists the snapshots.
 pub(crate) async fn run(app: &App, _args: &SnapshotsArgs) -> Ended {
     let settings = app.settings()?;
     let places = app.places(&settings)?;
-    let snapshots =
-        snapshots::list(&app.silent_context(), places, settings.udid.as_deref()).await?;
-    if snapshots.is_empty() {
+    let found = snapshots::list(&app.silent_context(), places, settings.udid.as_deref()).await?;
+    let is_empty = found.snapshots.is_empty() && found.damaged.is_empty();
+    if is_empty {
         app.ui.say(none_yet(settings.udid.as_deref()));
     }
     if app.ui.json {
-        app.ui.object(&Snapshots { format: 1, snapshots: &snapshots })?;
-        return Ok(Exit::Done);
+        app.ui.object(&Snapshots { format: 1, found: &found })?;
+    } else if !is_empty {
+        app.ui.text(lines(&found.snapshots))?;
     }
-    if snapshots.is_empty() {
-        return Ok(Exit::Done);
+    Ok(tell_damage(app, &found.damaged))
+}
+
+/// Says what of the repository cannot be read, and how the command ends: what is shown may not be all.
+pub(crate) fn tell_damage(app: &App, damaged: &[Finding]) -> Exit {
+    for finding in damaged {
+        let failure = Failure::new(Exit::Failed, &finding.cause, finding.message.as_str());
+        // Programs have it in their object.
+        Failure { told: true, ..failure.hint(Cause::RepositoryDamaged.next_step()) }.tell(app.ui);
     }
+    if damaged.is_empty() { Exit::Done } else { Exit::Failed }
+}
+
+fn lines(snapshots: &[SnapshotInfo]) -> String {
     let columns = [
         Column::Left("ID"),
         Column::Left("TIME"),
@@ -48,8 +63,7 @@ pub(crate) async fn run(app: &App, _args: &SnapshotsArgs) -> Ended {
         Column::Right("SIZE"),
         Column::Right("ADDED"),
     ];
-    app.ui.text(table(&columns, snapshots.iter().map(row)))?;
-    Ok(Exit::Done)
+    table(&columns, snapshots.iter().map(row))
 }
 
 /// Says that there is nothing to list: that is an answer, and no failure.

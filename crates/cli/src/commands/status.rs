@@ -7,7 +7,7 @@ use lifeboat_engine::jobs::status::{self, DeviceStatus};
 use serde::Serialize;
 
 use super::Ended;
-use super::snapshots::{are_missing, none_yet, short};
+use super::snapshots::{are_missing, none_yet, short, tell_damage};
 use crate::app::App;
 use crate::exit::Exit;
 use crate::ui::table::{Column, table};
@@ -27,26 +27,28 @@ pub(crate) struct StatusArgs {
 #[derive(Serialize)]
 struct Status<'a> {
     format: u32,
-    devices: &'a [DeviceStatus],
+    #[serde(flatten)]
+    found: &'a status::Status,
 }
 
 /// Tells the status.
 pub(crate) async fn run(app: &App, args: StatusArgs) -> Ended {
     let settings = app.settings()?;
     let places = app.places(&settings)?;
-    let devices =
+    let found =
         status::run(&app.silent_context(), places, settings.udid.as_deref(), args.max_age).await?;
+    let devices = &found.devices;
     // No backup at all is older than any age.
     let stale =
         devices.iter().any(|device| device.stale) || (devices.is_empty() && args.max_age.is_some());
-    if devices.is_empty() {
+    if devices.is_empty() && found.damaged.is_empty() {
         app.ui.say(match settings.udid.as_deref() {
             Some(udid) => none_yet(Some(udid)),
             None => "no device was backed up yet: `lifeboat backup` does it".to_owned(),
         });
     }
     if app.ui.json {
-        app.ui.object(&Status { format: 1, devices: &devices })?;
+        app.ui.object(&Status { format: 1, found: &found })?;
     } else if !devices.is_empty() {
         let columns = [
             Column::Left("DEVICE"),
@@ -58,7 +60,10 @@ pub(crate) async fn run(app: &App, args: StatusArgs) -> Ended {
         ];
         app.ui.text(table(&columns, devices.iter().map(row)))?;
     }
-    Ok(if stale { Exit::Incomplete } else { Exit::Done })
+    Ok(match tell_damage(app, &found.damaged) {
+        Exit::Done if stale => Exit::Incomplete,
+        exit => exit,
+    })
 }
 
 fn row(device: &DeviceStatus) -> Vec<String> {

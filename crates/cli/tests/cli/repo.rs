@@ -61,6 +61,36 @@ fn a_wrong_key_ends_with_12_and_so_does_none() {
 }
 
 #[test]
+fn a_default_repository_that_is_gone_is_named_and_not_made_anew() {
+    let (home, _sim) = trusted_phone();
+    home.lifeboat(["backup"]).ok();
+    home.lifeboat(["repo", "sheet"]).ok();
+    let away = home.path().join("away");
+    fs_err::rename(home.repository(), &away).unwrap();
+    // Gone, and the empty folder where a disk belongs.
+    for is_empty in [false, true] {
+        if is_empty {
+            fs_err::create_dir(home.repository()).unwrap();
+        }
+        for command in ["backup", "snapshots", "status", "check"] {
+            let run = home.lifeboat([command, "--json"]).run();
+            assert_eq!(run.status, Some(10), "{run}");
+            assert_eq!(run.events().pop().unwrap()["cause"], "repository-gone", "{run}");
+            assert!(run.err().contains(home.repository().as_str()), "{run}");
+            assert!(run.err().contains("repo init"), "{run}");
+        }
+        assert!(!home.repository().join("config").exists());
+    }
+    fs_err::remove_dir(home.repository()).unwrap();
+    fs_err::rename(&away, home.repository()).unwrap();
+    home.lifeboat(["backup"]).ok();
+    // Who wants to begin anew says so.
+    fs_err::rename(home.repository(), &away).unwrap();
+    home.lifeboat(["repo", "init"]).ok();
+    assert_eq!(home.lifeboat(["backup", "--json"]).ok().summary()["kind"], "full");
+}
+
+#[test]
 fn a_repository_elsewhere_has_a_password_of_its_own() {
     let (home, _sim) = trusted_phone();
     fs_err::write(home.path().join("password"), "correct horse\n").unwrap();

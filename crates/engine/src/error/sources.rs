@@ -28,7 +28,9 @@ impl From<RepoError> for JobError {
             RepoError::Format { .. } => Cause::RepositoryTooNew,
             RepoError::NoSuchSnapshot(_) => Cause::NoSuchSnapshot,
             RepoError::NoSuchPath { .. } => Cause::NoSuchPath,
-            RepoError::Catalogue { .. } | RepoError::Io { .. } => Cause::Disk,
+            RepoError::Catalogue { .. } | RepoError::Io { .. } | RepoError::Stalled { .. } => {
+                Cause::Disk
+            }
             _ => Cause::Internal,
         };
         let clues = match cause.fault() {

@@ -10,11 +10,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use lifeboat_host::discretion::keep_quiet;
-use lifeboat_repo::{Repository, Snapshot, Tag};
+use lifeboat_repo::{Damage, Repository, Snapshot, Tag};
 
 use self::pattern::Pattern;
 use crate::error::{Cause, JobError};
+use crate::event::Finding;
 use crate::job::{Context, Places, blocking};
+use crate::layout::About;
 use crate::view::{self, BackupView as _, SnapshotView};
 
 /// What to look into.
@@ -58,6 +60,15 @@ pub struct SnapshotInfo {
     pub bytes: Option<u64>,
     /// Bytes that the repository grew by.
     pub bytes_added: Option<u64>,
+}
+
+/// What there is, and what cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SnapshotList {
+    /// The snapshots, oldest first.
+    pub snapshots: Vec<SnapshotInfo>,
+    /// What of the repository cannot be read. A snapshot file that cannot be read is not in the list.
+    pub damaged: Vec<Finding>,
 }
 
 /// One snapshot in full.
@@ -154,19 +165,42 @@ pub struct Changed {
     pub size_after: Option<u64>,
 }
 
-/// Lists the snapshots, oldest first.
+/// Lists the snapshots, oldest first. One whose description lies in a damaged part of the repository is in the list with what its
+/// file says.
 pub async fn list(
     _ctx: &Context,
     places: Places,
     udid: Option<&str>,
-) -> Result<Vec<SnapshotInfo>, JobError> {
+) -> Result<SnapshotList, JobError> {
     let udid = udid.map(ToOwned::to_owned);
     blocking(move || {
         let repository = places.open()?;
-        let snapshots = device_snapshots(&repository, udid.as_deref())?;
-        snapshots.iter().map(|snapshot| view::info(&repository, snapshot)).collect()
+        let (found, mut damaged) = snapshots_and_damage(&repository, udid.as_deref())?;
+        let mut snapshots = Vec::with_capacity(found.len());
+        for snapshot in &found {
+            let about = about_or_damage(&repository, snapshot, &mut damaged)?;
+            snapshots.push(view::line(snapshot, about.as_ref()));
+        }
+        Ok(SnapshotList { snapshots, damaged })
     })
     .await
+}
+
+/// Returns what a snapshot says about itself, where it does; where that lies in a damaged part of the repository, that becomes a
+/// finding.
+pub(crate) fn about_or_damage(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    damaged: &mut Vec<Finding>,
+) -> Result<Option<About>, JobError> {
+    match view::about(repository, snapshot) {
+        Err(error) if error.cause == Cause::RepositoryDamaged => {
+            let (cause, object) = (error.cause.id().to_owned(), Some(snapshot.id.to_string()));
+            damaged.push(Finding { cause, message: error.message, object });
+            Ok(None)
+        }
+        other => other,
+    }
 }
 
 /// Returns the snapshots of devices, oldest first; those that hold passwords and certificates are none.
@@ -174,7 +208,16 @@ pub(crate) fn device_snapshots(
     repository: &Repository,
     udid: Option<&str>,
 ) -> Result<Vec<Snapshot>, JobError> {
-    let mut snapshots = repository.snapshots()?;
+    Ok(snapshots_and_damage(repository, udid)?.0)
+}
+
+/// Returns the snapshots of devices, oldest first, and the snapshot files that cannot be read: nobody knows of which device they
+/// are.
+pub(crate) fn snapshots_and_damage(
+    repository: &Repository,
+    udid: Option<&str>,
+) -> Result<(Vec<Snapshot>, Vec<Finding>), JobError> {
+    let (mut snapshots, damage) = repository.snapshots_and_damage()?;
     // A snapshot's label is the device's name.
     snapshots.iter().filter_map(|snapshot| snapshot.label.as_deref()).for_each(keep_quiet);
     snapshots.retain(|snapshot| {
@@ -182,7 +225,12 @@ pub(crate) fn device_snapshots(
             && !snapshot.is(Tag::Password)
             && !snapshot.is(Tag::Certificate)
     });
-    Ok(snapshots)
+    let finding = |damage: &Damage| Finding {
+        cause: Cause::RepositoryDamaged.id().to_owned(),
+        message: damage.to_string(),
+        object: damage.file().map(|id| id.to_string()),
+    };
+    Ok((snapshots, damage.iter().map(finding).collect()))
 }
 
 /// Shows one in full. As all that look into a snapshot, it tells a note where that is incomplete.

@@ -8,9 +8,9 @@ use lifeboat_repo::{Repository, Snapshot, Tag};
 use serde::Serialize;
 
 use crate::error::JobError;
+use crate::event::Finding;
 use crate::job::{Context, Places, blocking};
-use crate::jobs::snapshots::device_snapshots;
-use crate::view;
+use crate::jobs::snapshots::{about_or_damage, snapshots_and_damage};
 use crate::working_tree::area::Area;
 
 /// One device.
@@ -58,17 +58,27 @@ struct Of {
     count: u64,
 }
 
+/// What is known of all devices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The devices.
+    pub devices: Vec<DeviceStatus>,
+    /// Snapshot files that cannot be read: a newer backup may be among them.
+    pub damaged: Vec<Finding>,
+}
+
 /// Tells each device's status; `max_age` decides what is stale. A device without a finished backup is not in the list.
 pub async fn run(
     ctx: &Context,
     places: Places,
     udid: Option<&str>,
     max_age: Option<Duration>,
-) -> Result<Vec<DeviceStatus>, JobError> {
+) -> Result<Status, JobError> {
     let (udid, now) = (udid.map(ToOwned::to_owned), ctx.host.now());
     blocking(move || {
         let repository = places.open()?;
-        let devices = devices(&repository, udid.as_deref())?;
+        let (snapshots, mut damaged) = snapshots_and_damage(&repository, udid.as_deref())?;
+        let devices = devices(&repository, snapshots, &mut damaged)?;
         let age = |time: Timestamp| {
             Duration::try_from(now.duration_since(time)).unwrap_or_default().as_secs()
         };
@@ -98,22 +108,26 @@ pub async fn run(
                 },
             }
         };
-        Ok(devices.into_iter().map(status).collect())
+        Ok(Status { devices: devices.into_iter().map(status).collect(), damaged })
     })
     .await
 }
 
 /// Looks through the snapshots. One that is tagged complete and says that files are missing comes from an older program and
 /// counts as incomplete.
-fn devices(repository: &Repository, udid: Option<&str>) -> Result<BTreeMap<String, Of>, JobError> {
+fn devices(
+    repository: &Repository,
+    snapshots: Vec<Snapshot>,
+    damaged: &mut Vec<Finding>,
+) -> Result<BTreeMap<String, Of>, JobError> {
     let mut devices: BTreeMap<String, Of> = BTreeMap::new();
     // Oldest first: the last one stays.
-    for snapshot in device_snapshots(repository, udid)? {
+    for snapshot in snapshots {
         let tagged = snapshot.is(Tag::Complete);
         if !tagged && !snapshot.is(Tag::Partial) {
             continue;
         }
-        let about = view::about(repository, &snapshot)?;
+        let about = about_or_damage(repository, &snapshot, damaged)?;
         if about.is_none() && !tagged {
             // What a broken run left.
             continue;

@@ -7,10 +7,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
 use lifeboat_mobilesync::{EntryKind, InfoPlist, ManifestDb, ManifestError, ManifestPlist, Row};
 
-use super::snapshot::{no_such_path, not_a_file};
-use super::{BackupView, seconds};
+use super::{BackupView, Below, Domains, apps, no_such_path, not_a_file, seconds};
 use crate::error::{Cause, JobError};
-use crate::jobs::snapshots::{DomainSummary, FileKind, Listed, SnapshotDetails, SnapshotInfo};
+use crate::jobs::snapshots::{FileKind, Listed, SnapshotDetails, SnapshotInfo};
 use crate::layout::{BACKUP, CONTROL, name};
 
 /// A folder as Finder, iTunes and idevicebackup2 make it.
@@ -122,27 +121,17 @@ impl BackupView for FolderView {
         let info = info.unwrap_or_else(|| InfoPlist::new(plist::Dictionary::new()));
         let lockdown =
             |key: &str| self.manifest.lockdown.get(key).and_then(plist::Value::as_string);
-        let mut domains: BTreeMap<&str, DomainSummary> = BTreeMap::new();
+        let mut domains = Domains::default();
         for (listed, _) in self.entries.values() {
-            let domain = listed.path.split('/').next().unwrap_or_default();
-            let summary = domains.entry(domain).or_insert_with(|| DomainSummary {
-                domain: domain.to_owned(),
-                files: 0,
-                bytes: 0,
-            });
-            if listed.kind == FileKind::File {
-                summary.files += 1;
-                summary.bytes += listed.size;
-            }
+            let is_file = listed.kind == FileKind::File;
+            domains.add(&listed.path, is_file.then_some(listed.size));
         }
+        let (files, bytes) = domains.totals();
         let time = info
             .last_backup()
             .or(self.manifest.date)
             .and_then(|time| Timestamp::try_from(time).ok());
         let known = !self.manifest.is_encrypted;
-        let mut apps: Vec<String> =
-            info.installed_applications().into_iter().map(ToOwned::to_owned).collect();
-        apps.sort();
         Ok(SnapshotDetails {
             info: SnapshotInfo {
                 id: String::new(),
@@ -156,14 +145,14 @@ impl BackupView for FolderView {
                     .map(ToOwned::to_owned),
                 tag: "folder".to_owned(),
                 files_missing: None,
-                files: known.then(|| domains.values().map(|domain| domain.files).sum()),
-                bytes: known.then(|| domains.values().map(|domain| domain.bytes).sum()),
+                files: known.then_some(files),
+                bytes: known.then_some(bytes),
                 bytes_added: None,
             },
             encrypted: self.manifest.is_encrypted,
             sealed: 0,
-            domains: domains.into_values().collect(),
-            apps,
+            domains: domains.into_list(),
+            apps: apps(&info),
         })
     }
 
@@ -175,7 +164,7 @@ impl BackupView for FolderView {
     ) -> Result<(), JobError> {
         self.need_names()?;
         let path = path.trim_matches('/');
-        let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
+        let below = Below::new(path, recursive);
         let mut found = path.is_empty();
         if let Some((listed, _)) = self.entries.get(path) {
             found = true;
@@ -183,10 +172,12 @@ impl BackupView for FolderView {
                 visit(listed.clone());
             }
         }
-        for (name, (listed, _)) in self.entries.range(prefix.clone()..) {
-            let Some(rest) = name.strip_prefix(&prefix) else { break };
+        for (name, (listed, _)) in self.entries.range(below.prefix.clone()..) {
+            if !below.has(name) {
+                break;
+            }
             found = true;
-            if !rest.is_empty() && (recursive || !rest.contains('/')) {
+            if below.shows(name) {
                 visit(listed.clone());
             }
         }

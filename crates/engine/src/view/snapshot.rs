@@ -1,14 +1,13 @@
 //! A snapshot of the repository.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 
 use lifeboat_mobilesync::InfoPlist;
 use lifeboat_repo::{Entry, NodeKind, Repository, Snapshot};
 
-use super::BackupView;
-use crate::error::{Cause, JobError};
-use crate::jobs::snapshots::{DomainSummary, FileKind, Listed, SnapshotDetails, SnapshotInfo};
+use super::{BackupView, Below, Domains, no_such_path, not_a_file};
+use crate::error::JobError;
+use crate::jobs::snapshots::{FileKind, Listed, SnapshotDetails, SnapshotInfo};
 use crate::layout::{ABOUT, About, BACKUP, FILES, SEALED, sealed_path};
 use crate::working_tree::base;
 
@@ -34,11 +33,9 @@ pub(crate) fn about(
     Ok(serde_json::from_slice(&repository.read(content)?).ok())
 }
 
-/// Returns the line of a snapshot.
-pub(crate) fn info(repository: &Repository, snapshot: &Snapshot) -> Result<SnapshotInfo, JobError> {
-    let about = about(repository, snapshot)?;
-    let about = about.as_ref();
-    Ok(SnapshotInfo {
+/// Returns the line of a snapshot; without what it says about itself, what its file says.
+pub(crate) fn line(snapshot: &Snapshot, about: Option<&About>) -> SnapshotInfo {
+    SnapshotInfo {
         id: snapshot.id.to_string(),
         time: snapshot.time,
         udid: snapshot.udid.clone(),
@@ -52,7 +49,7 @@ pub(crate) fn info(repository: &Repository, snapshot: &Snapshot) -> Result<Snaps
         files: about.map(|about| about.files),
         bytes: about.map(|about| about.bytes),
         bytes_added: snapshot.summary.map(|summary| summary.bytes_added),
-    })
+    }
 }
 
 impl SnapshotView {
@@ -117,11 +114,7 @@ impl SnapshotView {
         };
         let Some(content) = entry.node.content() else { return Ok(Vec::new()) };
         let info = InfoPlist::parse(&self.repository.read(content)?);
-        let mut apps: Vec<String> = info
-            .map(|info| info.installed_applications().into_iter().map(ToOwned::to_owned).collect())
-            .unwrap_or_default();
-        apps.sort();
-        Ok(apps)
+        Ok(info.map(|info| super::apps(&info)).unwrap_or_default())
     }
 }
 
@@ -151,30 +144,21 @@ pub(crate) fn listed(entry: &Entry) -> Listed {
 impl BackupView for SnapshotView {
     fn details(&self) -> Result<SnapshotDetails, JobError> {
         let about = about(&self.repository, &self.snapshot)?;
-        let mut domains: BTreeMap<String, DomainSummary> = BTreeMap::new();
+        let mut domains = Domains::default();
         let mut sealed = 0;
         self.repository.walk(&self.snapshot, |entry| {
             let (top, rest) = entry.path.split_once('/').unwrap_or((&entry.path, ""));
             sealed += u64::from(top == SEALED && entry.node.content().is_some());
             if top == FILES && !rest.is_empty() {
-                let domain = rest.split('/').next().unwrap_or_default();
-                let summary = domains.entry(domain.to_owned()).or_insert_with(|| DomainSummary {
-                    domain: domain.to_owned(),
-                    files: 0,
-                    bytes: 0,
-                });
-                if entry.node.content().is_some() {
-                    summary.files += 1;
-                    summary.bytes += entry.node.size();
-                }
+                domains.add(rest, entry.node.content().map(|content| content.size));
             }
             Ok::<(), JobError>(())
         })?;
         Ok(SnapshotDetails {
-            info: info(&self.repository, &self.snapshot)?,
+            info: line(&self.snapshot, about.as_ref()),
             encrypted: about.is_some_and(|about| about.encrypted),
             sealed,
-            domains: domains.into_values().collect(),
+            domains: domains.into_list(),
             apps: self.apps()?,
         })
     }
@@ -187,15 +171,10 @@ impl BackupView for SnapshotView {
     ) -> Result<(), JobError> {
         let path = path.trim_matches('/');
         let inner = Self::inner(path);
-        let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
+        let below = Below::new(path, recursive);
         let named = self.named()?;
-        let beside: Vec<&Named> = named
-            .iter()
-            .filter(|named| match named.name.strip_prefix(&prefix) {
-                Some(rest) => recursive || !rest.contains('/'),
-                None => named.name == path,
-            })
-            .collect();
+        let beside: Vec<&Named> =
+            named.iter().filter(|named| below.shows(&named.name) || named.name == path).collect();
         match self.repository.entry(&self.snapshot, &inner)? {
             Some(entry) if entry.node.is_directory() => self.below(&inner, recursive, visit)?,
             Some(entry) => visit(listed(&entry)),
@@ -225,14 +204,4 @@ impl BackupView for SnapshotView {
         let content = entry.node.content().ok_or_else(|| not_a_file(path))?;
         Ok(Box::new(self.repository.reader(content)?))
     }
-}
-
-/// Says that nothing is there.
-pub(super) fn no_such_path(path: &str) -> JobError {
-    JobError::new(Cause::NoSuchPath, format!("there is no `{path}` in this backup"))
-}
-
-/// Says that it is no file.
-pub(super) fn not_a_file(path: &str) -> JobError {
-    JobError::new(Cause::NoSuchPath, format!("`{path}` is not a file"))
 }

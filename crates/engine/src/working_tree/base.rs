@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use camino::Utf8PathBuf;
 use lifeboat_mobilesync::FileId;
-use lifeboat_repo::{Content, Repository, Snapshot};
+use lifeboat_repo::{Content, Repository, Snapshot, Writer};
 
 use super::rows::Rows;
 use super::tree::{File, Origin, Refused, Tree};
@@ -86,12 +86,15 @@ fn apple_path(path: &str, by_name: &HashMap<&str, &str>) -> Option<String> {
 }
 
 impl Base {
-    /// Reads the index of a snapshot into a tree, below the device's folder.
+    /// Reads the index of a snapshot into a tree, below the device's folder. What the packs are known to have lost is not
+    /// presented: the device sends it again.
     pub(crate) fn load(
         repository: &Repository,
+        writer: Option<&Writer>,
         snapshot: Snapshot,
         tree: &mut Tree,
     ) -> Result<Self, JobError> {
+        let is_whole = |content: &Content| writer.is_none_or(|writer| writer.holds(content));
         let udid = snapshot.udid.clone();
         for byte in 0..=255u8 {
             tree.create_directory(&format!("{udid}/{byte:02x}")).map_err(refused)?;
@@ -106,6 +109,11 @@ impl Base {
             .collect();
         for_each_file(repository, &snapshot, |path, content, modified| {
             let id = path.rsplit('/').next().and_then(|id| id.parse::<FileId>().ok());
+            if !is_whole(&content) {
+                // The backup's own files are written anew by every run.
+                damaged.extend(id.map(|id| (id, None)));
+                return Ok(());
+            }
             if let Some(aside) = id.and_then(|id| damaged.get_mut(&id)) {
                 *aside = Some(content);
                 return Ok(());

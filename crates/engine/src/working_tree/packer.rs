@@ -19,6 +19,25 @@ use crate::error::{Cause, JobError};
 
 /// How long the caller of [`Packer::drain`] waits between two looks.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long the thread may stand still. A little more than the repository gives its storage: its word is the better one.
+const PATIENCE: Duration = Duration::from_mins(16);
+/// How long the thread may take to end: it stops at the next bytes, unless it makes durable what it packed.
+const ENDING: Duration = Duration::from_mins(5);
+
+/// How long the thread is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// While it stands still.
+    still: Duration,
+    /// When it is to end.
+    ending: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { still: PATIENCE, ending: ENDING }
+    }
+}
 
 /// A file to be packed.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +70,8 @@ pub(crate) enum Failure {
     Area(io::Error),
     /// The working area gives other bytes than it got.
     Damaged,
+    /// The thread stands still: a disk or a network hangs, the working area's or the repository's.
+    Stalled,
 }
 
 impl From<Failure> for JobError {
@@ -61,14 +82,19 @@ impl From<Failure> for JobError {
                 Self::of(Cause::Disk, "a received file cannot be read back", &error)
             }
             Failure::Damaged => Self::new(Cause::Disk, "a file in the working area has lost bytes"),
+            Failure::Stalled => Self::new(
+                Cause::Disk,
+                "the disk of the working area or that of the repository hangs: what was received cannot be packed",
+            ),
         }
     }
 }
 
-/// Packs in the background. Dropping it ends the thread after the file at hand.
+/// Packs in the background. Dropping it ends the thread at the next bytes; one that hangs is left behind.
 pub(crate) struct Packer {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    patience: Patience,
 }
 
 struct Shared {
@@ -89,6 +115,10 @@ struct State {
     failure: Option<Failure>,
     failed: bool,
     stop: bool,
+    /// The thread has come to its end.
+    ended: bool,
+    /// How often it has moved on: some bytes, a file.
+    moves: u64,
 }
 
 impl Shared {
@@ -104,6 +134,15 @@ impl Packer {
         writer: Arc<Writer>,
         checkpoint: u64,
     ) -> io::Result<Self> {
+        Self::with_patience(folder, writer, checkpoint, Patience::default())
+    }
+
+    fn with_patience(
+        folder: &Utf8Path,
+        writer: Arc<Writer>,
+        checkpoint: u64,
+        patience: Patience,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
         let work = Work {
             shared: shared.clone(),
@@ -113,7 +152,7 @@ impl Packer {
             pending: 0,
         };
         let thread = std::thread::Builder::new().name("packer".into()).spawn(move || work.run())?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared, thread: Some(thread), patience })
     }
 
     /// Gives it a file; never waits.
@@ -154,16 +193,23 @@ impl Packer {
     }
 
     /// Waits until all files are packed; `tick` is told the bytes that are left now and then, and says whether to go on.
-    /// Returns whether all are packed.
+    /// Returns whether all are packed; a thread that stands still for too long counts as failed.
     pub(crate) fn drain(&self, tick: &mut dyn FnMut(u64) -> bool) -> bool {
+        let (mut moves, mut still) = (0, Duration::ZERO);
         loop {
             let left = {
                 let state = self.shared.state();
                 let wanted = |state: &mut State| !state.is_idle();
                 let waited = self.shared.changed.wait_timeout_while(state, LOOK, wanted);
-                let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+                let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
                 if state.is_idle() {
                     return !state.failed;
+                }
+                still = if state.moves == moves { still + LOOK } else { Duration::ZERO };
+                moves = state.moves;
+                if still >= self.patience.still {
+                    state.fail(Failure::Stalled);
+                    return false;
                 }
                 state.waiting
             };
@@ -173,23 +219,34 @@ impl Packer {
         }
     }
 
-    /// Forgets the files that wait and ends the thread; what was packed can still be taken.
-    pub(crate) fn stop(&mut self) {
-        {
-            let mut state = self.shared.state();
-            state.stop = true;
-            state.tasks.clear();
-            self.shared.changed.notify_all();
+    /// Forgets the files that wait and ends the thread; what was packed can still be taken. A thread that does not come to its
+    /// end in time is left behind, and an error says so: no program can end a thread that waits for a disk.
+    pub(crate) fn stop(&mut self) -> Result<(), Failure> {
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        let mut state = self.shared.state();
+        state.stop = true;
+        state.tasks.clear();
+        self.shared.changed.notify_all();
+        let wanted = |state: &mut State| !state.ended;
+        let waited = self.shared.changed.wait_timeout_while(state, self.patience.ending, wanted);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if !state.ended {
+            state.failed = true;
+            return Err(Failure::Stalled);
         }
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+        drop(state);
+        if thread.join().is_err() {
             tracing::warn!("the packer panicked");
         }
+        Ok(())
     }
 }
 
 impl Drop for Packer {
     fn drop(&mut self) {
-        self.stop();
+        if self.stop().is_err() {
+            tracing::warn!("a thread that packs hangs and is left behind");
+        }
     }
 }
 
@@ -206,6 +263,16 @@ impl State {
     }
 }
 
+/// Says that the thread is at its end, however it comes there.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.state().ended = true;
+        self.0.changed.notify_all();
+    }
+}
+
 struct Work {
     shared: Arc<Shared>,
     folder: Utf8PathBuf,
@@ -216,11 +283,13 @@ struct Work {
 
 impl Work {
     fn run(mut self) {
+        let _ending = Ending(self.shared.clone());
         lifeboat_repo::stand_back();
         while let Some(task) = self.next() {
             let packed = self.pack(task);
             let mut state = self.shared.state();
             state.busy = false;
+            state.moves += 1;
             state.waiting = state.waiting.saturating_sub(task.span.size);
             match packed {
                 Ok(packed) => state.done.push(packed),
@@ -238,6 +307,7 @@ impl Work {
             let packed = self.shared.state().done.len();
             let flushed = self.writer.flush();
             let mut state = self.shared.state();
+            state.moves += 1;
             match flushed {
                 // Some may have been taken meanwhile: never more than there are.
                 Ok(()) => state.durable = packed.min(state.done.len()),
@@ -284,8 +354,12 @@ struct Stoppable<'a, R> {
 
 impl<R: Read> Read for Stoppable<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.shared.state().stop {
-            return Err(io::Error::other("the run ends"));
+        {
+            let mut state = self.shared.state();
+            if state.stop {
+                return Err(io::Error::other("the run ends"));
+            }
+            state.moves += 1;
         }
         self.inner.read(buffer)
     }
@@ -293,7 +367,8 @@ impl<R: Read> Read for Stoppable<'_, R> {
 
 #[cfg(test)]
 mod tests {
-    use lifeboat_repo::{Clock, Location, Repository, WriterOptions};
+    use lifeboat_repo::store::{FileKind, MemoryStore, PackSink, Store, StoreError};
+    use lifeboat_repo::{Clock, FileId, Location, Repository, WriterOptions};
 
     use super::*;
     use crate::working_tree::segments::Segments;
@@ -324,7 +399,7 @@ mod tests {
         assert!(packer.drain(&mut |_| true));
         assert_eq!(packer.waiting(), 0);
         // The thread makes durable what it packed before it ends.
-        packer.stop();
+        packer.stop().unwrap();
         let durable = packer.take_durable();
         let rest = packer.take_done();
         assert_eq!(durable.len() + rest.len(), 2);
@@ -344,5 +419,144 @@ mod tests {
         assert!(matches!(packer.failure(), Some(Failure::Damaged)));
         assert!(packer.failure().is_none() && packer.has_failed());
         assert_eq!(packer.take_done().len(), 1);
+    }
+
+    /// A storage that hangs as soon as a pack is begun, until it is let go.
+    struct Hanging {
+        inner: MemoryStore,
+        gate: Arc<Gate>,
+    }
+
+    #[derive(Default)]
+    struct Gate {
+        /// Whether it is shut, and whether somebody stands before it.
+        state: Mutex<(bool, bool)>,
+        changed: Condvar,
+    }
+
+    impl Gate {
+        fn set(&self, is_shut: bool) {
+            *self.state.lock().unwrap() = (is_shut, false);
+            self.changed.notify_all();
+        }
+
+        fn pass(&self) {
+            let mut state = self.state.lock().unwrap();
+            state.1 = true;
+            self.changed.notify_all();
+            drop(self.changed.wait_while(state, |(is_shut, _)| *is_shut).unwrap());
+        }
+
+        fn wait_for_somebody(&self) {
+            let state = self.state.lock().unwrap();
+            drop(self.changed.wait_while(state, |(_, somebody)| !*somebody).unwrap());
+        }
+    }
+
+    impl Store for Hanging {
+        fn location(&self) -> String {
+            self.inner.location()
+        }
+
+        fn create(&self) -> Result<(), StoreError> {
+            self.inner.create()
+        }
+
+        fn list(&self, kind: FileKind) -> Result<Vec<(FileId, u64)>, StoreError> {
+            self.inner.list(kind)
+        }
+
+        fn read(&self, kind: FileKind, id: FileId) -> Result<Vec<u8>, StoreError> {
+            self.inner.read(kind, id)
+        }
+
+        fn read_range(
+            &self,
+            kind: FileKind,
+            id: FileId,
+            offset: u64,
+            length: usize,
+        ) -> Result<Vec<u8>, StoreError> {
+            self.inner.read_range(kind, id, offset, length)
+        }
+
+        fn write(&self, kind: FileKind, id: FileId, data: &[u8]) -> Result<(), StoreError> {
+            self.inner.write(kind, id, data)
+        }
+
+        fn begin_pack(&self) -> Result<Box<dyn PackSink>, StoreError> {
+            self.gate.pass();
+            self.inner.begin_pack()
+        }
+
+        fn remove(&self, kind: FileKind, id: FileId) -> Result<(), StoreError> {
+            self.inner.remove(kind, id)
+        }
+
+        fn unfinished(&self) -> Result<Vec<String>, StoreError> {
+            self.inner.unfinished()
+        }
+
+        fn remove_unfinished(&self, names: &[String]) -> Result<(), StoreError> {
+            self.inner.remove_unfinished(names)
+        }
+    }
+
+    #[test]
+    fn a_repository_that_hangs_ends_every_wait_with_a_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        let gate = Arc::new(Gate::default());
+        let store = Hanging { inner: MemoryStore::new(), gate: gate.clone() };
+        let password = "a password".to_owned().into();
+        let cache = root.join("cache");
+        let repository = Repository::init_in(Arc::new(store), &password, &cache).unwrap();
+        let clock: Clock = Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
+        gate.set(true);
+        // The repository itself would wait far longer.
+        let options = WriterOptions {
+            patience: Duration::from_mins(10),
+            ..WriterOptions::new(clock.clone())
+        };
+        let writer = Arc::new(repository.writer(&options).unwrap());
+        let mut segments = Segments::new(root.join("files")).unwrap();
+        segments.begin(false).unwrap();
+        segments.write(b"hello").unwrap();
+        let span = segments.finish(5, false).unwrap();
+        let patience = Patience { still: LOOK, ending: Duration::from_millis(20) };
+        let mut packer =
+            Packer::with_patience(segments.folder(), writer.clone(), 1, patience).unwrap();
+        for number in [1, 2] {
+            // What makes durable waits for the pack: the second file is never reached.
+            packer.put(Task { number, span, sum: 0x3610_a686 });
+        }
+        gate.wait_for_somebody();
+        assert!(!packer.drain(&mut |_| true));
+        let failure = packer.failure().unwrap();
+        assert!(matches!(failure, Failure::Stalled), "{failure:?}");
+        let error = JobError::from(failure);
+        assert_eq!((error.cause, error.fault()), (Cause::Disk, crate::Fault::Storage));
+        assert!(matches!(packer.stop(), Err(Failure::Stalled)));
+        // Nothing is waited for twice.
+        drop(packer);
+        gate.set(false);
+        // What makes it durable goes on where it was.
+        writer.flush().unwrap();
+        drop(writer);
+
+        gate.set(true);
+        let options =
+            WriterOptions { patience: Duration::from_millis(20), ..WriterOptions::new(clock) };
+        let writer = repository.writer(&options).unwrap();
+        writer.store(&b"another"[..], None).unwrap();
+        for _ in 0..2 {
+            let stalled = writer.flush().unwrap_err();
+            assert!(
+                matches!(stalled, RepoError::Stalled { .. } | RepoError::Stopped(_)),
+                "{stalled:?}"
+            );
+        }
+        drop(writer);
+        gate.set(false);
     }
 }

@@ -10,7 +10,7 @@ use lifeboat_mobilesync::verify::{Problem, Report, Weight};
 
 use super::prepare::{Prepared, write_info};
 use super::transfer::{Watcher, is_harmless};
-use super::{BackupSummary, Kind};
+use super::{BackupSummary, Kind, damage as repository_damage};
 use crate::error::{At as _, Cause, JobError};
 use crate::event::{Event, Note};
 use crate::job::{Context, Outcome, blocking};
@@ -208,7 +208,9 @@ pub(super) async fn snapshot(
     write_info(&prepared.tree, &prepared.udid, &info).await.at(Stage::Verify)?;
     ctx.events.stage(Stage::Verify);
     let (ctx, kind) = (ctx.clone(), summary.kind);
+    let writer = prepared.writer.clone();
     let (stored, verified) = blocking(move || store(&ctx, &prepared, kind)).await?;
+    summary.notes.extend(repository_damage::healed(&writer.healing()));
     let missing = stored.about.missing();
     summary.snapshot = Some(stored.snapshot.to_string());
     summary.bytes_added = stored.stats.bytes_added;

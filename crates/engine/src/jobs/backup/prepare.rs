@@ -6,9 +6,9 @@ use std::sync::Arc;
 use lifeboat_device::info_plist;
 use lifeboat_device::link::Link;
 use lifeboat_mobilesync::FileId;
-use lifeboat_repo::{Repository, Snapshot, Tag, Writer, WriterOptions};
+use lifeboat_repo::{Damage, Repository, Snapshot, Tag, Writer, WriterOptions};
 
-use super::BackupPlan;
+use super::{BackupPlan, damage};
 use crate::error::{Cause, JobError};
 use crate::event::Note;
 use crate::job::{Context, Places, blocking};
@@ -46,6 +46,7 @@ struct Local {
     writer: Arc<Writer>,
     opened: Opened,
     has_base: bool,
+    notes: Vec<Note>,
 }
 
 /// Prepares.
@@ -61,8 +62,8 @@ pub(super) async fn prepare(
     };
     // The device tells of its apps while the repository is opened.
     let (local, told) = tokio::join!(opening, ask(ctx, link));
-    let (Local { tree, writer, opened, has_base }, (info, will_encrypt)) = (local?, told?);
-    let mut notes = Vec::new();
+    let (local, (info, will_encrypt)) = (local?, told?);
+    let Local { tree, writer, opened, has_base, mut notes } = local;
     notes.extend(not_told(&info.missing));
     if opened.discarded {
         let message = "what an earlier run had kept rests on another snapshot and is not used";
@@ -111,7 +112,9 @@ fn open(ctx: &Context, places: &Places, udid: &str, full: bool) -> Result<Local,
         WriterOptions { workers: workers(), ..WriterOptions::new(Arc::new(move || host.now())) };
     let writer = Arc::new(repository.writer(&options)?);
     // Under the lock of the repository: nobody removes the snapshot from here on.
-    let base = base(&repository, udid)?;
+    let (base, unreadable) = base(&repository, udid)?;
+    let base = damage::usable(&repository, &writer, base)?;
+    let notes = damage::notes(&writer, &unreadable);
     let settings = Settings {
         host: ctx.host.clone(),
         writer: Some(writer.clone()),
@@ -123,7 +126,7 @@ fn open(ctx: &Context, places: &Places, udid: &str, full: bool) -> Result<Local,
     };
     let (tree, opened) = WorkingTree::open(area, settings, udid, base, full)?;
     let has_base = tree.state().base().is_some();
-    Ok(Local { tree, writer, opened, has_base })
+    Ok(Local { tree, writer, opened, has_base, notes })
 }
 
 fn workers() -> NonZeroUsize {
@@ -133,10 +136,12 @@ fn workers() -> NonZeroUsize {
 }
 
 /// Returns what the device builds upon: its newest snapshot, complete or partial, in which no row lacks its whole payload.
-/// Where there is none, the newest that is a finished backup: the device misses payloads and sends everything.
-fn base(repository: &Repository, udid: &str) -> Result<Option<Snapshot>, JobError> {
+/// Where there is none, the newest that is a finished backup: the device misses payloads and sends everything. And what is
+/// wrong with snapshots that cannot be read.
+fn base(repository: &Repository, udid: &str) -> Result<(Option<Snapshot>, Vec<Damage>), JobError> {
     let mut newest = None;
-    for snapshot in repository.snapshots()?.into_iter().rev() {
+    let (snapshots, damage) = repository.snapshots_and_damage()?;
+    for snapshot in snapshots.into_iter().rev() {
         let complete = snapshot.is(Tag::Complete);
         if snapshot.udid != udid || !(complete || snapshot.is(Tag::Partial)) {
             continue;
@@ -145,16 +150,18 @@ fn base(repository: &Repository, udid: &str) -> Result<Option<Snapshot>, JobErro
             // Only what a broken run left says nothing of itself, and what is older than this word.
             Ok(None) if !complete => {}
             Ok(about) if about.as_ref().is_none_or(About::can_be_built_upon) => {
-                return Ok(Some(snapshot));
+                return Ok((Some(snapshot), damage));
             }
             Ok(_) => _ = newest.get_or_insert(snapshot),
-            Err(error) if newest.is_none() => return Err(error),
+            Err(error) if newest.is_none() && error.cause != Cause::RepositoryDamaged => {
+                return Err(error);
+            }
             Err(error) => {
-                tracing::warn!(%error, snapshot = %snapshot.id.short(), "an older snapshot cannot be built upon");
+                tracing::warn!(%error, snapshot = %snapshot.id.short(), "a snapshot cannot be built upon");
             }
         }
     }
-    Ok(newest)
+    Ok((newest, damage))
 }
 
 /// Writes Info.plist, the host's own file.

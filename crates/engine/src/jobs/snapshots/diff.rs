@@ -7,7 +7,6 @@ use lifeboat_repo::{Entry, NodeKind, Repository, Snapshot};
 use super::{Changed, Difference};
 use crate::error::JobError;
 use crate::layout::{FILES, SEALED};
-use crate::view;
 
 struct Comparing<'a> {
     repository: &'a Repository,
@@ -23,8 +22,8 @@ pub(super) fn compare(
     b: &Snapshot,
 ) -> Result<Difference, JobError> {
     let found = Difference {
-        from: view::info(repository, a)?.id,
-        to: view::info(repository, b)?.id,
+        from: a.id.to_string(),
+        to: b.id.to_string(),
         added: Vec::new(),
         removed: Vec::new(),
         changed: Vec::new(),

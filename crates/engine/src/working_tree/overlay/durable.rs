@@ -110,14 +110,18 @@ impl Overlay {
     pub(super) fn packing_failed(&mut self) -> Result<(), Trouble> {
         match self.packer.as_ref().and_then(super::Packer::failure) {
             None => Ok(()),
-            Some(Failure::Repository(error)) => Err(self.repository_failed(error)),
-            Some(failure) => {
-                let error = JobError::from(failure);
-                let trouble = Trouble::Io(std::io::Error::other(error.message.clone()));
-                self.failure.get_or_insert(error);
-                Err(trouble)
-            }
+            Some(failure) => Err(self.failed_to_pack(failure)),
         }
+    }
+
+    fn failed_to_pack(&mut self, failure: Failure) -> Trouble {
+        if let Failure::Repository(error) = failure {
+            return self.repository_failed(error);
+        }
+        let error = JobError::from(failure);
+        let trouble = Trouble::Io(std::io::Error::other(error.message.clone()));
+        self.failure.get_or_insert(error);
+        trouble
     }
 
     /// Ends the run's writing: what was received stays for the next run, whatever happens to this machine.
@@ -125,11 +129,12 @@ impl Overlay {
         self.abandon();
         self.segments.end();
         // What waits to be packed is as safe where it lies.
-        if let Some(packer) = &mut self.packer {
-            packer.stop();
-        }
-        // A repository that takes nothing more (full, gone) must not keep the copies here from being made durable.
-        let packed = self.checkpoint();
+        let stopped = self.packer.as_mut().map_or(Ok(()), super::Packer::stop);
+        // A repository that takes nothing more (full, gone, hung) must not keep the copies here from being made durable.
+        let packed = match stopped {
+            Ok(()) => self.checkpoint(),
+            Err(failure) => Err(self.failed_to_pack(failure)),
+        };
         self.straight = false;
         self.make_durable(self.next.saturating_sub(1))?;
         self.sync()?;

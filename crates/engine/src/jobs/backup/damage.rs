@@ -1,0 +1,104 @@
+//! What a backup does beside a repository that is damaged: it goes on where that is safe, has lost files sent again, and says so.
+
+use lifeboat_repo::{Damage, Healing, PackId, Repository, Snapshot, Writer};
+
+use crate::error::{Cause, JobError};
+use crate::event::Note;
+use crate::view;
+use crate::working_tree::base;
+
+/// How many packs a note names.
+const NAMED: usize = 5;
+/// Who says more.
+const CHECK: &str = "`lifeboat check` says more";
+
+/// Says what of the repository cannot be read, before anything is asked of the device.
+pub(super) fn notes(writer: &Writer, snapshots: &[Damage]) -> Vec<Note> {
+    let mut notes = Vec::new();
+    for damage in snapshots {
+        let message = format!("{damage}: the backup is not built upon it; {CHECK}");
+        notes.push(Note::new("snapshot-unreadable", message));
+    }
+    for damage in writer.unread_indexes() {
+        let message = format!(
+            "{damage}: the packs that no other index has were read and put into a new one; {CHECK}"
+        );
+        notes.push(Note::new("index-unreadable", message));
+    }
+    notes.extend(packs(&writer.healing()));
+    notes
+}
+
+fn packs(healing: &Healing) -> Option<Note> {
+    if healing.packs.is_empty() {
+        return None;
+    }
+    let names: Vec<String> = healing.packs.iter().take(NAMED).map(PackId::short).collect();
+    let more = if healing.packs.len() > NAMED { ", …" } else { "" };
+    let message = format!(
+        "packs are missing or damaged ({}{more}): of their pieces {} were stored again, and {} cannot be read; the device is \
+         asked for what they belong to",
+        names.join(", "),
+        healing.stored_again,
+        healing.lost
+    );
+    Some(Note::new("packs-damaged", message))
+}
+
+/// Says how that ended, once the snapshot stands.
+pub(super) fn healed(healing: &Healing) -> Option<Note> {
+    if healing.packs.is_empty() {
+        return None;
+    }
+    if healing.lost == 0 {
+        let message = "everything that lay in the missing or damaged packs is stored again";
+        return Some(Note::new("packs-healed", message));
+    }
+    let message = format!(
+        "{} pieces of the missing or damaged packs did not come again: they belong to earlier snapshots; \
+         `lifeboat check --read-data` names them",
+        healing.lost
+    );
+    Some(Note::new("packs-not-healed", message))
+}
+
+/// Returns the snapshot to build upon, unless what describes it is lost, or it is sealed and has lost a file. The manifest of a
+/// sealed one cannot be read here: a file that the device does not send again would be missed by nobody. Then the device sends
+/// everything.
+pub(super) fn usable(
+    repository: &Repository,
+    writer: &Writer,
+    snapshot: Option<Snapshot>,
+) -> Result<Option<Snapshot>, JobError> {
+    if writer.healing().lost == 0 {
+        return Ok(snapshot);
+    }
+    let Some(snapshot) = snapshot else { return Ok(None) };
+    match has_lost(repository, writer, &snapshot) {
+        Ok(Lost { files: true, sealed: true }) => Ok(None),
+        Ok(_) => Ok(Some(snapshot)),
+        // What it says of itself is lost, or a folder.
+        Err(error) if error.cause == Cause::RepositoryDamaged => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+struct Lost {
+    files: bool,
+    sealed: bool,
+}
+
+fn has_lost(
+    repository: &Repository,
+    writer: &Writer,
+    snapshot: &Snapshot,
+) -> Result<Lost, JobError> {
+    let about = view::about(repository, snapshot)?;
+    base::ids(repository, snapshot)?;
+    let mut files = false;
+    repository.walk(snapshot, |entry| {
+        files |= entry.node.content().is_some_and(|content| !writer.holds(content));
+        Ok::<(), JobError>(())
+    })?;
+    Ok(Lost { files, sealed: about.is_some_and(|about| about.encrypted) })
+}
