@@ -369,7 +369,7 @@ async fn an_incomplete_run_is_not_built_upon_and_no_row_cries_wolf() {
         assert_eq!((summary.outcome, summary.file_errors), (Outcome::Incomplete, 1), "{summary:?}");
         assert_eq!(summary.kind, Kind::Incremental);
     }
-    let states = status::run(&bench.context(), bench.places(), None, None).await.unwrap();
+    let states = status::run(&bench.context(), bench.places(), None, None).await.unwrap().devices;
     assert_eq!((states[0].snapshots, states[0].newest.files_missing), (4, 1));
     assert!(!states[0].newest.complete && states[0].age_seconds >= Some(2 * 3600));
     let summary = bench.backup().await.unwrap();

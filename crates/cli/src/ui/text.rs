@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-pub(crate) use lifeboat_engine::words::{choose, count, things};
+pub(crate) use lifeboat_engine::words::{count, things};
 
 /// Returns a number of bytes: `512 B`, `1.5 kB`, `220 MB`.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
