@@ -88,7 +88,19 @@ impl Link {
     }
 
     /// Starts a service for one of `idevice`'s clients.
+    ///
+    /// A device that made a session with us a moment ago knows us: where it breaks off the encryption of the service, and does it
+    /// again, it is the encryption that fails (`docs/protocol.md` 2.6).
     pub(crate) async fn start(&self, name: &str) -> Result<Idevice, LinkError> {
+        if let Some(stream) = self.try_start(name).await? {
+            return Ok(stream);
+        }
+        let broken = || LinkError::Tls("the device broke the handshake of the service off".into());
+        self.try_start(name).await?.ok_or_else(broken)
+    }
+
+    /// Starts a service; nothing where the device broke the handshake off.
+    async fn try_start(&self, name: &str) -> Result<Option<Idevice>, LinkError> {
         let mut session = self.session().await?;
         let escrow = self.record.escrow_bag();
         let with_escrow = escrow.is_some();
@@ -111,10 +123,23 @@ impl Link {
             let socket = stream.get_socket().ok_or_else(no_stream)?;
             stream = Idevice::new(Box::new(BufReader::with_capacity(READ, socket)), LABEL);
             let file: PairingFile = self.record.to_pairing_file()?;
-            within(ANSWER, "encrypting a service", stream.start_session(&file, false)).await?;
+            let encrypted = within(ANSWER, "encrypting a service", async {
+                stream.start_session(&file, false).await.map_err(|error| match error {
+                    IdeviceError::Socket(error) => handshake(error),
+                    other => other.into(),
+                })
+            });
+            match encrypted.await {
+                Err(LinkError::HandshakeBroken(error)) => {
+                    tracing::info!(%error, name, "the encryption of a service was broken off");
+                    session.close().await;
+                    return Ok(None);
+                }
+                encrypted => encrypted?,
+            }
         }
         session.close().await;
-        Ok(stream)
+        Ok(Some(stream))
     }
 }
 

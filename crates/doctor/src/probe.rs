@@ -41,7 +41,9 @@ pub struct Probe {
     pub run: for<'a> fn(&'a ProbeContext) -> BoxFuture<'a, Facts>,
     /// When it is stopped; what it knew by then is told only where it minds the time itself.
     pub limit: Duration,
-    /// Belongs to the look before each backup: quick, and nothing outside the local network.
+    /// Belongs to the look before each backup: quick, and nothing outside the local network. Not in it: what waits for
+    /// announcements on the local network (P16), the last run (P21), and the backups that are there (P27), which the run opens
+    /// itself a moment later.
     pub cheap: bool,
     /// Takes its time and stops in it: *at least*.
     pub slow: bool,
@@ -77,6 +79,11 @@ const fn thorough(
     run: for<'a> fn(&'a ProbeContext) -> BoxFuture<'a, Facts>,
 ) -> Probe {
     Probe { cheap: false, ..cheap(id, about, tells, run) }
+}
+
+/// One that looks into the backups that are there.
+const fn stored(probe: Probe) -> Probe {
+    Probe { limit: Duration::from_secs(13), cheap: false, ..probe }
 }
 
 const fn slow(probe: Probe) -> Probe {
@@ -146,7 +153,8 @@ pub static PROBES: &[Probe] = &[
     slow(cheap("P18", "the apps", probes::content::APPS, run!(probes::content::apps))),
     slow(cheap("P19", "photos and videos", probes::content::MEDIA, run!(probes::content::media))),
     thorough("P20", "the log of the device", probes::log::TELLS, run!(probes::log::look)),
-    cheap("P21", "the last run", probes::job::TELLS, run!(probes::job::look)),
+    // A run that failed must not keep the next one from being tried.
+    thorough("P21", "the last run", probes::job::TELLS, run!(probes::job::look)),
     outside(
         cheap("P22", "the clock of this computer", probes::clock::HOST, run!(probes::clock::host)),
         BOTH,
@@ -174,13 +182,18 @@ pub static PROBES: &[Probe] = &[
         ),
         BOTH,
     ),
-    cheap("P27", "the backup that is there", probes::existing::TELLS, run!(probes::existing::look)),
-    thorough(
+    stored(cheap(
+        "P27",
+        "the backup that is there",
+        probes::existing::TELLS,
+        run!(probes::existing::look),
+    )),
+    stored(cheap(
         "P28",
         "the device's own diary of iCloud Backup",
         probes::diary::TELLS,
         run!(probes::diary::look),
-    ),
+    )),
     cheap(
         "P29",
         "sleep, power and programs of this computer",

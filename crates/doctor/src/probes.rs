@@ -29,6 +29,8 @@ pub use apple::{parse_status, parse_versions};
 
 /// What a blocking look at the machine may take.
 const MACHINE: Duration = Duration::from_secs(4);
+/// What a look into the backups that are there may take: they may lie far away, and their key alone takes a second.
+const BACKUPS: Duration = Duration::from_secs(12);
 
 /// Makes the facts of a probe that saw nothing.
 fn nothing(keys: &[&str], why: &Why) -> Facts {
@@ -40,6 +42,13 @@ fn nothing(keys: &[&str], why: &Why) -> Facts {
 /// Does a blocking look aside, where it may hang.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Why> {
     apart(MACHINE, work).await.ok_or(Why::TimedOut)
+}
+
+/// Looks into the backups that are there.
+async fn stored<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Why> + Send + 'static,
+) -> Result<T, Why> {
+    apart(BACKUPS, work).await.ok_or(Why::TimedOut)?
 }
 
 /// Awaits all of some futures side by side, in their order.

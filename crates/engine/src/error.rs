@@ -171,7 +171,7 @@ causes! {
     /// Management forbids it.
     Forbidden = "forbidden", Person, Failed, "The organisation that manages this device forbids it: ask them.";
     /// The device wants a backup password that does not fit or is not set.
-    BackupPassword = "backup-password", Person, Failed, "Set the backup password on the device anew (Finder or iTunes).";
+    BackupPassword = "backup-password", Person, Failed, "The backup password is missing or not the right one: `lifeboat explain 207` says what helps.";
     /// The device says that its last backup on this computer is damaged.
     BackupRejected = "backup-rejected", Device, Failed, "Run `lifeboat backup --full`: it starts over, and snapshots made before stay as they are.";
     /// The device reported an error.

@@ -6,7 +6,7 @@ mod recorder;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use lifeboat_doctor::probe::{self, Choice, Look, Outside, PROBES, ProbeContext};
+use lifeboat_doctor::probe::{self, Choice, Look, Outside, ProbeContext};
 use lifeboat_doctor::{Catalogue, Examination, Examined, Facts, For, ProbeRun, Report, Versions};
 use lifeboat_host::Host;
 
@@ -101,10 +101,6 @@ pub(crate) fn probe_context(
     context
 }
 
-/// Probes of the quick look that have nothing to say to it, or wait longer for an answer than a backup should: iCloud's switch,
-/// Find My, announcements on the local network, the last run, the backup that is there (the run opens it itself).
-const LEFT_OUT: [&str; 5] = ["P12", "P15", "P16", "P21", "P27"];
-
 /// The quick look over the local network, before a backup and after a failed one.
 pub(crate) async fn quick_look(
     ctx: &Context,
@@ -114,7 +110,5 @@ pub(crate) async fn quick_look(
 ) -> probe::Seen {
     let mut context = probe_context(ctx, places, mux, udid);
     context.offline = true;
-    let quick = PROBES.iter().filter(|probe| probe.cheap && !LEFT_OUT.contains(&probe.id));
-    let choice = Choice::Only(quick.map(|probe| probe.id.to_owned()).collect());
-    probe::run_all(Arc::new(context), &choice, |_: Look| ()).await
+    probe::run_all(Arc::new(context), &Choice::Preflight, |_: Look| ()).await
 }

@@ -60,7 +60,8 @@ pub(crate) fn run_facts(outcome: Outcome, error: Option<&JobError>, seen: &Seen)
     }
     let transferred =
         matches!(stage, Some(Stage::Transfer | Stage::Verify | Stage::Snapshot | Stage::Retain));
-    tell_clues(&mut facts, error, transferred);
+    // What stopped a run before its transfer, and was no break of the link, left the link as it was.
+    tell_clues(&mut facts, error, transferred || stage == Some(Stage::Prepare));
     let waited = error.is_some_and(ended_at_the_prompt);
     tell_seen(&mut facts, waited, seen, transferred);
     match outcome {
@@ -75,7 +76,7 @@ pub(crate) fn run_facts(outcome: Outcome, error: Option<&JobError>, seen: &Seen)
     facts
 }
 
-fn tell_clues(facts: &mut Facts, error: Option<&JobError>, transferred: bool) {
+fn tell_clues(facts: &mut Facts, error: Option<&JobError>, linked: bool) {
     let clues = error.map(|error| error.clues.clone()).unwrap_or_default();
     facts.tell("job.code", clues.code.unwrap_or(0));
     facts.tell("job.underlying", clues.underlying.unwrap_or("none"));
@@ -83,7 +84,7 @@ fn tell_clues(facts: &mut Facts, error: Option<&JobError>, transferred: bool) {
     facts.tell("job.cancelled", "no");
     match clues.link {
         Some(link) => facts.tell("job.link", link),
-        None if transferred => facts.tell("job.link", "kept"),
+        None if linked => facts.tell("job.link", "kept"),
         None => facts.tell("job.link", Why::NotLooked),
     }
     if let Some(mux) = clues.mux {
@@ -150,15 +151,18 @@ pub(crate) fn no_run() -> Facts {
     facts
 }
 
+/// The fact of the room at the destination.
+const ROOM: &str = "destination.room";
+
 /// What a failed run told, and what measured now says that it is over: the fact of the run, its words (or numbers), the fact that
 /// is measured, and the word that ends it.
 const OVER: &[(&str, &[&str], &str, &str)] = &[
-    ("job.host-error", &["no-space"], "destination.room", "enough"),
+    ("job.host-error", &["no-space"], ROOM, "enough"),
     ("job.host-error", &["no-inodes"], "destination.inodes", "enough"),
     ("job.host-error", &["quota"], "destination.quota", "none"),
     ("job.host-error", &["read-only", "denied", "gone", "io"], "destination.state", "writable"),
-    ("job.underlying", &["no-space-host"], "destination.room", "enough"),
-    ("job.code", &["105"], "destination.room", "enough"),
+    ("job.underlying", &["no-space-host"], ROOM, "enough"),
+    ("job.code", &["105"], ROOM, "enough"),
     ("job.code", &["212"], "setup.state", "finished"),
     ("job.code", &["13"], "lock.state", "unlocked"),
 ];
@@ -166,9 +170,13 @@ const OVER: &[(&str, &[&str], &str, &str)] = &[
 /// Takes back what a run of an earlier time told where a look at it now says that it is over, and says whether there was such.
 pub(crate) fn forgive(facts: &mut Facts) -> bool {
     let mut forgiven = false;
+    // A run that was stopped before its transfer measured the room itself; only the device's own refusal knows the need.
+    let stopped = ["discover", "link", "prepare"].iter().any(|stage| facts.is("job.stage", stage));
+    let has_room = stopped && ["tight", "too-small"].iter().any(|word| facts.is(ROOM, word));
     for (key, words, measured, word) in OVER {
         let told = facts.value(key).filter(|value| value.is_known()).map(ToString::to_string);
-        if told.is_some_and(|told| words.contains(&told.as_str())) && facts.is(measured, word) {
+        let over = facts.is(measured, word) || (*measured == ROOM && has_room);
+        if over && told.is_some_and(|told| words.contains(&told.as_str())) {
             facts.tell(key, Why::NotThere("it is over".to_owned()));
             forgiven = true;
         }
@@ -220,7 +228,10 @@ fn tell_cause(facts: &mut Facts, error: &JobError) {
         Cause::RepositoryMissing | Cause::RepositoryGone => {
             facts.tell("destination.state", "missing");
         }
-        Cause::RepositoryTooNew => facts.tell("existing.state", "newer-format"),
+        // The device rejects what a newer iOS made with a number of its own, and there is nothing wrong with it.
+        Cause::BackupRejected if facts.value("job.code") == Some(&203.into()) => {
+            facts.tell("existing.state", "newer-format");
+        }
         Cause::RepositoryDamaged | Cause::BackupRejected => {
             facts.tell("existing.state", "corrupt");
         }
@@ -241,6 +252,7 @@ fn tell_cause(facts: &mut Facts, error: &JobError) {
         | Cause::Disk => {}
         // The doctor looks at devices, storage and networks, not at words, passwords and defects of this program.
         Cause::SeveralDevices
+        | Cause::RepositoryTooNew
         | Cause::DeviceRefuses
         | Cause::WrongPassword
         | Cause::NoPassword
@@ -329,6 +341,46 @@ mod tests {
         }
         let done = run_facts(Outcome::Done, None, &Seen::default());
         assert!(done.is("job.outcome", "done") && done.is("job.complete", "yes"));
+    }
+
+    #[test]
+    fn a_full_disk_before_the_transfer_is_over_when_there_is_any_room() {
+        for (stage, room, over) in [
+            ("prepare", "tight", true),
+            ("prepare", "full", false),
+            ("transfer", "tight", false),
+            ("transfer", "enough", true),
+        ] {
+            let mut facts = Facts::new();
+            facts.tell("job.stage", stage);
+            facts.tell("job.underlying", "no-space-host");
+            facts.tell(ROOM, room);
+            assert_eq!(forgive(&mut facts), over, "{stage}, {room}");
+        }
+    }
+
+    #[test]
+    fn what_stops_a_run_before_its_transfer_breaks_no_link() {
+        let error = JobError::new(Cause::Blocked, "stopped").at(Stage::Prepare);
+        let seen = Seen { device_left: Some(false), ..Seen::default() };
+        assert!(run_facts(Outcome::Failed, Some(&error), &seen).is("job.link", "kept"));
+        let error = JobError::new(Cause::NoDevice, "nobody").at(Stage::Discover);
+        let facts = run_facts(Outcome::Failed, Some(&error), &Seen::default());
+        assert!(!facts.value("job.link").unwrap().is_known());
+    }
+
+    #[test]
+    fn a_backup_of_a_newer_ios_is_not_called_damaged() {
+        for (code, state) in [(203, "newer-format"), (205, "corrupt"), (204, "corrupt")] {
+            let mut error = JobError::new(Cause::BackupRejected, "it was rejected");
+            error.clues.code = Some(code);
+            let facts = run_facts(Outcome::Failed, Some(&error), &Seen::default());
+            assert!(
+                facts.is("existing.state", state),
+                "{code}: {:?}",
+                facts.value("existing.state")
+            );
+        }
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Scenario {
     pub first: First,
     /// Whether phone and computer are paired before all else.
     pub paired: bool,
+    /// Whether whoever looks may put the question of trust to the phone: without it nobody learns what the phone says to it.
+    pub asks: bool,
     /// What stands at the socket of usbmuxd.
     pub mux: Mux,
     /// The phone, with its faults.
@@ -97,6 +99,8 @@ struct File {
     #[serde(default = "yes")]
     paired: bool,
     #[serde(default)]
+    asks: bool,
+    #[serde(default)]
     mux: Mux,
     #[serde(default)]
     phone: PhoneSpec,
@@ -157,6 +161,7 @@ pub fn parse(id: &str, text: &str) -> Result<Scenario, ScenarioError> {
         about: file.about,
         first: file.first,
         paired: file.paired,
+        asks: file.asks,
         mux: file.mux,
         phone: file.phone,
         then,

@@ -154,7 +154,8 @@ impl<'a> Examiner<'a> {
                 Kind::Icloud => For::Icloud,
             },
             settings: doctor,
-            ask_trust: true,
+            // A look changes nothing; the question is put where the person wants something done.
+            ask_trust: args.fix || args.watch,
             listen: args.listen,
             only: None,
         };

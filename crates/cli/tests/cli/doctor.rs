@@ -86,6 +86,56 @@ fn a_phone_that_trusts_nobody_is_named_with_the_next_step_and_mended() {
 }
 
 #[test]
+fn a_look_alone_puts_no_question_to_the_phone() {
+    let mut home = home();
+    let _sim = Sim::start(&mut home, &["--ask"]);
+    for arguments in [&[][..], &["--for", "icloud"], &["--offline"]] {
+        let seen = primary(&doctor(&home, arguments));
+        assert_eq!((seen.1.as_str(), seen.2.as_str()), ("pairing/not-trusted", "confirmed"));
+    }
+    let tapped = home.lifeboat(["sim", "ctl", "--state", "sim", "trust"]).run();
+    assert!(tapped.err().contains("does not show the trust dialog"), "{tapped}");
+}
+
+#[test]
+fn a_phone_in_recovery_or_dfu_mode_is_named() {
+    for (product, mode) in [(0x1281, "recovery"), (0x1227, "dfu")] {
+        let mut home = home();
+        let sim = Sim::start(&mut home, &[]);
+        sim.ctl(&home, &["unplug"]);
+        let usb = format!("[[usb.devices]]\nvendor = 0x05ac\nproduct = {product}\n");
+        let run = on(&home, &usb, ["doctor", "--json", "--offline"]).run();
+        assert_eq!(primary(&run), found(4, "device/restart-helps"), "{mode}: {run}");
+        assert_eq!(run.json()["facts"]["device.mode"], mode);
+        let words = on(&home, &usb, ["doctor", "--offline"]).run();
+        assert!(words.out().contains("recovery mode"), "{words}");
+    }
+}
+
+#[test]
+fn an_estimate_of_the_room_is_possible_at_most_and_stops_no_backup() {
+    let mut home = home();
+    let _sim = Sim::start_phones(
+        &mut home,
+        &["[state.storage]\ncapacity = 128_000_000_000\navailable = 60_000_000_000\n"],
+        &[],
+    );
+    home.lifeboat(["pair"]).ok();
+    let folders = "[[folders]]\nunder = \"/\"\nfree = 4_000_000_000\n";
+    let run = on(&home, folders, ["doctor", "--json", "--offline"]).run();
+    let report = run.json();
+    assert_eq!(report["facts"]["destination.room"], "too-small", "{run}");
+    let (status, id, certainty) = primary(&run);
+    assert_eq!(
+        (status, id.as_str(), certainty.as_str()),
+        (Some(0), "destination/full", "possible"),
+        "{run}"
+    );
+    let run = on(&home, folders, ["backup", "--json"]).run();
+    assert_eq!(run.status, Some(0), "the phone says how much it needs, and that fits\n{run}");
+}
+
+#[test]
 fn it_watches_until_the_person_has_tapped_trust() {
     let mut home = home();
     let sim = Sim::start(&mut home, &["--ask"]);

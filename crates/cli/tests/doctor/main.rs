@@ -4,6 +4,7 @@
 // Scenarios are acted on through a UNIX socket, and namespaces are Linux's own.
 #![cfg(target_os = "linux")]
 
+mod diagnosis;
 mod matrix;
 mod play;
 mod real;

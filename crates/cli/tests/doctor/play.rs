@@ -115,6 +115,9 @@ fn ask(scenario: &Scenario, home: &Home, machine: &str, variant: &Variant) -> Ru
         Purpose::Icloud => "icloud",
     };
     let mut doctor = home.lifeboat(["--machine", machine, "doctor", "--json", "--for", purpose]);
+    if scenario.asks {
+        doctor = doctor.args(["--fix"]);
+    }
     if let Variant::Blind(probe) = variant {
         doctor = doctor.args(["--blind", probe]);
     }

@@ -8,7 +8,7 @@ use lifeboat_mobilesync::property_list::parse_dictionary;
 use plist::{Dictionary, Value as Plist};
 
 use super::values::moment;
-use super::{aside, bytes, flag, nothing, number, told};
+use super::{bytes, flag, nothing, number, stored, told};
 use crate::fact::{Facts, Value, Why};
 use crate::probe::ProbeContext;
 
@@ -45,7 +45,7 @@ pub(crate) async fn look(context: &ProbeContext) -> Facts {
         (None, Ok(device)) => device.udid.clone(),
         (None, Err(why)) => return nothing(TELLS, &why),
     };
-    let read = aside(move || {
+    let read = stored(move || {
         let mut found = Vec::new();
         for file in FILES {
             for domain in DOMAINS {
@@ -57,7 +57,7 @@ pub(crate) async fn look(context: &ProbeContext) -> Facts {
         }
         Ok(found)
     });
-    match read.await.flatten() {
+    match read.await {
         Ok(files) if files.is_empty() => {
             let mut facts = Facts::new();
             facts.tell("diary.state", "not-found");

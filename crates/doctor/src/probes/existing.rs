@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use lifeboat_mobilesync::property_list::parse_dictionary;
 use lifeboat_mobilesync::{Limits, SnapshotState, StatusPlist};
 
-use super::{aside, bytes, nothing, text};
+use super::{bytes, nothing, stored, text};
 use crate::fact::{Facts, Value, Why};
 use crate::probe::{Existing, ProbeContext};
 
@@ -20,7 +20,7 @@ pub(crate) async fn look(context: &ProbeContext) -> Facts {
         (None, Ok(device)) => device.udid.clone(),
         (None, Err(why)) => return nothing(TELLS, &why),
     };
-    match aside(move || backups.last(&udid)).await.flatten() {
+    match stored(move || backups.last(&udid)).await {
         Ok(Some(existing)) => {
             let ios = match context.values().await {
                 Ok(values) => text(values, "ProductVersion").ok(),

@@ -2,6 +2,7 @@
 //! order in which a person looks; nothing of it is read from the catalogue's `explains` and `order`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use lifeboat_doctor::{Catalogue, Certainty, Diagnosis, Facts, Finding, Severity, diagnose};
 use rand::rngs::StdRng;
@@ -35,7 +36,12 @@ const FOLLOWS: &[(&str, &[&str])] = &[
     ("transfer/interrupted", &["backup/not-finished", "device/leftover-snapshot"]),
     ("device/downloading", &["transfer/file-changed"]),
     ("device/leftover-snapshot", &["device/restart-helps", "backup/not-finished"]),
-    ("device/helper-crashed", &["device/restart-helps", "icloud/backing-off"]),
+    // In recovery mode, or while it hangs, it is in no network.
+    ("device/restart-helps", &["wifi/unreachable"]),
+    (
+        "device/helper-crashed",
+        &["device/restart-helps", "icloud/backing-off", "backup/not-finished"],
+    ),
     // A destination that takes nothing.
     ("destination/link-dangles", &["backup/existing-broken", "backup/not-finished"]),
     (
@@ -214,7 +220,35 @@ fn follows(consequence: &str, root: &str) -> bool {
     })
 }
 
-/// A scenario and what it gives alone.
+/// Returns the catalogue as if no cause explained another: each weighs what it weighs by its own signs.
+fn unexplained() -> Catalogue {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("catalogue");
+    let mut files = Vec::new();
+    for area in fs_err::read_dir(&root).expect("the catalogue").map(|area| area.expect("an area")) {
+        let Ok(pages) = fs_err::read_dir(area.path()) else { continue };
+        for page in pages.map(|page| page.expect("a page").path()) {
+            let id = page.with_extension("").strip_prefix(&root).expect("below it").to_owned();
+            let text = fs_err::read_to_string(&page).expect("a page");
+            let text = match text.split_once("\nexplains = [") {
+                Some((head, rest)) => {
+                    let (_, rest) = rest.split_once(']').expect("the end of a list");
+                    format!("{head}{rest}")
+                }
+                None => text,
+            };
+            files.push((id.to_str().expect("an id").replace('\\', "/"), text));
+        }
+    }
+    let files: Vec<(String, &str)> =
+        files.iter().map(|(id, text)| (id.clone(), text.as_str())).collect();
+    let (catalogue, errors) = Catalogue::read(&files);
+    assert!(errors.is_empty(), "{errors:#?}");
+    assert!(catalogue.causes().all(|cause| cause.explains.is_empty()));
+    assert_eq!(catalogue.entries().len(), Catalogue::builtin().entries().len());
+    catalogue
+}
+
+/// A scenario and what it gives alone, where no cause explains another.
 struct Played {
     scenario: Scenario,
     alone: Diagnosis,
@@ -234,10 +268,11 @@ impl Played {
 }
 
 fn played(healthy: &Facts) -> Vec<Played> {
+    let catalogue = unexplained();
     scenario::all()
         .into_iter()
         .map(|scenario| {
-            let alone = diagnose(Catalogue::builtin(), &scenario.over(healthy), scenario.concern);
+            let alone = diagnose(&catalogue, &scenario.over(healthy), scenario.concern);
             let needs = alone.of(&scenario.id).map(|finding| {
                 finding
                     .evidence
@@ -275,12 +310,12 @@ fn wrong(parts: &[&Played], diagnosis: &Diagnosis) -> Vec<String> {
     for finding in
         diagnosis.findings.iter().filter(|finding| finding.certainty == Certainty::Confirmed)
     {
-        let in_it = ids.contains(&finding.id.as_str())
-            || parts.iter().any(|part| {
-                part.alone
-                    .of(&finding.id)
-                    .is_some_and(|alone| alone.certainty == Certainty::Confirmed)
-            });
+        // What a part may bring along stands in its file; what follows from it, in the table above.
+        let in_it = parts.iter().any(|part| {
+            part.scenario.id == finding.id
+                || part.scenario.also.contains(&finding.id)
+                || follows(&finding.id, &part.scenario.id)
+        });
         if !in_it {
             wrong.push(format!("{} is confirmed and not in it", finding.id));
         }

@@ -1,12 +1,13 @@
 //! Examines: what keeps a backup of this device from coming about.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lifeboat_device::Device;
 use lifeboat_device::link::Link;
-use lifeboat_doctor::probe::{self, Choice, Look, RunWindow};
-use lifeboat_doctor::{Examined, Facts, For, Identifier};
+use lifeboat_doctor::probe::{self, Choice, Look, PROBES, RunWindow};
+use lifeboat_doctor::{Examined, Facts, For, Identifier, Why};
 
 use crate::error::{Cause, JobError};
 use crate::examine::{DoctorSettings, Findings, Kept, probe_context};
@@ -60,6 +61,7 @@ pub async fn run(
     };
     let last = remembered.as_ref().map(|(_, run)| run);
     let given = last.map_or_else(no_run, LastRun::facts);
+    let given = unseen(given, &plan.settings.blind);
     let mut findings = Findings::new(&*ctx.host, plan.concern, given.clone());
     findings.failed_run = plan.concern == For::Computer && wants_a_cause(&given);
     let probing = probes(ctx, plan, udid.as_deref(), last, given, look);
@@ -89,10 +91,21 @@ pub async fn again(
         .as_deref()
         .and_then(|udid| LastRun::read(&plan.places.working_area, udid))
         .map_or_else(no_run, |run| run.facts());
+    let given = unseen(given, &plan.settings.blind);
     let seen = probes(ctx, &plan, udid.as_deref(), None, given, look).await;
     findings.add(seen);
     findings.failed_run &= !forgive(&mut findings.facts);
     Ok(())
+}
+
+/// Takes away what a probe without sight would have told: what is remembered is seen by nobody else either.
+fn unseen(mut facts: Facts, blind: &BTreeSet<String>) -> Facts {
+    for probe in PROBES.iter().filter(|probe| blind.contains(probe.id)) {
+        for key in probe.tells {
+            facts.tell(key, Why::Blinded);
+        }
+    }
+    facts
 }
 
 async fn probes(

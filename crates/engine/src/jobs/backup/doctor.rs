@@ -93,7 +93,7 @@ fn cause_of(id: &str) -> Cause {
         "destination/not-writable" | "destination/disk-fails" | "destination/link-dangles" => {
             Cause::Disk
         }
-        "backup/newer-format" => Cause::RepositoryTooNew,
+        "backup/newer-format" => Cause::BackupRejected,
         "backup/existing-broken" => Cause::RepositoryDamaged,
         "host/other-program" => Cause::DeviceBusy,
         "power/low" | "power/temperature" => Cause::ConditionsNotMet,

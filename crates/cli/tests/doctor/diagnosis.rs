@@ -1,0 +1,311 @@
+//! `docs/diagnosis.md`: what people meet most often, as two other programs print it and as Lifeboat says it. Our words are compared in
+//! every run of the tests, all of it in `./test --long`. With `INSTA_UPDATE=always` the tests renew what they compare, one at a time.
+
+use std::fmt::Write as _;
+
+use camino::Utf8PathBuf;
+use lifeboat_testkit::stranger::stranger;
+use lifeboat_testkit::{Home, Run, Sim};
+
+use crate::home;
+use crate::play::healthy;
+
+const HEAD: &str = "# What others print, and what Lifeboat says\n\n\
+    What people ask about most often when a backup fails, each played on a simulated iPhone. The programs are `idevicebackup2` of\n\
+    libimobiledevice and `pymobiledevice3`, unmodified, as `./test` installs them; of long output the lines with the error are shown. They are\n\
+    programs to make backups, and good ones: that they name no cause is no fault of theirs.\n\n\
+    Not here yet: passwords of encrypted backups beyond the code, restore (Find My, code 211) and backups over Wi-Fi.\n\n\
+    Made by a test; renew it with `INSTA_UPDATE=always cargo test -p lifeboat-cli --test doctor -- --ignored the_page`, or Lifeboat's\n\
+    words alone with `INSTA_UPDATE=always cargo test -p lifeboat-cli --test doctor -- --test-threads 1 diagnosis::`.\n";
+
+/// Seconds after which a program that others wrote is stopped: it waits for ever.
+const PATIENCE: &str = "45";
+/// Lines of the output of others that are shown.
+const LINES: usize = 8;
+
+/// Something that goes wrong.
+struct Case {
+    title: &'static str,
+    /// The phone, as TOML.
+    phone: &'static str,
+    /// The phone has been trusting each program before.
+    paired: bool,
+    /// What befalls the phone after that.
+    then: &'static [&'static str],
+    /// What Lifeboat is asked.
+    ask: &'static [&'static str],
+}
+
+const BACKUP: &[&str] = &["backup"];
+const ICLOUD: &[&str] = &["doctor", "--for", "icloud"];
+/// The other programs put the question of trust when they are asked for a backup; Lifeboat has a command for it.
+const PAIR: &[&str] = &["pair", "--wait", "3s"];
+
+const fn case(title: &'static str, phone: &'static str) -> Case {
+    Case { title, phone, paired: true, then: &[], ask: BACKUP }
+}
+
+/// Runs one program on a fresh phone of the case.
+fn with_phone(case: &Case, pair: fn(&Home), run: impl FnOnce(&Home) -> Run) -> (Run, Vec<String>) {
+    let mut home = home();
+    let sim = Sim::start_phones(&mut home, &[case.phone], &[]);
+    if case.paired {
+        pair(&home);
+    }
+    if !case.then.is_empty() {
+        sim.ctl(&home, case.then);
+    }
+    let run = run(&home);
+    let secrets = vec![sim.udid().to_owned(), home.path().to_string()];
+    (run, secrets)
+}
+
+fn redacted(text: &str, secrets: &[String]) -> String {
+    let [udid, home] = secrets else { return text.to_owned() };
+    text.replace(udid, "UDID").replace(home.as_str(), "~")
+}
+
+/// What Lifeboat says: up to what else was looked at.
+fn ours(case: &Case) -> String {
+    let pair = |home: &Home| drop(home.lifeboat(["pair"]).ok());
+    let (run, secrets) = with_phone(case, pair, |home| {
+        let machine = healthy(home);
+        if case.ask == ICLOUD {
+            // Some of what is known about iCloud Backup lies in a backup.
+            home.lifeboat(["--machine", machine.as_str(), "backup"]).ok();
+        }
+        home.lifeboat(["--machine", machine.as_str()]).args(case.ask).run()
+    });
+    let text = if case.ask == ICLOUD { run.out() } else { run.err() };
+    let rest = ["also seen", "checked, and fine", "could not be checked"];
+    let lines: Vec<&str> =
+        text.lines().take_while(|line| !rest.contains(line)).map(str::trim_end).collect();
+    let status = run.status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+    format!("{}\n(exit {status})", redacted(&lines.join("\n"), &secrets).trim())
+}
+
+/// A line without what `pymobiledevice3` puts before its words: time, host and process.
+fn bare(line: &str) -> &str {
+    match line.split_once("] ") {
+        Some((before, words)) if before.contains(" pymobiledevice3.") => words,
+        _ => line,
+    }
+}
+
+/// The lines of others that tell of the error, or the last ones.
+fn telling(run: &Run, secrets: &[String]) -> String {
+    let all = format!("{}\n{}", run.out(), run.err()).replace('\r', "\n");
+    let all = redacted(&all, secrets);
+    let lines: Vec<&str> =
+        all.lines().map(|line| bare(line.trim())).filter(|line| !line.is_empty()).collect();
+    let is_error = |line: &&&str| {
+        let line = line.to_ascii_lowercase();
+        ["error", "fail", "abort", "refuse", "passcode", "waiting", "cannot", "could not"]
+            .iter()
+            .any(|word| line.contains(word))
+            // Lines of a stack trace say where a program stood, not what happened.
+            && !line.starts_with(['│', '╭', '╰', '❱'])
+            && !line.starts_with("file \"")
+    };
+    let mut chosen: Vec<&str> = lines.iter().filter(is_error).copied().collect();
+    if chosen.is_empty() {
+        chosen.extend(lines.last());
+    }
+    chosen.dedup();
+    let shown: Vec<&str> = chosen.iter().rev().take(LINES).rev().copied().collect();
+    let end = match run.status {
+        // What `timeout` says.
+        Some(124) => format!("stopped after {PATIENCE} seconds"),
+        Some(status) => format!("exit {status}"),
+        None => "ended by a signal".to_owned(),
+    };
+    format!("{}\n({end})", shown.join("\n"))
+}
+
+fn root(home: &Home) -> Utf8PathBuf {
+    let root = home.path().join("theirs");
+    fs_err::create_dir(&root).expect("a folder");
+    root
+}
+
+fn idevicebackup2(case: &Case) -> String {
+    let pair = |home: &Home| {
+        for _ in 0..5 {
+            if home.command("idevicepair").arg("pair").run().status == Some(0) {
+                return;
+            }
+        }
+    };
+    let (run, secrets) = with_phone(case, pair, |home| {
+        let root = root(home);
+        home.command("timeout")
+            .args([PATIENCE, "idevicebackup2", "backup", "--full", root.as_str()])
+            .run()
+    });
+    telling(&run, &secrets)
+}
+
+fn pymobiledevice3(case: &Case) -> String {
+    let pair = |home: &Home| {
+        let paired = home
+            .command(stranger("pymobiledevice3"))
+            .env("NO_COLOR", "1")
+            .args(["lockdown", "info"])
+            .ok();
+        drop(paired);
+    };
+    let (run, secrets) = with_phone(case, pair, |home| {
+        let root = root(home);
+        home.command("timeout")
+            .env("NO_COLOR", "1")
+            .env("COLUMNS", "200")
+            .args([PATIENCE, stranger("pymobiledevice3").as_str()])
+            .args(["backup2", "backup", "--full", root.as_str()])
+            .run()
+    });
+    telling(&run, &secrets)
+}
+
+fn our_part(case: &Case) -> String {
+    let line = case.ask.join(" ");
+    format!("`lifeboat {line}`:\n\n```text\n{}\n```\n", ours(case))
+}
+
+fn section(case: &Case) -> String {
+    let mut text = format!("\n## {}\n\n", case.title);
+    if case.ask == ICLOUD {
+        text.push_str("The other programs do not look at iCloud Backup.\n\n");
+    } else {
+        for (name, printed) in [
+            ("idevicebackup2 backup", idevicebackup2(case)),
+            ("pymobiledevice3 backup2 backup", pymobiledevice3(case)),
+        ] {
+            let _ = write!(text, "`{name}`:\n\n```text\n{printed}\n```\n\n");
+        }
+    }
+    text + &our_part(case)
+}
+
+/// Whether the page is to be made anew.
+fn renews() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "a switch of the test itself, as insta has it")]
+    let value = std::env::var_os("INSTA_UPDATE");
+    value.is_some_and(|value| value == "always")
+}
+
+fn path() -> Utf8PathBuf {
+    Utf8PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/diagnosis.md")
+}
+
+#[test]
+#[ignore = "takes minutes: ./test --long"]
+fn the_page() {
+    let page = CASES.iter().fold(HEAD.to_owned(), |page, case| page + &section(case));
+    if renews() {
+        fs_err::write(path(), &page).expect("the page can be written");
+    }
+    let there = fs_err::read_to_string(path()).unwrap_or_default();
+    assert!(there == page, "docs/diagnosis.md is not what the programs print: renew it\n{page}");
+}
+
+#[test]
+fn the_page_has_every_case() {
+    let there = fs_err::read_to_string(path()).expect("the page");
+    let titles: Vec<&str> = there.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let cases: Vec<&str> = CASES.iter().map(|case| case.title).collect();
+    assert_eq!(titles, cases);
+}
+
+/// Our words of a case are in its section of the page.
+fn is_said(number: usize) {
+    let case = CASES.get(number).expect("a case");
+    let there = fs_err::read_to_string(path()).expect("the page");
+    let begin = format!("\n## {}\n", case.title);
+    let section = there.split_once(&begin).map(|(_, rest)| rest).unwrap_or_default();
+    let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
+    let part = our_part(case);
+    if renews() {
+        let of_others = section.split("\n`lifeboat ").next().unwrap_or_default();
+        let fresh = format!("{of_others}\n{}", part.trim_end());
+        let fresh = there.replacen(section.trim_end(), &fresh, 1);
+        return fs_err::write(path(), fresh).expect("the page can be written");
+    }
+    assert!(section.contains(part.trim_end()), "the page says\n{section}\nLifeboat says\n{part}");
+}
+
+/// The cases, and a test for each.
+macro_rules! cases {
+    ($($number:literal $name:ident: $case:expr;)+) => {
+        const CASES: &[Case] = &[$($case),+];
+        $(
+            #[test]
+            fn $name() {
+                is_said($number);
+            }
+        )+
+    };
+}
+
+cases! {
+    0 wrong_password: case(
+        "The password of the backup is wrong (207)",
+        "[[fault]]\nname = \"error\"\ncode = 207\n",
+    );
+    1 trust_pending: Case {
+        paired: false,
+        ask: PAIR,
+        ..case("Nobody answers the trust dialog", "[[fault]]\nname = \"trust-ignored\"\n")
+    };
+    2 trust_denied: Case {
+        paired: false,
+        ask: PAIR,
+        ..case("Don't Trust was tapped", "[[fault]]\nname = \"trust-denied\"\n")
+    };
+    3 forgotten: Case {
+        then: &["fault", "invalid-host"],
+        ..case("The iPhone has forgotten the computer", "")
+    };
+    4 locked: Case { then: &["fault", "locked"], ..case("The iPhone is locked", "") };
+    5 dropped: case(
+        "The connection dies in the middle",
+        "[[fault]]\nname = \"drop\"\nafter = 525\n",
+    );
+    6 handshake: case(
+        "The encrypted connection is not made",
+        "[[fault]]\nname = \"tls-abort\"\nservice = \"com.apple.mobilebackup2\"\n",
+    );
+    7 passcode: case(
+        "Nobody types the passcode (208)",
+        "[knobs]\npasscode-timeout = 1\n[[fault]]\nname = \"passcode-ignored\"\n",
+    );
+    8 broken_backup: case(
+        "The earlier backup is broken (205)",
+        "[[fault]]\nname = \"error\"\ncode = 205\n",
+    );
+    9 unread_backup: case(
+        "The earlier backup cannot be read (103)",
+        "[[fault]]\nname = \"error\"\ncode = 103\n",
+    );
+    10 upload: case("Files cannot be uploaded (104)", "[[fault]]\nname = \"error\"\ncode = 104\n");
+    11 room: case("The disk of the computer is full (105)", "[[fault]]\nname = \"error\"\ncode = 105\n");
+    12 management: case(
+        "Management forbids it (22)",
+        "[state.management]\nsupervised = true\nforbids = \"mdm\"\n",
+    );
+    13 setup: case("Setup Assistant is not finished (212)", "[state]\nsetup-finished = false\n");
+    14 leftover: case("A snapshot is left over (3)", "[state]\nleftover = \"snapshot\"\n");
+    15 quota: Case {
+        ask: ICLOUD,
+        ..case(
+            "iCloud: the storage is full (303)",
+            "[state.icloud]\nage-hours = 200\nerror = 303\nerror-text = \"Quota exceeded\"\nfailures = 6\n",
+        )
+    };
+    16 keys: Case {
+        ask: ICLOUD,
+        ..case(
+            "iCloud: encryption keys are missing (209)",
+            "[state.icloud]\nage-hours = 200\nerror = 209\nerror-text = \"Missing encryption keys\"\nfailures = 6\nmissing-key-failures = 3\n",
+        )
+    };
+}
