@@ -19,7 +19,7 @@ use crate::fact::{Facts, Key, Why};
 use crate::probes;
 use crate::report::ProbeRun;
 
-pub use context::{Backups, Existing, ProbeContext, RunWindow};
+pub use context::{Backups, Existing, Listen, ProbeContext, RunWindow, Tell};
 pub use derive::{Room, derive, room};
 pub use outside::{Outside, OutsideFile};
 
@@ -275,7 +275,7 @@ pub async fn run_all(
             seen.facts.unknown(probe.tells, &why);
         }
     }
-    let deadline = tokio::time::Instant::now() + WHOLE + context.listen.unwrap_or_default();
+    let deadline = tokio::time::Instant::now() + WHOLE + listening(&context);
     let mut told = BTreeMap::new();
     while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, tasks.join_next()).await {
         // A probe that broke off is among those that are left over.
@@ -301,9 +301,13 @@ pub async fn run_all(
     seen
 }
 
+/// How long the log of the device is followed because somebody wants that.
+fn listening(context: &ProbeContext) -> Duration {
+    context.listen.as_ref().map(|listen| listen.time).unwrap_or_default()
+}
+
 async fn run_one(probe: &'static Probe, context: &ProbeContext) -> Facts {
-    let listening =
-        if probe.id == "P20" { context.listen.unwrap_or_default() } else { Duration::ZERO };
+    let listening = if probe.id == "P20" { listening(context) } else { Duration::ZERO };
     let limit = probe.limit + listening + GRACE;
     let mut facts = match tokio::time::timeout(limit, (probe.run)(context)).await {
         Ok(facts) => facts,

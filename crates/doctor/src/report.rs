@@ -11,10 +11,13 @@ use crate::finding::{Certainty, Diagnosis, Finding, Missing, diagnose};
 use crate::remedy::Remedy;
 
 pub use bundle::markdown;
-pub use identifier::{Identifier, scrubbed};
+pub use identifier::{Identifier, Scrubber, scrubbed};
 
 /// The id of the primary cause where a run failed and nothing was found.
 pub const UNKNOWN: &str = "unknown";
+
+/// The cause that says that a backup is not whole.
+const LEFT_BEHIND: &str = "backup/not-finished";
 
 /// How one probe went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -136,6 +139,10 @@ pub struct Report {
     pub device: Option<Examined>,
     /// What examined.
     pub versions: Versions,
+    /// What names the person, the device and this computer, for the text that is passed on to leave out; whoever makes a report
+    /// fills it in.
+    #[serde(skip)]
+    pub names: Vec<Identifier>,
 }
 
 impl Report {
@@ -150,8 +157,10 @@ impl Report {
             .filter(|finding| finding.explained_by.is_none())
             .map(|finding| told(catalogue, &diagnosis, finding))
             .collect();
-        let nothing =
-            told.first().is_none_or(|first| first.finding.severity < crate::Severity::Warning);
+        let nothing = told
+            .iter()
+            .find(|told| !is_left_behind(&told.finding))
+            .is_none_or(|first| first.finding.severity < crate::Severity::Warning);
         if failed_run && nothing {
             told.insert(0, unknown());
         }
@@ -180,6 +189,7 @@ impl Report {
             probes,
             device,
             versions,
+            names: Vec::new(),
         }
     }
 
@@ -205,6 +215,12 @@ fn told(catalogue: &Catalogue, diagnosis: &Diagnosis, finding: &Finding) -> Told
         remedies: entry.map(|entry| entry.remedies.clone()).unwrap_or_default(),
         consequences: consequences(diagnosis, &finding.id),
     }
+}
+
+/// Whether a finding is only what a failed run leaves behind: no reason why it failed.
+fn is_left_behind(finding: &Finding) -> bool {
+    finding.id == LEFT_BEHIND
+        && finding.evidence.iter().all(|seen| seen.key.as_str() == "existing.state")
 }
 
 /// Returns what is explained by a cause, and by what it explains.

@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lifeboat_doctor::probe::{self, Choice, Look, Outside, ProbeContext};
-use lifeboat_doctor::{Catalogue, Examination, Examined, Facts, For, ProbeRun, Report, Versions};
+use lifeboat_doctor::{
+    Catalogue, Examination, Examined, Facts, For, Identifier, ProbeRun, Report, Versions,
+};
 use lifeboat_host::Host;
 
 use crate::job::{Context, Places};
@@ -31,6 +33,8 @@ pub struct Findings {
     pub failed_run: bool,
     /// What examined.
     pub versions: Versions,
+    /// What names the person, the device and this computer: it is left out of what is passed on.
+    pub names: Vec<Identifier>,
 }
 
 impl Findings {
@@ -49,6 +53,7 @@ impl Findings {
             device: None,
             failed_run: false,
             versions: Versions { program, system },
+            names: [host.user_name(), host.host_name()].map(Identifier::new).to_vec(),
         }
     }
 
@@ -63,7 +68,7 @@ impl Findings {
 
     /// Says what the facts show.
     pub fn report(&self) -> Report {
-        Report::new(
+        let mut report = Report::new(
             Catalogue::builtin(),
             Examination {
                 concern: self.concern,
@@ -73,7 +78,9 @@ impl Findings {
                 versions: self.versions.clone(),
                 failed_run: self.failed_run,
             },
-        )
+        );
+        report.names.clone_from(&self.names);
+        report
     }
 }
 

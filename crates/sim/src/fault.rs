@@ -57,7 +57,7 @@ pub const FAULTS: &[FaultKind] = &[
         "the file of the FileProvider that never can be read is sent, and ends in an error",
     ),
     fault("huge-frame", &["length"], "a frame says it is 4 GiB (or LENGTH) long"),
-    fault("invalid-host", &[], "the phone has forgotten every computer"),
+    fault("invalid-host", &[], "the phone has forgotten every computer, until it trusts one anew"),
     fault("locked", &[], "the phone behaves as locked"),
     fault(
         "locked-during-run",

@@ -79,6 +79,12 @@ impl Home {
         self.variables.insert(name.to_owned(), value.into());
     }
 
+    /// The environment of all programs of this home.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn variables(&self) -> &BTreeMap<String, String> {
+        &self.variables
+    }
+
     /// Lets the programs of this home see the phones of a simulator.
     pub fn connect(&mut self, address: &str) {
         self.set("USBMUXD_SOCKET_ADDRESS", address);

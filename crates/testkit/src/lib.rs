@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`home`] (a home folder of its own for every test), [`run`] (programs with a time limit and an empty
 //! environment), [`sim`] (`lifeboat sim` as a process), [`digest`] (what is in a tree, for comparisons), [`stranger`]
-//! (programs that we did not write), [`small_disk`] (a disk to be filled).
+//! (programs that we did not write), [`small_disk`] (a disk to be filled), [`terminal`] (a terminal with a person at it).
 //!
 //! Everything here panics when something is wrong: it is for tests only.
 
@@ -15,9 +15,13 @@ pub mod sim;
 #[cfg(target_os = "linux")]
 pub mod small_disk;
 pub mod stranger;
+#[cfg(target_os = "linux")]
+pub mod terminal;
 
 pub use crate::home::Home;
 pub use crate::run::{Invocation, Run, Running};
 pub use crate::sim::Sim;
 #[cfg(target_os = "linux")]
 pub use crate::small_disk::SmallDisk;
+#[cfg(target_os = "linux")]
+pub use crate::terminal::Terminal;

@@ -2,6 +2,8 @@
 
 mod ask;
 mod fix;
+mod listen;
+mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,31 +12,30 @@ use camino::{Utf8Path, Utf8PathBuf};
 use clap::{Args, ValueEnum};
 use lifeboat_doctor::probe::Look as Probing;
 use lifeboat_doctor::report::markdown;
-use lifeboat_doctor::{For, Report};
+use lifeboat_doctor::{Action, For, Report};
 use lifeboat_engine::jobs::diagnose::{self, DiagnosePlan};
 use lifeboat_engine::{Context, Findings, Places};
 use serde::Serialize;
 
-use self::fix::Fixed;
+use self::fix::{Fixed, Mended};
+use self::listen::{Heard, Listener};
 use super::Ended;
 use crate::app::{App, local};
 use crate::exit::Exit;
 use crate::settings::Settings;
+use crate::ui::FAINT;
 use crate::ui::doctor;
 use crate::ui::error::Failure;
 use crate::ui::progress::{Look, Progress};
 use crate::ui::text::parse_duration;
-use crate::ui::{FAINT, GOOD};
-
-/// How often is looked again with `--watch`.
-const WATCH: Duration = Duration::from_secs(2);
 
 /// Flags of `doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  lifeboat doctor\n  lifeboat doctor --for icloud --ask\n  \
     lifeboat doctor --fix\n  lifeboat doctor --watch\n  lifeboat doctor --listen 30\n  \
     lifeboat doctor --offline --report report.md\n  lifeboat doctor --json --answer other-cable=better\n\n\
-    Exit: 4 when something was measured that keeps a backup from coming about, else 0.")]
+    Exit: 4 when something was measured that keeps a backup from coming about (after --fix and --watch: that still does), 130 when it \
+    was stopped, else 0. --json tells what was asked and not done in `refused`.")]
 pub(crate) struct DoctorArgs {
     /// Which kind of backup
     #[arg(long = "for", value_name = "KIND", value_enum, default_value_t = Kind::Computer)]
@@ -92,6 +93,10 @@ struct Examined<'a> {
     blocked: bool,
     /// What `--fix` did.
     fixed: &'a [Fixed],
+    /// What `--fix` did not do, because nobody consented.
+    refused: &'a [Action],
+    /// What the log of the device said while `--listen` followed it.
+    heard: Vec<Heard>,
     /// What `--ask` would ask.
     questions: Vec<&'static lifeboat_doctor::question::Question>,
 }
@@ -99,31 +104,36 @@ struct Examined<'a> {
 /// Examines.
 pub(crate) async fn run(app: &App, args: DoctorArgs) -> Ended {
     let settings = app.settings()?;
-    let examiner = Examiner::new(app, &settings, &args)?;
-    let mut findings = examiner.examine().await?;
+    let mut examiner = Examiner::new(app, settings, &args)?;
+    let mut findings = examiner.examine(args.listen).await?;
     ask::given(&mut findings, &args.answers)?;
+    if args.listen.is_some() && !app.ui.json {
+        examiner.listener.sum_up();
+    }
     if args.ask {
-        ask::questions(app, &mut findings)?;
+        ask::questions(app, &mut findings).await?;
     }
     if let Some(file) = &args.report {
         write_report(app, file, &findings.report(), args.with_identifiers)?;
     }
     let report = findings.report();
     if !app.ui.json {
-        app.ui.text(doctor::words(&report))?;
+        app.ui.text(doctor::words(&report, app.ui))?;
     }
-    let mut fixed = Vec::new();
+    let mut mended = Mended::default();
     if args.fix {
-        fixed = fix::run(&examiner, &args, &mut findings).await?;
+        mended = fix::run(&mut examiner, &args, &mut findings).await?;
     }
     if args.watch {
-        watch(&examiner, &mut findings).await?;
+        watch::run(&examiner, &mut findings).await?;
     }
     let report = findings.report();
     let blocked = report.is_blocked();
     if app.ui.json {
         let questions = ask::worth(&findings);
-        app.ui.object(&Examined { report: &report, blocked, fixed: &fixed, questions })?;
+        let Mended { fixed, refused } = &mended;
+        let heard = examiner.listener.heard();
+        app.ui.object(&Examined { report: &report, blocked, fixed, refused, heard, questions })?;
     }
     if app.cancel.is_cancelled() {
         return Ok(Exit::Interrupted);
@@ -134,19 +144,20 @@ pub(crate) async fn run(app: &App, args: DoctorArgs) -> Ended {
 /// What examines, and looks again.
 struct Examiner<'a> {
     app: &'a App,
-    settings: &'a Settings,
+    settings: Settings,
     ctx: Context,
     plan: DiagnosePlan,
+    listener: Listener,
 }
 
 impl<'a> Examiner<'a> {
-    fn new(app: &'a App, settings: &'a Settings, args: &DoctorArgs) -> Result<Self, Failure> {
+    fn new(app: &'a App, settings: Settings, args: &DoctorArgs) -> Result<Self, Failure> {
         let mut doctor =
             settings.doctor().map_err(|error| Failure::of(Exit::Usage, "settings", &error))?;
         doctor.offline |= args.offline;
         doctor.blind = args.blind.iter().map(|id| id.to_uppercase()).collect();
         let plan = DiagnosePlan {
-            places: places(app, settings)?,
+            places: places(app, &settings)?,
             mux: settings.mux.clone(),
             udid: settings.udid.clone(),
             concern: match args.concern {
@@ -156,16 +167,27 @@ impl<'a> Examiner<'a> {
             settings: doctor,
             // A look changes nothing; the question is put where the person wants something done.
             ask_trust: args.fix || args.watch,
-            listen: args.listen,
+            listen: None,
             only: None,
         };
-        Ok(Self { app, settings, ctx: app.silent_context(), plan })
+        let listener = Listener::new(app.ui);
+        Ok(Self { app, settings, ctx: app.silent_context(), plan, listener })
     }
 
-    async fn examine(&self) -> Result<Findings, Failure> {
+    /// Takes the places from the settings anew.
+    fn read_settings(&mut self) -> Result<(), Failure> {
+        self.settings = self.app.settings()?;
+        self.plan.places = places(self.app, &self.settings)?;
+        Ok(())
+    }
+
+    /// Looks at everything; the log is followed for a while where somebody wants that.
+    async fn examine(&self, listen: Option<Duration>) -> Result<Findings, Failure> {
         let live = Live::new(self.app);
+        let listen = listen.map(|time| self.listener.listen(time, &live.progress));
+        let plan = DiagnosePlan { listen, ..self.plan.clone() };
         let examined = tokio::select! {
-            examined = diagnose::run(&self.ctx, &self.plan, |look| live.tell(look)) => examined,
+            examined = diagnose::run(&self.ctx, &plan, |look| live.tell(look)) => examined,
             () = self.app.cancel.cancelled() => {
                 return Err(Failure::new(Exit::Interrupted, "interrupted", "stopped while looking"));
             }
@@ -178,7 +200,7 @@ impl<'a> Examiner<'a> {
     async fn look_again(&self, findings: &mut Findings, only: &[String]) -> Result<(), Failure> {
         if only.is_empty() {
             let answers = ask::answered(findings);
-            *findings = self.examine().await?;
+            *findings = self.examine(None).await?;
             findings.facts.merge(answers);
             return Ok(());
         }
@@ -244,43 +266,4 @@ fn write_report(
     })?;
     app.ui.say(format!("{FAINT}the report is in {file}: read it before you pass it on{FAINT:#}"));
     Ok(())
-}
-
-/// Looks again and again while the person acts, until the cause is gone.
-async fn watch(examiner: &Examiner<'_>, findings: &mut Findings) -> Result<(), Failure> {
-    let app = examiner.app;
-    loop {
-        let report = findings.report();
-        let Some(primary) = report.primary.filter(|_| report_is_open(findings)) else {
-            app.ui.say(format!("{GOOD}nothing keeps a backup from coming about any more{GOOD:#}"));
-            return Ok(());
-        };
-        app.ui.say(format!("{FAINT}watching: {} (Ctrl-C ends it){FAINT:#}", primary.title));
-        let id = primary.finding.id.clone();
-        while findings.report().findings.iter().any(|finding| finding.id == id) {
-            tokio::select! {
-                () = app.cancel.cancelled() => return Ok(()),
-                () = tokio::time::sleep(WATCH) => {}
-            }
-            let mut only: Vec<String> =
-                primary.remedies.iter().flat_map(|remedy| remedy.recheck.clone()).collect();
-            only.sort();
-            only.dedup();
-            examiner.look_again(findings, &only).await?;
-        }
-        app.ui.say(format!("{GOOD}gone:{GOOD:#} {}", primary.title));
-        // Behind it something else may have been hidden: everything is looked at anew.
-        examiner.look_again(findings, &[]).await?;
-        if !app.ui.json {
-            app.ui.text(doctor::words(&findings.report()))?;
-        }
-    }
-}
-
-/// Whether something is left that is worth watching.
-fn report_is_open(findings: &Findings) -> bool {
-    findings
-        .report()
-        .primary
-        .is_some_and(|told| told.finding.severity == lifeboat_doctor::Severity::Blocking)
 }

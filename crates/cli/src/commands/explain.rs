@@ -22,7 +22,8 @@ use crate::ui::{FAINT, HINT, STRONG};
     after_help = "Examples:\n  lifeboat explain 208\n  lifeboat explain MBErrorDomain/105\n  \
     lifeboat explain -- -54\n  lifeboat explain 0xE800001A\n  \
     lifeboat explain 'Last backup could not be completed'\n  lifeboat explain pairing/not-trusted\n  \
-    lifeboat explain --list"
+    lifeboat explain --list\n\n\
+    Exit: 0 when something is known about the words, else 1."
 )]
 pub(crate) struct ExplainArgs {
     /// A number, a message from a screen, a line of a log, or the name of a cause
@@ -62,7 +63,7 @@ pub(crate) fn run(app: &App, args: &ExplainArgs) -> Ended {
             .hint("`lifeboat doctor` looks for the cause itself"));
     };
     if !app.ui.json {
-        app.ui.text(words(best))?;
+        app.ui.text(words(best, app.ui.width))?;
         app.ui.text(further(others))?;
     }
     Ok(Exit::Done)
@@ -89,16 +90,21 @@ fn row(listed: &Listed) -> Vec<String> {
 }
 
 /// Returns an explanation in words.
-fn words(found: &Explanation) -> String {
+fn words(found: &Explanation, width: usize) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{STRONG}{}{STRONG:#}  {FAINT}{}{FAINT:#}", found.title, found.what);
-    // A number's meaning says its title again, and more.
-    out.push_str(&prose(&found.meaning, "  "));
+    // A number's meaning says its title again, and sometimes more.
+    let meaning = found.meaning.strip_prefix(&found.title).and_then(|rest| rest.strip_prefix('.'));
+    out.push_str(&prose(meaning.unwrap_or(&found.meaning), "  ", width));
     for remark in &found.remarks {
-        out.push_str(&prose(remark, "  "));
+        out.push_str(&prose(remark, "  ", width));
     }
     for correction in &found.corrects {
-        out.push_str(&prose(&format!("Not as an article has it: {}", correction.text), "  "));
+        out.push_str(&prose(
+            &format!("Not as an article has it: {}", correction.text),
+            "  ",
+            width,
+        ));
     }
     if !found.causes.is_empty() {
         let _ = writeln!(out, "{STRONG}likely causes{STRONG:#}");
@@ -117,7 +123,7 @@ fn words(found: &Explanation) -> String {
             let head = if at == 0 { "first" } else { "or" };
             let _ = writeln!(out, "  {FAINT}{head}:{FAINT:#}{doer}");
         }
-        out.push_str(&prose(&step.text, if many { "    " } else { "  " }));
+        out.push_str(&prose(&step.text, if many { "    " } else { "  " }, width));
     }
     let _ = writeln!(out, "{FAINT}how sure:{FAINT:#} {}", found.sure);
     if !found.run.is_empty() {

@@ -1,8 +1,9 @@
 //! What people and programs read: data on standard output, all else on standard error.
 //!
 //! [`Ui`] is the one thing that prints. [`table`], [`tree`] and [`text`] make strings, [`progress`] shows how far a job is,
-//! [`error`] says what failed, why, and what to do, [`log`] what happens inside.
+//! [`ask`] waits for what a person types, [`error`] says what failed, why, and what to do, [`log`] what happens inside.
 
+pub(crate) mod ask;
 pub(crate) mod doctor;
 pub(crate) mod error;
 pub(crate) mod events;
@@ -47,7 +48,14 @@ pub(crate) struct Ui {
     pub(crate) stderr_is_terminal: bool,
     /// Whether questions can be asked.
     pub(crate) can_ask: bool,
+    /// How many columns a line of text has at most.
+    pub(crate) width: usize,
 }
+
+/// Longer lines are hard to read.
+const WIDEST: usize = 96;
+/// Into fewer columns no text is pressed.
+const NARROWEST: usize = 40;
 
 #[expect(clippy::unused_self, reason = "who prints holds the one thing that may")]
 impl Ui {
@@ -64,6 +72,7 @@ impl Ui {
             stdout_is_terminal,
             stderr_is_terminal,
             can_ask: std::io::stdin().is_terminal() && stderr_is_terminal,
+            width: width(stdout_is_terminal),
         }
     }
 
@@ -110,10 +119,25 @@ impl Ui {
         self.say(format!("{FAINT}note:{FAINT:#} {}", text.as_ref()));
     }
 
+    /// Writes a question, or a part of one, to the terminal; the cursor stays behind it.
+    pub(crate) fn ask(self, text: impl AsRef<str>) -> anyhow::Result<()> {
+        let mut out = anstream::stderr().lock();
+        write!(out, "{}", text.as_ref())?;
+        Ok(out.flush()?)
+    }
+
     /// Says what must be heard even when all else is quiet.
     pub(crate) fn complain(self, text: impl AsRef<str>) {
         let _told = writeln!(anstream::stderr().lock(), "{}", text.as_ref());
     }
+}
+
+/// Returns the columns of the terminal, as far as text is made for them.
+fn width(stdout_is_terminal: bool) -> usize {
+    let terminal = stdout_is_terminal.then(terminal_size::terminal_size).flatten();
+    // A terminal that tells no size says zero.
+    let columns = terminal.map(|(width, _)| usize::from(width.0)).filter(|columns| *columns > 0);
+    columns.map_or(WIDEST, |columns| columns.clamp(NARROWEST, WIDEST))
 }
 
 fn closed(written: std::io::Result<()>) -> anyhow::Result<()> {

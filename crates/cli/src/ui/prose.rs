@@ -4,25 +4,22 @@ use std::fmt::Write as _;
 
 use super::STRONG;
 
-/// How wide a line becomes at most, with its indent.
-const WIDTH: usize = 96;
-
-/// Returns little Markdown (paragraphs, lists, bold, fenced code) as lines, each behind `indent`.
-pub(crate) fn prose(markdown: &str, indent: &str) -> String {
+/// Returns little Markdown (paragraphs, lists, bold, fenced code) as lines of at most `width` columns, each behind `indent`.
+pub(crate) fn prose(markdown: &str, indent: &str, width: usize) -> String {
     let mut out = String::new();
     let mut open: Option<Block> = None;
     let mut fenced = false;
     for line in markdown.lines() {
         let text = line.trim();
         if text.starts_with("```") {
-            close(&mut out, &mut open, indent);
+            close(&mut out, &mut open, indent, width);
             fenced = !fenced;
         } else if fenced {
             let _ = writeln!(out, "{indent}  {line}");
         } else if text.is_empty() {
-            close(&mut out, &mut open, indent);
+            close(&mut out, &mut open, indent, width);
         } else if let Some((mark, rest)) = item(text) {
-            close(&mut out, &mut open, indent);
+            close(&mut out, &mut open, indent, width);
             open = Some(Block { mark: mark.to_owned(), text: rest.to_owned() });
         } else {
             let block = open.get_or_insert_with(Block::default);
@@ -32,7 +29,7 @@ pub(crate) fn prose(markdown: &str, indent: &str) -> String {
             block.text.push_str(text);
         }
     }
-    close(&mut out, &mut open, indent);
+    close(&mut out, &mut open, indent, width);
     out
 }
 
@@ -52,7 +49,7 @@ fn item(text: &str) -> Option<(&str, &str)> {
     (number || mark == "*" || mark == "-").then_some((mark, rest.trim_start()))
 }
 
-fn close(out: &mut String, open: &mut Option<Block>, indent: &str) {
+fn close(out: &mut String, open: &mut Option<Block>, indent: &str, width: usize) {
     let Some(block) = open.take() else { return };
     let first =
         if block.mark.is_empty() { indent.to_owned() } else { format!("{indent}{} ", block.mark) };
@@ -62,7 +59,7 @@ fn close(out: &mut String, open: &mut Option<Block>, indent: &str) {
     let begin = column;
     for word in block.text.split_whitespace() {
         let wide = word.replace("**", "").chars().count();
-        if column > begin && column + 1 + wide > WIDTH {
+        if column > begin && column + 1 + wide > width {
             wrapped.push('\n');
             wrapped.push_str(&further);
             column = begin;
@@ -92,7 +89,7 @@ mod tests {
     use super::*;
 
     fn shown(markdown: &str) -> String {
-        anstream::adapter::strip_str(&prose(markdown, "  ")).to_string()
+        anstream::adapter::strip_str(&prose(markdown, "  ", 60)).to_string()
     }
 
     #[test]
@@ -108,13 +105,13 @@ mod tests {
     #[test]
     fn long_lines_are_wrapped_under_their_beginning() {
         let text = shown(&format!("1. {}", "word ".repeat(40)));
-        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
         assert!(text.lines().skip(1).all(|line| line.starts_with("     word")), "{text}");
     }
 
     #[test]
     fn bold_is_colour_only() {
-        assert!(prose("**Trust** now", "").contains('\u{1b}'));
+        assert!(prose("**Trust** now", "", 60).contains('\u{1b}'));
         assert_eq!(shown("**Trust** now"), "  Trust now\n");
         assert_eq!(shown("2 ** 3"), "  2  3\n");
     }

@@ -4,10 +4,18 @@
 // Scenarios are acted on through a UNIX socket, and namespaces are Linux's own.
 #![cfg(target_os = "linux")]
 
+mod after;
+mod ask;
+mod bundle;
 mod diagnosis;
+mod fix;
 mod matrix;
 mod play;
+mod preflight;
 mod real;
+mod scene;
+mod screen;
+mod watch;
 mod world;
 
 use lifeboat_testkit::Home;

@@ -11,16 +11,38 @@ use lifeboat_device::mux::{Mux, same_udid};
 use lifeboat_device::{Device, LinkError, MuxAddress};
 use lifeboat_host::Host;
 use lifeboat_host::net::NetworkError;
-use plist::Dictionary;
+use plist::{Dictionary, Value};
 use tokio::sync::OnceCell;
 
 use crate::catalogue::For;
 use crate::fact::{Facts, Why};
+use crate::patterns::Hit;
 use crate::probe::Outside;
 use crate::probes::pairing::{self, PairingLook};
+use crate::report::Identifier;
 
 /// For the questions that several probes wait for: less than a probe has.
 const SHARED: Duration = Duration::from_secs(4);
+
+/// Values of the device that name it or its owner (`docs/protocol.md`, values).
+const NAMES: [&str; 16] = [
+    "BluetoothAddress",
+    "DeviceName",
+    "EthernetAddress",
+    "IntegratedCircuitCardIdentity",
+    "InternationalMobileEquipmentIdentity",
+    "InternationalMobileEquipmentIdentity2",
+    "InternationalMobileSubscriberIdentity",
+    "IntegratedCircuitCardIdentity2",
+    "InternationalMobileSubscriberIdentity2",
+    "MLBSerialNumber",
+    "MobileEquipmentIdentifier",
+    "PhoneNumber",
+    "SerialNumber",
+    "UniqueChipID",
+    "UniqueDeviceID",
+    "WiFiAddress",
+];
 
 /// When the last run began and ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +93,24 @@ pub trait Backups: Send + Sync {
     ) -> Result<Option<Vec<u8>>, Why>;
 }
 
+/// Is told a line of the log and what it shows.
+pub type Tell = dyn Fn(&str, &Hit) + Send + Sync;
+
+/// Following the log of the device for a while.
+#[derive(Clone)]
+pub struct Listen {
+    /// How long.
+    pub time: Duration,
+    /// Is told each line that a pattern knows, as soon as it is heard.
+    pub tell: Arc<Tell>,
+}
+
+impl std::fmt::Debug for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listen").field("time", &self.time).finish_non_exhaustive()
+    }
+}
+
 /// What the probes share: where to look, and what one found that others need.
 pub struct ProbeContext {
     /// The machine.
@@ -89,8 +129,8 @@ pub struct ProbeContext {
     pub offline: bool,
     /// A device without trust may be asked for it; it then shows its dialog.
     pub ask_trust: bool,
-    /// How long the log is followed; where nobody says, a moment.
-    pub listen: Option<Duration>,
+    /// Whether the log is followed, and for how long; where nobody says, a moment.
+    pub listen: Option<Listen>,
     /// Lines of the log that were recorded with a run.
     pub recorded_log: Vec<String>,
     /// What the last run told (`job.*`), and what else whoever calls knows for itself (`backup.password`).
@@ -182,6 +222,20 @@ impl ProbeContext {
         let absent = || Why::NotThere("the device has no such values".to_owned());
         let wrong = || Why::Garbled("values that are no dictionary".to_owned());
         value.ok_or_else(absent)?.into_dictionary().ok_or_else(wrong)
+    }
+
+    /// Returns what names the device and its owner, as far as a probe has read it: it has no place in a text that is passed on.
+    pub fn names(&self) -> Vec<Identifier> {
+        let udid = self.udid.clone().into_iter();
+        let device = self.device.get().and_then(|device| device.as_ref().ok());
+        let values = self.values.get().and_then(|values| values.as_ref().ok());
+        let told = NAMES.iter().filter_map(|key| match values?.get(key)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Integer(number) => Some(number.to_string()),
+            _ => None,
+        });
+        let udids = udid.chain(device.map(|device| device.udid.clone()));
+        udids.chain(told).filter(|name| !name.is_empty()).map(Identifier::new).collect()
     }
 
     /// Returns how far true time is ahead of this computer's clock, by the first time server that answers.

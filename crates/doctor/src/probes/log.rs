@@ -64,14 +64,22 @@ pub(crate) async fn look(context: &ProbeContext) -> Facts {
         ticks.fetch_max(entry.ticks, Ordering::Relaxed);
         let mut lines = heard.lock().unwrap_or_else(PoisonError::into_inner);
         if WRITERS.contains(&entry.process_name()) {
-            lines.push(line(&entry));
+            let line = line(&entry);
+            if let Some(listen) = &context.listen
+                && let Some(hit) = Patterns::builtin().scan(&line)
+            {
+                (listen.tell)(&line, &hit);
+            }
+            lines.push(line);
         }
         lines.len() < MANY
     };
     let listened = match context.link().await {
-        Ok(link) => listen(link, context.listen.unwrap_or(MOMENT), keep)
-            .await
-            .map_err(|error| context::link(&error)),
+        Ok(link) => {
+            listen(link, context.listen.as_ref().map_or(MOMENT, |listen| listen.time), keep)
+                .await
+                .map_err(|error| context::link(&error))
+        }
         Err(why) => Err(why),
     };
     let heard = heard.into_inner().unwrap_or_else(PoisonError::into_inner);

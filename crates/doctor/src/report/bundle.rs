@@ -2,14 +2,16 @@
 
 use std::fmt::Write as _;
 
-use super::{Examined, Identifier, Report, Told, scrubbed};
+use super::{Examined, Identifier, Report, Scrubber, Told};
 use crate::catalogue::For;
 use crate::fact::{Key, Value};
 use crate::finding::{Certainty, Missing};
 
 /// Renders a report. Without `with_identifiers` what names people, devices and places is left out.
 pub fn markdown(report: &Report, with_identifiers: bool) -> String {
-    let text = Text { with_identifiers };
+    let device = report.device.iter().flat_map(|device| device.udid.iter().chain(&device.name));
+    let text =
+        Text { with_identifiers, scrubber: Scrubber::new(report.names.iter().chain(device)) };
     let mut out = String::from("# Lifeboat: report of an examination\n\n");
     text.head(&mut out, report);
     match &report.primary {
@@ -53,6 +55,7 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
 /// What may be shown.
 struct Text {
     with_identifiers: bool,
+    scrubber: Scrubber,
 }
 
 impl Text {
@@ -143,7 +146,7 @@ impl Text {
 
     /// A text that somebody else wrote.
     fn free(&self, text: &str) -> String {
-        if self.with_identifiers { plain(text) } else { plain(&scrubbed(text)) }
+        if self.with_identifiers { plain(text) } else { plain(&self.scrubber.scrub(text)) }
     }
 }
 

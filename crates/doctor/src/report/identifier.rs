@@ -74,6 +74,50 @@ pub fn scrubbed(text: &str) -> String {
     })
 }
 
+/// Leaves names that are known out of a text, whatever they look like, and then what looks like one.
+#[derive(Debug, Default)]
+pub struct Scrubber {
+    known: Option<Regex>,
+}
+
+impl Scrubber {
+    /// Names of fewer characters are left where they are: they would be found in every word.
+    const SHORTEST: usize = 3;
+
+    /// Makes one for names, in whatever case they are written.
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a Identifier>) -> Self {
+        let mut names: Vec<&str> = names
+            .into_iter()
+            .map(|name| name.reveal().trim())
+            .filter(|name| name.chars().count() >= Self::SHORTEST)
+            .collect();
+        // What holds another name goes first.
+        names.sort_by_key(|name| (std::cmp::Reverse(name.len()), *name));
+        names.dedup();
+        let shapes: Vec<String> = names.into_iter().map(shape).collect();
+        let known = RegexBuilder::new(&shapes.join("|")).case_insensitive(true).build().ok();
+        Self { known: known.filter(|_| !shapes.is_empty()) }
+    }
+
+    /// Returns a text without them.
+    pub fn scrub(&self, text: &str) -> String {
+        match &self.known {
+            Some(known) => scrubbed(&known.replace_all(text, "(left out)")),
+            None => scrubbed(text),
+        }
+    }
+}
+
+/// A name as a whole word: a user named `mac` is not found in `machine`.
+fn shape(name: &str) -> String {
+    let bound = |end: Option<char>| match end {
+        Some(end) if end.is_alphanumeric() || end == '_' => r"\b",
+        _ => "",
+    };
+    let (before, after) = (bound(name.chars().next()), bound(name.chars().next_back()));
+    format!("{before}{}{after}", regex::escape(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +127,25 @@ mod tests {
         let name = Identifier::new("Anna's iPhone");
         assert_eq!(format!("{name} {name:?}"), "(left out) Identifier(left out)");
         assert_eq!(name.reveal(), "Anna's iPhone");
+    }
+
+    #[test]
+    fn names_that_are_known_are_left_out_whatever_they_look_like() {
+        let names = ["Zoë's 🐚", "F2LXK0ABCD12", "/srv/backups of zoë", "zoe", "(lab)", "ab", ""];
+        let names = names.map(Identifier::new);
+        let scrubber = Scrubber::new(&names);
+        for (text, left) in [
+            ("ZOË'S 🐚 is locked", "(left out) is locked"),
+            ("serial f2lxk0abcd12, model", "serial (left out), model"),
+            ("cannot write /srv/backups of zoë/config", "cannot write (left out)/config"),
+            ("zoe and zoetrope", "(left out) and zoetrope"),
+            ("in (lab)", "in (left out)"),
+            ("a cab at anna@example.com", "a cab at (e-mail address)"),
+        ] {
+            assert_eq!(scrubber.scrub(text), left);
+        }
+        assert_eq!(Scrubber::default().scrub("a text"), "a text");
+        assert_eq!(Scrubber::new([]).scrub("a text"), "a text");
     }
 
     #[test]

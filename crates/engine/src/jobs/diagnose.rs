@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lifeboat_device::Device;
 use lifeboat_device::link::Link;
-use lifeboat_doctor::probe::{self, Choice, Look, PROBES, RunWindow};
+use lifeboat_doctor::probe::{self, Choice, Listen, Look, PROBES, RunWindow};
 use lifeboat_doctor::{Examined, Facts, For, Identifier, Why};
 
 use crate::error::{Cause, JobError};
@@ -35,8 +35,8 @@ pub struct DiagnosePlan {
     /// Whether a device without trust is asked for it: without the question nobody learns whether management, a tapped "Don't
     /// Trust" or nothing but time stands in the way. Its owner may tap Trust.
     pub ask_trust: bool,
-    /// How long the log of the device is followed; nothing: a moment.
-    pub listen: Option<Duration>,
+    /// Whether the log of the device is followed, and for how long; nothing: a moment.
+    pub listen: Option<Listen>,
     /// These probes only, by their numbers; nothing: all that concern the kind of backup.
     pub only: Option<Vec<String>>,
 }
@@ -65,8 +65,10 @@ pub async fn run(
     let mut findings = Findings::new(&*ctx.host, plan.concern, given.clone());
     findings.failed_run = plan.concern == For::Computer && wants_a_cause(&given);
     let probing = probes(ctx, plan, udid.as_deref(), last, given, look);
-    let (seen, name) = tokio::join!(probing, name(plan, device.as_ref()));
+    let ((seen, names), name) = tokio::join!(probing, name(plan, device.as_ref()));
     findings.add(seen);
+    findings.names.extend(names);
+    findings.names.extend(folders(&plan.places));
     findings.failed_run &= !forgive(&mut findings.facts);
     let udid = udid.or(remembered.map(|(udid, _)| udid));
     findings.device = udid.map(|udid| Examined {
@@ -92,8 +94,9 @@ pub async fn again(
         .and_then(|udid| LastRun::read(&plan.places.working_area, udid))
         .map_or_else(no_run, |run| run.facts());
     let given = unseen(given, &plan.settings.blind);
-    let seen = probes(ctx, &plan, udid.as_deref(), None, given, look).await;
+    let (seen, names) = probes(ctx, &plan, udid.as_deref(), None, given, look).await;
     findings.add(seen);
+    findings.names.extend(names);
     findings.failed_run &= !forgive(&mut findings.facts);
     Ok(())
 }
@@ -115,13 +118,13 @@ async fn probes(
     last: Option<&LastRun>,
     given: Facts,
     look: impl Fn(Look) + Send + Sync,
-) -> probe::Seen {
+) -> (probe::Seen, Vec<Identifier>) {
     let mut context = probe_context(ctx, &plan.places, &plan.mux, udid);
     context.concern = plan.concern;
     context.outside = plan.settings.outside.clone();
     context.offline = plan.settings.offline;
     context.blind.clone_from(&plan.settings.blind);
-    context.listen = plan.listen;
+    context.listen.clone_from(&plan.listen);
     context.ask_trust = plan.ask_trust;
     context.backups = Some(Arc::new(Kept::new(plan.places.clone())));
     context.recorded_log = last.map(|last| last.log.clone()).unwrap_or_default();
@@ -129,7 +132,15 @@ async fn probes(
         last.and_then(|last| last.began.map(|began| RunWindow { began, ended: last.at }));
     context.given = given;
     let choice = plan.only.clone().map_or(Choice::All, Choice::Only);
-    probe::run_all(Arc::new(context), &choice, look).await
+    let context = Arc::new(context);
+    let seen = probe::run_all(Arc::clone(&context), &choice, look).await;
+    (seen, context.names())
+}
+
+/// Returns the folders of this computer that a message may name: how somebody calls them is nobody's business.
+fn folders(places: &Places) -> Vec<Identifier> {
+    let folders = [&places.repository, &places.working_area, &places.cache];
+    folders.map(|folder| Identifier::new(folder.as_str())).to_vec()
 }
 
 /// Returns the device that is meant, where it is there.

@@ -45,6 +45,8 @@ pub(super) fn pair(phone: &Phone, request: &Dictionary) -> Result<Dictionary, Er
     phone
         .remember(|memory| memory.hosts.insert(host_id.to_owned(), host))
         .map_err(Refusal::from)?;
+    // Whom it had forgotten it knows again.
+    phone.faults.remove("invalid-host");
     phone.notify(HOST_ATTACHED);
     Ok(keys([("EscrowBag", Value::Data(bag.to_vec()))]))
 }

@@ -1,0 +1,51 @@
+//! `doctor --report`: a text that can be passed on names nobody, whoever planted the name and wherever.
+
+use crate::scene::Scene;
+
+#[test]
+fn what_names_somebody_is_left_out_wherever_it_stands() {
+    let name = "Zoë Quillfeather's iPhone";
+    let scene = Scene::paired(&format!("name = \"{name}\"\n"));
+    scene.lifeboat(["backup"]).ok();
+    // What the phone is called, by itself.
+    let info = scene.lifeboat(["cat", "latest:backup/Info.plist"]).ok().out();
+    let value = |key: &str| {
+        let (_, rest) = info.split_once(&format!("<key>{key}</key>")).expect("a key");
+        let (_, rest) = rest.split_once("<string>").expect("a text");
+        rest.split_once('<').expect("an end").0.to_owned()
+    };
+    let mut planted = vec![scene.sim.udid().to_owned(), name.to_owned()];
+    planted.extend(["Serial Number", "IMEI", "Phone Number"].map(value));
+    let known: Vec<String> = planted.iter().map(|name| name.to_uppercase()).collect();
+    planted.extend(known);
+    // What looks like a name of somebody, and what this computer calls its owner.
+    planted.extend(
+        [
+            "a4:83:e7:12:34:56",
+            "robin.lane@icloud.com",
+            "/Users/robinlane",
+            "sailor",
+            "192.168.7.23",
+        ]
+        .map(str::to_owned),
+    );
+    planted.push(scene.home.path().join("data").into_string());
+    planted.push(scene.home.repository().into_string());
+    // A phone may say anything where its version should stand, and a folder may be named as anything.
+    let text = planted.join(", ");
+    scene.ctl(&["set", &format!("version={text}")]);
+    let data = scene.home.path().join("data");
+    scene.machine(&format!("[[folders]]\nunder = \"{data}\"\nstate = \"io-error\"\n"));
+    let file = scene.home.path().join("report.md");
+    scene.doctor(&["--report", "report.md"]).run();
+    let report = fs_err::read_to_string(&file).unwrap();
+    for name in &planted {
+        assert!(!report.to_lowercase().contains(&name.to_lowercase()), "{name}\n{report}");
+    }
+    assert!(report.contains("destination.state"), "{report}");
+    scene.doctor(&["--report", "report.md", "--with-identifiers"]).run();
+    let report = fs_err::read_to_string(&file).unwrap();
+    for name in planted.iter().take(5) {
+        assert!(report.contains(name.as_str()), "{name}\n{report}");
+    }
+}

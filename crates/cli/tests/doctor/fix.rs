@@ -1,0 +1,229 @@
+//! `doctor --fix`: what needs no consent is done, what needs it is asked, then it is measured whether it helped.
+
+use lifeboat_testkit::Terminal;
+use lifeboat_testkit::terminal::{END, INTERRUPT};
+use serde_json::json;
+
+use crate::home;
+use crate::scene::{Scene, did, primary, row};
+
+/// Runs `--fix` without consent, sees that nothing was done, and runs it with consent.
+fn refused_then(
+    scene: &Scene,
+    finding: &str,
+    action: &str,
+    more: &[&str],
+) -> lifeboat_testkit::Run {
+    let refused = scene.doctor(&["--json", "--fix"]).args(more).run();
+    assert_eq!(primary(&refused), finding, "{refused}");
+    assert_eq!(refused.json()["refused"], json!([action]), "{refused}");
+    assert!(refused.err().contains("not done without your consent"), "{refused}");
+    assert!(did(&refused).iter().all(|(done, ..)| done != action), "{refused}");
+    scene.doctor(&["--json", "--fix", "--yes"]).args(more).run()
+}
+
+#[test]
+fn a_stale_pairing_record_is_set_aside_and_trust_is_made_anew() {
+    let scene = Scene::paired("");
+    scene.ctl(&["fault", "invalid-host"]);
+    // Without consent the old record stays, and trust is made over it.
+    let run = scene.doctor(&["--json", "--fix"]).run();
+    assert_eq!(run.json()["refused"], json!(["forget-pairing"]), "{run}");
+    assert_eq!(did(&run), [row("pair-again", true, Some(true))], "{run}");
+    scene.ctl(&["fault", "invalid-host"]);
+    let run = scene.doctor(&["--json", "--fix", "--yes"]).run();
+    assert_eq!(did(&run), [row("forget-pairing", true, Some(true))], "{run}");
+    assert_eq!((run.status, primary(&run).as_str()), (Some(0), "-"), "{run}");
+    let message = run.json()["fixed"][0]["message"].as_str().unwrap_or_default().to_owned();
+    assert!(message.contains("pairing-"), "the copy is named: {message}");
+    scene.lifeboat(["backup"]).ok();
+}
+
+#[test]
+fn a_clock_is_set() {
+    let scene = Scene::paired("");
+    scene.ctl(&["fault", "clock", "offset=7200"]);
+    let run = refused_then(&scene, "clock/wrong", "set-device-clock", &[]);
+    assert_eq!(did(&run), [row("set-device-clock", true, Some(true))], "{run}");
+    assert_eq!(run.status, Some(0), "{run}");
+}
+
+#[test]
+fn icloud_backup_is_switched_on_and_that_does_not_always_help() {
+    let scene = Scene::paired("[state.icloud]\nbackup = false\n");
+    let icloud = &["--for", "icloud"];
+    let run = refused_then(&scene, "icloud/switched-off", "icloud-backup-on", icloud);
+    assert_eq!(did(&run), [row("icloud-backup-on", true, Some(true))], "{run}");
+    assert_eq!(run.status, Some(0), "{run}");
+    // Somebody switches it off from another device, again and again.
+    let line = "backupd: =cloud-backup= Disabled from another device triggered manually";
+    let scene =
+        Scene::paired(&format!("[state.icloud]\nbackup = false\n[log]\nlines = [\"{line}\"]\n"));
+    let run = scene.doctor(&["--fix", "--yes", "--for", "icloud"]).run();
+    assert_eq!(run.status, Some(4), "{run}");
+    for part in ["(icloud-backup-on)", "done:", "still there: iCloud Backup"] {
+        assert!(run.err().contains(part), "{part}\n{run}");
+    }
+}
+
+/// What a run told only another run takes back: after the restart a backup is made.
+#[test]
+fn a_restart_is_measured_by_a_backup() {
+    let scene = Scene::paired("");
+    scene.ctl(&["fault", "error", "code=19", "times=1"]);
+    assert_eq!(scene.lifeboat(["backup"]).run().status, Some(1));
+    let run = refused_then(&scene, "device/helper-crashed", "restart-device", &[]);
+    assert_eq!(did(&run), [row("restart-device", true, Some(true))], "{run}");
+    assert_eq!((run.status, primary(&run).as_str()), (Some(0), "-"), "{run}");
+    scene.lifeboat(["show", "latest"]).ok();
+    // It comes back: the restart did not help, and that is said.
+    scene.ctl(&["fault", "error", "code=19"]);
+    assert_eq!(scene.lifeboat(["backup"]).run().status, Some(1));
+    let run = scene.doctor(&["--fix", "--yes"]).run();
+    assert_eq!(run.status, Some(4), "{run}");
+    for part in ["a backup tells", "the backup failed:", "still there: A helper program"] {
+        assert!(run.err().contains(part), "{part}\n{run}");
+    }
+    assert!(run.out().contains("A helper program"), "{run}");
+}
+
+#[test]
+fn a_bad_cable_is_tried_again_and_wifi_is_offered() {
+    let scene = Scene::paired("[state]\nwifi-sync = false\n");
+    scene.machine(
+        "[[usb.devices]]\nport = \"1-2\"\nspeed = 12\n[kernel-log]\nlines = [\"usb 1-2: reset full-speed USB device number 7 using \
+         xhci_hcd\", \"usb 1-2: device descriptor read/64, error -71\"]\n",
+    );
+    let run = refused_then(&scene, "bus/bad-cable", "set-wifi-sync", &[]);
+    let wanted = [row("retry-backup", true, Some(false)), row("set-wifi-sync", true, Some(false))];
+    assert_eq!(did(&run), wanted, "{run}");
+    let after = scene.doctor(&["--json"]).run().json();
+    assert_eq!(after["facts"]["wifi.sync"], "on", "{after}");
+}
+
+#[test]
+fn what_a_broken_run_left_is_set_aside_and_a_full_backup_follows() {
+    let scene = Scene::paired("");
+    scene.ctl(&["fault", "drop", "after=40", "times=1"]);
+    assert_ne!(scene.lifeboat(["backup"]).run().status, Some(0));
+    scene.ctl(&["fault", "error", "code=205", "times=1"]);
+    assert_ne!(scene.lifeboat(["backup"]).run().status, Some(0));
+    // None of it needs consent: nothing is lost.
+    let run = scene.doctor(&["--json", "--fix"]).run();
+    let wanted = [row("set-aside-backup", true, None), row("full-backup", true, Some(true))];
+    assert_eq!(did(&run), wanted, "{run}");
+    assert_eq!((run.status, &run.json()["refused"]), (Some(0), &json!([])), "{run}");
+}
+
+/// The machine's disk below a folder of the home is full.
+fn full(scene: &Scene, folders: &[&str]) {
+    let row = |folder: &&str| {
+        let folder = scene.home.path().join(folder);
+        format!("[[folders]]\nunder = \"{folder}\"\nfree = 1000\ntotal = 500_000_000_000\n")
+    };
+    scene.machine(&folders.iter().map(row).collect::<String>());
+}
+
+#[test]
+fn another_place_for_the_backups_is_taken() {
+    let scene = Scene::paired("");
+    full(&scene, &["data"]);
+    let (other, config) =
+        (scene.home.path().join("other"), scene.home.path().join("config/lifeboat/config.toml"));
+    let nowhere = scene.doctor(&["--json", "--fix", "--yes"]).run();
+    assert_eq!(did(&nowhere).first(), Some(&row("choose-destination", false, None)), "{nowhere}");
+    assert!(
+        nowhere.json()["fixed"][0]["message"].to_string().contains("--destination"),
+        "{nowhere}"
+    );
+    // A variable weighs more than the file: nothing is written into it.
+    let place = ["--destination", other.as_str()];
+    let named = scene.doctor(&["--json", "--fix", "--yes"]).args(place);
+    let named = named.env("LIFEBOAT_REPO", scene.home.repository()).run();
+    assert_eq!(did(&named).first(), Some(&row("choose-destination", false, None)), "{named}");
+    assert!(!config.exists(), "{named}");
+    let run = refused_then(&scene, "destination/full", "choose-destination", &place);
+    // The runs that were tried above have left other findings.
+    assert_eq!(did(&run).first(), Some(&row("choose-destination", true, Some(true))), "{run}");
+    assert_eq!(run.status, Some(0), "{run}");
+    let written = fs_err::read_to_string(&config).unwrap();
+    assert!(written.contains(other.as_str()) && !written.contains("working-area"), "{written}");
+    assert_eq!(scene.doctor(&[]).run().status, Some(0));
+}
+
+#[test]
+fn what_comes_in_goes_to_the_other_place_too_where_its_disk_is_full() {
+    let scene = Scene::paired("");
+    full(&scene, &["data", "state"]);
+    let other = scene.home.path().join("other");
+    let run = scene.doctor(&["--json", "--fix", "--yes", "--destination", other.as_str()]).run();
+    assert_eq!(did(&run), [row("choose-destination", true, Some(true))], "{run}");
+    scene.lifeboat(["repo", "init"]).ok();
+    scene.lifeboat(["backup"]).ok();
+    assert!(other.join("config").exists() && !scene.home.repository().exists(), "{run}");
+}
+
+#[test]
+fn it_waits_until_the_phone_was_unlocked() {
+    let scene = Scene::paired("");
+    scene.ctl(&["fault", "before-first-unlock"]);
+    let mending = scene.doctor(&["--fix"]).start();
+    while let Some(line) = mending.next_error_line() {
+        if line.contains("(wait-for-unlock)") {
+            scene.ctl(&["fault", "--clear"]);
+        }
+    }
+    let run = mending.wait();
+    assert_eq!(run.status, Some(0), "{run}");
+    assert!(run.err().contains("gone: The iPhone was restarted"), "{run}");
+}
+
+/// Of two ways to bring usbmuxd back the first fails, and the second helps.
+#[test]
+fn usbmuxd_is_restarted_where_starting_it_fails() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut home = home();
+    let (socket, bin) = (home.path().join("usbmuxd"), home.path().join("bin"));
+    fs_err::create_dir_all(&bin).unwrap();
+    let script = format!(
+        "#!/bin/sh\n[ \"$1 $2\" = \"restart usbmuxd\" ] || {{ echo 'it will not start' >&2; exit 1; }}\n\
+         {} sim --listen UNIX:{socket} >/dev/null 2>&1 &\necho $! > {}\n",
+        home.program(),
+        home.path().join("pid")
+    );
+    for name in ["systemctl", "service"] {
+        let file = bin.join(name);
+        fs_err::write(&file, if name == "service" { "#!/bin/sh\nexit 1\n" } else { &script })
+            .unwrap();
+        fs_err::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    home.connect(&format!("UNIX:{socket}"));
+    #[expect(clippy::disallowed_methods, reason = "the folder of the test comes first")]
+    let path = format!("{bin}:{}", std::env::var("PATH").unwrap());
+    home.set("PATH", path);
+    let run = home.lifeboat(["doctor", "--offline", "--json", "--fix", "--yes"]).run();
+    let pid = fs_err::read_to_string(home.path().join("pid")).expect("it was started");
+    home.command("/bin/kill").args([pid.trim()]).run();
+    let wanted = [row("start-usbmuxd", false, None), row("restart-usbmuxd", true, Some(true))];
+    assert_eq!(did(&run).get(..2), Some(&wanted[..]), "{run}");
+    assert!(run.json()["fixed"][0]["message"].to_string().contains("it will not start"), "{run}");
+}
+
+#[test]
+fn on_a_terminal_consent_is_asked() {
+    let scene = Scene::paired("[state.icloud]\nbackup = false\n");
+    let arguments = scene.typed(&["--fix", "--for", "icloud"]);
+    for (answer, status) in [("n\n", 4), (END, 4), (INTERRUPT, 130)] {
+        let mut terminal = Terminal::start(&scene.home, None, &arguments);
+        terminal.until("Do it? [y/N] ");
+        terminal.type_in(answer);
+        let run = terminal.wait();
+        assert_eq!(run.status, Some(status), "{answer:?}\n{run}");
+        assert!(!run.out().contains("(icloud-backup-on)"), "{answer:?}\n{run}");
+    }
+    let mut terminal = Terminal::start(&scene.home, None, &arguments);
+    terminal.until("Do it? [y/N] ");
+    terminal.type_in("y\n");
+    terminal.until("gone: iCloud Backup is switched off");
+    assert_eq!(terminal.wait().status, Some(0));
+}
