@@ -9,11 +9,15 @@ use crate::{home, phone, trusted_phone};
 const MACHINE: &str = "processes = []\nsleep = \"held-off\"\npower = \"mains\"\nvirtual-machine = false\n\
     [kernel-log]\n[network]\n";
 
+/// What its disk has free, unless a test says otherwise: how full the one is that runs the test does not matter.
+const ROOM: &str = "[[folders]]\nunder = \"/\"\nfree = 4_000_000_000_000\n";
+
 /// Runs the program with a machine of that description.
 fn on<'a>(home: &Home, more: &str, arguments: impl IntoIterator<Item = &'a str>) -> Invocation {
     let file = home.path().join("machine.toml");
     let (top, tables) = MACHINE.split_once('[').expect("tables");
-    fs_err::write(&file, format!("{top}[{tables}{more}")).expect("a machine's description");
+    let room = if more.contains("under = \"/\"") { "" } else { ROOM };
+    fs_err::write(&file, format!("{top}[{tables}{room}{more}")).expect("a machine's description");
     home.lifeboat(["--machine", file.as_str()]).args(arguments)
 }
 
