@@ -242,6 +242,10 @@ impl Corpus {
         ] {
             self.put("simulator", name, text.as_bytes())?;
         }
+        let failed = r#"{"format":1,"began":"2026-11-22T09:00:00Z","at":"2026-11-22T10:00:00Z","facts":{"job.code":208,"job.outcome":"failed","job.device-left":true},"place":"2ef7bde608ce5404e97d5f042f95f89f1c232871","log":["backupd: drained"]}"#;
+        self.put("last_run", "failed", failed.as_bytes())?;
+        let machine = "about = \"a bad cable\"\nclock = -90\n[usb]\nsilent-ports = 1\n[[usb.devices]]\nserial = \"00008110000A1B2C3D4E5F60\"\nport = \"1-2.3\"\nmay-open = false\n[[folders]]\nunder = \"/home\"\nfree = 1000\ntotal = 2000\n";
+        self.put("machine", "usb", machine.as_bytes())?;
         for (name, text) in [
             ("duration", "2w1d26h10m5s"),
             ("address", "[::1]:27015"),

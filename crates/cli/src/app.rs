@@ -55,7 +55,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// Where a machine is described in a file that cannot be used.
+    /// Where a variable is no text, or a machine is described in a file that cannot be used.
     pub(crate) fn new(
         ui: Ui,
         flags: Flags,
@@ -63,6 +63,7 @@ impl App {
         environment: Environment,
     ) -> Result<Self, Failure> {
         let user = environment
+        environment.check().map_err(|error| Failure::of(Exit::Usage, "settings", &error))?;
             .get("USER")
             .or_else(|| environment.get("USERNAME"))
             .unwrap_or("user")

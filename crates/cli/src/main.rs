@@ -32,9 +32,14 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            let ui = Ui::new(false, false, false);
+            let printed = error.print();
+            if error.use_stderr() {
+                return exit::code(Exit::Usage);
+            }
             // Help may go into a pipe that nobody reads to its end.
-            let _printed = error.print();
-            return u8::try_from(error.exit_code()).map_or(ExitCode::from(2), ExitCode::from);
+            let _told = ui::written(printed);
+            return exit::code(ui.end(Exit::Done));
         }
     };
     let ui = Ui::new(cli.global.json, cli.global.quiet, cli.global.no_color);
@@ -49,7 +54,7 @@ fn main() -> ExitCode {
     let exit = runtime.block_on(run(cli, ui, environment));
     // A thread that still waits for a disk or a terminal must not keep the program alive.
     runtime.shutdown_timeout(Duration::from_secs(2));
-    exit::code(exit)
+    exit::code(ui.end(exit))
 }
 
 async fn run(cli: Cli, ui: Ui, environment: Environment) -> Exit {

@@ -3,44 +3,91 @@
 //! Each value comes from the first of: flag, environment variable, configuration file, default.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use lifeboat_doctor::probe::OutsideFile;
 use lifeboat_engine::{DoctorSettings, Mux};
+use lifeboat_host::read_text;
 use serde::Deserialize;
+
+/// The variables that this program reads, beside all that begin with `LIFEBOAT_`.
+const VARIABLES: [&str; 15] = [
+    "HOME",
+    "USERPROFILE",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+    "XDG_CACHE_HOME",
+    "USBMUXD_SOCKET_ADDRESS",
+    "CREDENTIALS_DIRECTORY",
+    "USER",
+    "USERNAME",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "NO_COLOR",
+];
+
+/// The longest configuration file and the like that is read, in bytes.
+const LONGEST_FILE: u64 = 1 << 20;
 
 /// The environment, as it was when the program started.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Environment(BTreeMap<String, String>);
+pub(crate) struct Environment {
+    texts: BTreeMap<String, String>,
+    /// Variables that this program reads and that hold no text.
+    unreadable: Vec<String>,
+}
 
 impl Environment {
-    /// Reads the environment of this process; what is not UTF-8 is left out.
+    /// Reads the environment of this process.
     pub(crate) fn read() -> Self {
-        Self(
-            std::env::vars_os()
-                .filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?))
-                })
-                .collect(),
-        )
+        Self::of(std::env::vars_os())
+    }
+
+    fn of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let mut environment = Self::default();
+        for (name, value) in variables {
+            // No variable that this program reads has another name than text.
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) => {
+                    environment.texts.insert(name, value);
+                }
+                Err(_) if name.starts_with("LIFEBOAT_") || VARIABLES.contains(&name.as_str()) => {
+                    environment.unreadable.push(name);
+                }
+                Err(_) => {}
+            }
+        }
+        environment
+    }
+
+    /// Makes sure that no variable of this program was lost.
+    ///
+    /// # Errors
+    ///
+    /// Where one is set and is not UTF-8: without it another repository or device would be meant.
+    pub(crate) fn check(&self) -> Result<(), SettingsError> {
+        match self.unreadable.first() {
+            Some(name) => Err(SettingsError::NotText { name: name.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// Returns a variable, if it is set and not empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.texts.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 }
 
 #[cfg(test)]
 impl<const N: usize> From<[(&str, &str); N]> for Environment {
     fn from(variables: [(&str, &str); N]) -> Self {
-        Self(
-            variables
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-        )
+        Self::of(variables.map(|(name, value)| (name.into(), value.into())))
     }
 }
 
@@ -88,6 +135,12 @@ pub(crate) struct Flags {
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettingsError {
+    /// A variable cannot be used.
+    #[error("the variable {name} is not UTF-8")]
+    NotText {
+        /// Its name.
+        name: String,
+    },
     /// The configuration file cannot be read.
     #[error("cannot read the configuration file")]
     Read(#[source] std::io::Error),
@@ -151,12 +204,16 @@ pub(crate) struct Settings {
     doctor: DoctorTable,
 }
 
+fn read_certificates(path: &str) -> Result<String, SettingsError> {
+    read_text(Utf8Path::new(path), LONGEST_FILE).map_err(SettingsError::Certificates)
+}
+
 impl Settings {
     /// Returns what the doctor is told; reads the file of certificates where one is named.
     pub(crate) fn doctor(&self) -> Result<DoctorSettings, SettingsError> {
         let file = self.doctor.outside.clone();
         let trusted = match &file.trusted_certificates {
-            Some(path) => Some(fs_err::read_to_string(path).map_err(SettingsError::Certificates)?),
+            Some(path) => Some(read_certificates(path)?),
             None => None,
         };
         Ok(DoctorSettings {
@@ -262,7 +319,7 @@ fn read_file(
     folders: &Folders,
 ) -> Result<ConfigFile, SettingsError> {
     let (named, path) = config_file(flags, environment, folders);
-    let text = match fs_err::read_to_string(&path) {
+    let text = match read_text(&path, LONGEST_FILE) {
         Ok(text) => text,
         Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => {
             return Ok(ConfigFile::default());
@@ -375,6 +432,20 @@ mod tests {
 
     fn read(text: &str) -> Result<Address<'_>, String> {
         Address::parse("x", text).map_err(|error| error.to_string())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_variable_that_is_no_text_is_refused_by_name_and_others_are_nothing_to_us() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let bad = || OsString::from_vec(b"/r\xff".to_vec());
+        for name in VARIABLES.into_iter().chain(["LIFEBOAT_REPO", "LIFEBOAT_NEW"]) {
+            let error = Environment::of([(name.into(), bad())]).check().unwrap_err();
+            assert_eq!(error.to_string(), format!("the variable {name} is not UTF-8"));
+        }
+        let other = Environment::of([("LS_COLORS".into(), bad()), ("HOME".into(), "/h".into())]);
+        assert!(other.check().is_ok());
+        assert_eq!(other.get("HOME"), Some("/h"));
     }
 
     proptest! {

@@ -1,11 +1,17 @@
 //! The parsers of this crate, for fuzz targets; not for users.
 
+use crate::last_run;
 use crate::layout::{About, Ids};
 use crate::working_tree::journal;
 
 /// Reads the journal of a working area, as it is and behind a right checksum.
 pub fn journal(bytes: &[u8]) {
     journal::try_read(bytes);
+}
+
+/// Reads what is remembered of the last run of a device.
+pub fn last_run(bytes: &[u8]) {
+    last_run::try_read(bytes);
 }
 
 /// Reads what a snapshot says about itself; it may come from a repository that others write to.
@@ -56,6 +62,8 @@ mod tests {
                     known_damage,
                     unreadable_rows,
                     files_missing,
+                    missing_files: Vec::new(),
+                    known_incomplete: Vec::new(),
                 }
             })
     }

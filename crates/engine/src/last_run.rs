@@ -130,20 +130,32 @@ impl LastRun {
 }
 
 fn read(path: &Utf8Path) -> io::Result<Option<LastRun>> {
+    if fs::metadata(path)?.len() > LONGEST {
+        return Err(io::Error::other("it is too long"));
+    }
+    parse(&fs::read(path)?)
+}
+
+/// Understands what is remembered; nothing where a newer program wrote it.
+fn parse(bytes: &[u8]) -> io::Result<Option<LastRun>> {
     #[derive(Deserialize)]
     struct Format {
         format: u32,
     }
-    if fs::metadata(path)?.len() > LONGEST {
-        return Err(io::Error::other("it is too long"));
-    }
-    let bytes = fs::read(path)?;
-    let Format { format } = serde_json::from_slice(&bytes)?;
+    let Format { format } = serde_json::from_slice(bytes)?;
     if format > FORMAT {
         tracing::info!(format, "a newer program wrote what is remembered of the last run");
         return Ok(None);
     }
-    Ok(Some(serde_json::from_slice(&bytes)?))
+    Ok(Some(serde_json::from_slice(bytes)?))
+}
+
+/// Hands bytes to the reader; what was understood is written and comes back. For the fuzz target.
+pub(crate) fn try_read(bytes: &[u8]) {
+    let Ok(Some(run)) = parse(bytes) else { return };
+    let _facts = run.facts();
+    let json = serde_json::to_vec(&run).expect("it is plain data");
+    assert_eq!(parse(&json).ok().flatten(), Some(run), "what is remembered comes back");
 }
 
 fn folder(working_area: &Utf8Path) -> Utf8PathBuf {
@@ -170,7 +182,57 @@ fn digest(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn any_run() -> impl Strategy<Value = LastRun> {
+        let value = prop_oneof![
+            any::<bool>().prop_map(Stored::Flag),
+            any::<i64>().prop_map(Stored::Number),
+            any::<String>().prop_map(Stored::Word),
+        ];
+        let key = prop_oneof!["job\\.[a-z-]{0,12}", any::<String>()];
+        let facts = prop::collection::btree_map(key, value, 0..6);
+        let moment = || {
+            (-100_000_000_000_i64..100_000_000_000)
+                .prop_map(|second| Timestamp::from_second(second).expect("a moment"))
+        };
+        let log = prop::collection::vec(any::<String>(), 0..4);
+        let place = any::<Option<String>>();
+        (prop::option::of(moment()), moment(), facts, place, log).prop_map(
+            |(began, at, facts, place, log)| LastRun {
+                format: FORMAT,
+                began,
+                at,
+                facts,
+                place,
+                log,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_remembered_comes_back(run in any_run()) {
+            let json = serde_json::to_vec(&run).unwrap();
+            prop_assert_eq!(parse(&json).unwrap(), Some(run));
+            try_read(&json);
+        }
+
+        #[test]
+        fn noise_never_panics(
+            noise in prop::collection::vec(any::<u8>(), 0..200),
+            run in any_run(),
+            at: prop::sample::Index,
+            to: u8,
+        ) {
+            try_read(&noise);
+            let mut json = serde_json::to_vec(&run).unwrap();
+            *at.get_mut(&mut json) = to;
+            try_read(&json);
+        }
+    }
 
     const UDID: &str = "00008110-000A1B2C3D4E5F60";
 

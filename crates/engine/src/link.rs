@@ -16,17 +16,20 @@ use crate::stage::Stage;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Finds the device and makes the link. With `wait` it waits for what a person can do: plug in, unlock, trust.
+/// `found` is told which device it is as soon as that is known, link or not.
 pub(crate) async fn reach(
     ctx: &Context,
     mux: &Mux,
     udid: Option<&str>,
     wait: Option<Duration>,
+    mut found: impl FnMut(&str) + Send,
 ) -> Result<Link, JobError> {
     let started = ctx.host.now();
     let mut told = None;
     let mut linking = false;
     loop {
-        let error = match attempt(ctx, mux, udid, left(ctx, started, wait), &mut linking).await {
+        let patience = left(ctx, started, wait);
+        let error = match attempt(ctx, mux, udid, patience, &mut linking, &mut found).await {
             Ok(link) => return Ok(link),
             Err(error) => error,
         };
@@ -56,10 +59,12 @@ async fn attempt(
     udid: Option<&str>,
     patience: Duration,
     linking: &mut bool,
+    found: &mut (impl FnMut(&str) + Send),
 ) -> Result<Link, JobError> {
     let mux = crate::mux::client(mux);
     let devices = mux.devices().await.map_err(JobError::from).at(Stage::Discover)?;
     let device = choose(devices, udid).at(Stage::Discover)?;
+    found(&device.udid);
     if !std::mem::replace(linking, true) {
         ctx.events.stage(Stage::Link);
     }

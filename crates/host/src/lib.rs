@@ -4,7 +4,7 @@
 //! machine and of its user, commands, random bytes. [`Os`] is the real machine, [`fake::FakeHost`] the one of the tests.
 //!
 //! Modules in reading order: [`disk`] (room on a volume), [`command`] (programs with a time limit and without our secrets),
-//! [`secret`] (password files, generated passwords), [`discretion`] (what the log must not tell), [`mod@awake`] (holds sleep off); what the doctor looks at: [`look`] (what a
+//! [`secret`] (password files, generated passwords), [`text_file`] (short files, read with a limit), [`discretion`] (what the log must not tell), [`mod@awake`] (holds sleep off); what the doctor looks at: [`look`] (what a
 //! look may meet), [`usb`], [`kernel_log`], [`process`], [`mount`], [`trial`] (of a folder), [`power`], [`route`], [`system`],
 //! [`net`] (doors to the network); [`fake`] for tests, [`machine`] for a machine described in a file.
 //!
@@ -27,6 +27,7 @@ pub mod process;
 pub mod route;
 pub mod secret;
 pub mod system;
+pub mod text_file;
 pub mod trial;
 pub mod usb;
 
@@ -44,6 +45,7 @@ pub use crate::power::{Power, Sleep};
 pub use crate::process::Process;
 pub use crate::secret::SecretError;
 pub use crate::system::System;
+pub use crate::text_file::read_text;
 pub use crate::trial::FolderTrial;
 pub use crate::usb::{UsbBus, UsbDevice};
 

@@ -33,6 +33,9 @@ pub enum DescriptionError {
     Parse(#[source] Box<toml::de::Error>),
 }
 
+/// The longest description that is read, in bytes.
+const LONGEST: u64 = 1 << 20;
+
 /// A described machine over a real one.
 pub struct Machine {
     real: Arc<dyn Host>,
@@ -56,7 +59,7 @@ impl Machine {
 
     /// Reads a description from a file.
     pub fn read(real: Arc<dyn Host>, path: &Utf8Path) -> Result<Self, DescriptionError> {
-        let text = fs_err::read_to_string(path).map_err(DescriptionError::Read)?;
+        let text = crate::read_text(path, LONGEST).map_err(DescriptionError::Read)?;
         Self::parse(real, &text)
     }
 

@@ -65,10 +65,10 @@ pub struct PasswordFile {
 pub fn read_password_file(path: &Utf8Path) -> Result<PasswordFile, SecretError> {
     let failed = |source| SecretError::Read { path: path.to_owned(), source };
     let meta = fs_err::metadata(path).map_err(failed)?;
-    if meta.len() > FILE_LIMIT {
-        return Err(SecretError::TooLarge { path: path.to_owned() });
-    }
-    let text = fs_err::read_to_string(path).map_err(failed)?;
+    let text = crate::read_text(path, FILE_LIMIT).map_err(|error| match error.kind() {
+        std::io::ErrorKind::FileTooLarge => SecretError::TooLarge { path: path.to_owned() },
+        _ => failed(error),
+    })?;
     let line = text.lines().next().unwrap_or_default();
     if line.is_empty() {
         return Err(SecretError::Empty { path: path.to_owned() });
@@ -79,13 +79,36 @@ pub fn read_password_file(path: &Utf8Path) -> Result<PasswordFile, SecretError> 
     })
 }
 
-/// Writes a password into a new file that only its owner can read; its folder is made with mode 0700.
+/// Writes a password into a new file that only its owner can read; its folder is made with mode 0700. Nobody ever sees a
+/// part of it, and of several who make it at once one succeeds.
 pub fn create_password_file(path: &Utf8Path, password: &str) -> Result<(), SecretError> {
-    use std::io::Write as _;
     let failed = |source| SecretError::Write { path: path.to_owned(), source };
     if let Some(parent) = path.parent() {
         create_private_folder(parent).map_err(failed)?;
     }
+    let draft = path.with_extension(format!("new-{}", std::process::id()));
+    let line = format!("{password}\n");
+    let made = write_private_file(&draft, line.as_bytes()).and_then(|()| {
+        match fs_err::hard_link(&draft, path) {
+            // Some file systems know no links.
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                write_new_file(path, line.as_bytes())
+            }
+            other => other,
+        }
+    });
+    let cleared = fs_err::remove_file(&draft);
+    match made {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            return Err(SecretError::Exists { path: path.to_owned() });
+        }
+        other => other.and(cleared).map_err(failed)?,
+    }
+    sync_folder(path).map_err(failed)
+}
+
+fn write_new_file(path: &Utf8Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
     let mut options = fs_err::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -93,16 +116,9 @@ pub fn create_password_file(path: &Utf8Path, password: &str) -> Result<(), Secre
         use fs_err::os::unix::fs::OpenOptionsExt as _;
         options.mode(0o600);
     }
-    let mut file = match options.open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            return Err(SecretError::Exists { path: path.to_owned() });
-        }
-        other => other.map_err(failed)?,
-    };
-    file.write_all(password.as_bytes()).map_err(failed)?;
-    file.write_all(b"\n").map_err(failed)?;
-    file.sync_all().map_err(failed)?;
-    sync_folder(path).map_err(failed)
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// Writes a file that only its owner can read, over what was there.
@@ -234,6 +250,8 @@ mod tests {
         assert!(matches!(read_password_file(&file), Err(SecretError::Empty { .. })));
         fs_err::write(&file, vec![b'x'; 65537]).unwrap();
         assert!(matches!(read_password_file(&file), Err(SecretError::TooLarge { .. })));
+        let endless = read_password_file(Utf8Path::new("/dev/zero"));
+        assert!(matches!(endless, Err(SecretError::TooLarge { .. })));
     }
 
     #[test]

@@ -67,7 +67,11 @@ async fn one(
     let _awake = awake();
     let summary = backup::run(&ctx, plan).await;
     progress.finish();
-    Ok(summary?)
+    let summary = summary?;
+    if app.ui.json {
+        name_snapshot(app, &summary);
+    }
+    Ok(summary)
 }
 
 /// Keeps this computer awake as long as the result lives; a computer that cannot be kept awake backs up all the same.
@@ -136,11 +140,21 @@ fn exit(summary: &BackupSummary) -> Exit {
 const TOLD: [&str; 2] = ["file-not-sent", "file-not-whole"];
 
 /// Prints what came of a backup; with `--json` its event has told it already.
+/// Names the snapshot on standard error where the output that should have named it is lost.
+fn name_snapshot(app: &App, summary: &BackupSummary) {
+    if let (Some(_), Some(snapshot)) = (app.ui.lost(), &summary.snapshot) {
+        app.ui.complain(format!("the backup is made: snapshot {snapshot}"));
+    }
+}
+
 async fn told(app: &App, settings: &Settings, summary: &BackupSummary) -> Result<(), Failure> {
     if app.ui.json {
         return Ok(());
     }
-    app.ui.text(words(summary))?;
+    if let Err(lost) = app.ui.text(words(summary)).and_then(|()| app.ui.flush()) {
+        name_snapshot(app, summary);
+        return Err(lost.into());
+    }
     for note in summary.notes.iter().filter(|note| !TOLD.contains(&note.id.as_str())) {
         app.ui.note(plain(&note.message));
     }

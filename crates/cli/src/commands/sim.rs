@@ -5,7 +5,7 @@ use std::sync::Arc;
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use lifeboat_sim::ctl::{self, Action, CtlError, Reply};
-use lifeboat_sim::disk::Profile;
+use lifeboat_sim::disk::{MOST_DAYS, Profile, is_full};
 use lifeboat_sim::scenario;
 use lifeboat_sim::{Options, PhoneSpec, Server, SimError, serve};
 use serde::Serialize;
@@ -47,7 +47,7 @@ pub(crate) struct SimArgs {
     #[arg(long, value_name = "NAME", default_value = "tiny", value_parser = parse_profile)]
     profile: Profile,
     /// Days of life that the phone has behind it, beside its first content
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = parse_days)]
     days: u32,
     /// Leave the trust dialog and the passcode to `sim ctl`; otherwise the owner answers by himself
     #[arg(long)]
@@ -97,7 +97,7 @@ enum ActionArgs {
     /// Let days of life pass that end now
     Live {
         /// How many
-        #[arg(long, value_name = "N", default_value_t = 1)]
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = parse_days)]
         days: u32,
     },
     /// Set one thing of the phone's state, such as `battery.level=15` or `icloud.backup=false`
@@ -183,6 +183,14 @@ pub(super) fn parse_profile(text: &str) -> Result<Profile, String> {
     })
 }
 
+fn parse_days(text: &str) -> Result<u32, String> {
+    let days: u32 = text.parse().map_err(|_| "it is not a number of days".to_owned())?;
+    if days > MOST_DAYS {
+        return Err(format!("a phone lives {MOST_DAYS} days at a time at most"));
+    }
+    Ok(days)
+}
+
 fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not KEY=VALUE"))?;
     Ok((key.to_owned(), value.to_owned()))
@@ -219,6 +227,9 @@ pub(crate) async fn run(app: &App, args: SimArgs) -> Ended {
     Ok(Exit::Done)
 }
 
+/// The longest file that describes a phone, in bytes.
+const LONGEST_PHONE: u64 = 1 << 20;
+
 fn phones(args: &SimArgs) -> Result<Vec<PhoneSpec>, Failure> {
     if let Some(id) = &args.scenario {
         let scenario =
@@ -236,7 +247,7 @@ fn phones(args: &SimArgs) -> Result<Vec<PhoneSpec>, Failure> {
     args.phones
         .iter()
         .map(|path| {
-            let text = fs_err::read_to_string(path)
+            let text = lifeboat_host::read_text(path, LONGEST_PHONE)
                 .map_err(|error| Failure::of(Exit::Usage, "usage", &error))?;
             PhoneSpec::from_toml(&text).map_err(|error| {
                 Failure::of(Exit::Usage, "usage", &error).context(format!("cannot use {path}"))
@@ -276,6 +287,7 @@ fn announce(app: &App, server: &Server) -> anyhow::Result<()> {
 
 pub(super) fn failure(error: &SimError) -> Failure {
     let exit = match error {
+        _ if is_full(error) => return Failure::of(Exit::NoSpace, "disk-full", error),
         SimError::Options(_) => Exit::Usage,
         _ => Exit::Failed,
     };

@@ -2,10 +2,14 @@
 
 use std::fmt::Write as _;
 
+use lifeboat_sim::disk::is_full;
 use serde::Serialize;
 
 use super::{BAD, HINT, Ui, text};
 use crate::exit::Exit;
+
+/// The cause of a failure of the output alone.
+const OUTPUT_LOST: &str = "output-lost";
 
 /// A failure, ready to be told and to end the program.
 #[derive(Debug)]
@@ -87,6 +91,9 @@ impl Failure {
             if !before.contains(why.as_str()) {
                 let _ = write!(out, "\n  because: {}", why.trim_end().replace('\n', "\n    "));
             }
+        if self.cause == OUTPUT_LOST {
+            return;
+        }
             before = why;
         }
         if let Some(kept) = &self.kept {
@@ -151,8 +158,15 @@ mod tests {
     fn what_why_and_what_to_do_each_have_a_line() {
         let source = std::io::Error::other("connection refused");
         let failure = Failure::of(Exit::DeviceNotFound, "mux-absent", &source)
+        if error.is::<super::OutputLost>() {
+            // It is told at the very end, by `Ui::end`.
+            return Self { told: true, ..Self::new(Exit::Failed, OUTPUT_LOST, String::new()) };
+        }
             .context("cannot reach usbmuxd at 127.0.0.1:1")
             .hint("start it, or set `USBMUXD_SOCKET_ADDRESS`");
+            Err(error) if is_full(error.as_ref()) => {
+                Self::of(Exit::NoSpace, "disk-full", error.as_ref())
+            }
         assert_eq!(
             anstream::adapter::strip_str(&failure.render()).to_string(),
             "error: cannot reach usbmuxd at 127.0.0.1:1\n  because: connection refused\nhint: start it, or set `USBMUXD_SOCKET_ADDRESS`"

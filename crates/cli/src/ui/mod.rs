@@ -15,9 +15,12 @@ pub(crate) mod text;
 pub(crate) mod tree;
 
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+
+use crate::exit::{Exit, worse};
 
 /// A heading, or what a line is about.
 pub(crate) const STRONG: Style = Style::new().bold();
@@ -34,6 +37,14 @@ pub(crate) const HINT: Style = AnsiColor::Cyan.on_default();
 #[derive(Debug, thiserror::Error)]
 #[error("standard output was closed")]
 pub(crate) struct ClosedPipe;
+
+/// Standard output cannot be written: it is told once, at the end ([`Ui::end`]).
+#[derive(Debug, thiserror::Error)]
+#[error("the output cannot be written")]
+pub(crate) struct OutputLost;
+
+/// Why standard output could not be written, the first time that it could not.
+static LOST: OnceLock<String> = OnceLock::new();
 
 /// How this run talks.
 #[derive(Debug, Clone, Copy)]
@@ -79,23 +90,37 @@ impl Ui {
     /// Writes a line of data to standard output.
     pub(crate) fn line(self, text: impl AsRef<str>) -> anyhow::Result<()> {
         let mut out = anstream::stdout().lock();
-        closed(writeln!(out, "{}", text.as_ref()))
+        written(writeln!(out, "{}", text.as_ref()))
     }
 
     /// Writes text that already ends its lines to standard output.
     pub(crate) fn text(self, text: impl AsRef<str>) -> anyhow::Result<()> {
         let mut out = anstream::stdout().lock();
-        closed(write!(out, "{}", text.as_ref()))
+        written(write!(out, "{}", text.as_ref()))
     }
 
     /// Writes bytes to standard output as they are.
     pub(crate) fn bytes(self, bytes: &[u8]) -> anyhow::Result<()> {
-        closed(std::io::stdout().lock().write_all(bytes))
+        written(std::io::stdout().lock().write_all(bytes))
     }
 
     /// Writes everything out that is still held back.
     pub(crate) fn flush(self) -> anyhow::Result<()> {
-        closed(std::io::stdout().lock().flush())
+        written(std::io::stdout().lock().flush())
+    }
+
+    /// Returns why standard output could not be written, where it could not; a closed pipe is no reason.
+    pub(crate) fn lost(self) -> Option<&'static str> {
+        LOST.get().map(String::as_str)
+    }
+
+    /// Writes out what is held back and tells of an output that was lost; returns how the program ends.
+    pub(crate) fn end(self, exit: Exit) -> Exit {
+        // What went wrong is kept.
+        let _flushed = self.flush();
+        let Some(why) = self.lost() else { return exit };
+        self.complain(format!("{BAD}error:{BAD:#} the output cannot be written: {why}"));
+        worse(exit, Exit::Failed)
     }
 
     /// Writes one JSON object, on one line.
@@ -103,7 +128,7 @@ impl Ui {
         let mut text = serde_json::to_string(object)?;
         text.push('\n');
         let mut out = std::io::stdout().lock();
-        closed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+        written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
     }
 
     /// Says something to the person, on standard error.
@@ -140,9 +165,15 @@ fn width(stdout_is_terminal: bool) -> usize {
     columns.map_or(WIDEST, |columns| columns.clamp(NARROWEST, WIDEST))
 }
 
-fn closed(written: std::io::Result<()>) -> anyhow::Result<()> {
-    match written {
+/// Keeps why standard output could not be written; a closed pipe is a reason to stop, and no failure.
+pub(crate) fn written(outcome: std::io::Result<()>) -> anyhow::Result<()> {
+    match outcome {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(ClosedPipe.into()),
-        other => Ok(other?),
+        Err(error) => {
+            // Only the first one is told.
+            let _kept = LOST.set(error.to_string());
+            Err(OutputLost.into())
+        }
+        Ok(()) => Ok(()),
     }
 }

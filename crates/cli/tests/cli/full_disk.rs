@@ -105,3 +105,19 @@ fn the_disk_of_an_export_is_too_small() {
         disk.lifeboat(&home, ["export", "latest", "small/out", "--as", "files", "--json"]).run();
     assert_full(&run, "target-full", "small/out/");
 }
+
+#[test]
+fn the_disk_of_a_demo_or_of_a_simulated_phone_is_too_small() {
+    let home = home();
+    for kilobytes in [16, 256] {
+        let disk = SmallDisk::mount(&home, "small", kilobytes);
+        for arguments in [
+            &["demo", "--dir", "small/demo", "--profile", "tiny"] as &[&str],
+            &["sim", "--state", "small/sim", "--profile", "tiny"],
+        ] {
+            let run = disk.lifeboat(&home, arguments.iter().copied()).run();
+            assert_eq!(run.status, Some(16), "{kilobytes} kB: {arguments:?}\n{run}");
+            assert!(!run.err().contains("panicked"), "{run}");
+        }
+    }
+}

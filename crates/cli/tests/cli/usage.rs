@@ -13,6 +13,9 @@ fn wrong_usage_ends_with_2_and_says_what_is_right() {
         &["status", "--max-age", "yesterday"],
         &["cat", "latest"],
         &["find", ""],
+        &["-u", "", "backup"],
+        &["-u", "", "devices"],
+        &["sim", "ctl", "unplug", "-u", ""],
         &["sim", "ctl", "lock"],
     ] {
         let run = home.lifeboat(arguments.iter().copied()).run();
@@ -75,4 +78,82 @@ fn a_reader_that_is_gone_is_no_failure() {
         ])
         .ok();
     assert_eq!(run.err(), "status 0\n");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_text_is_refused_by_name() {
+    let home = home();
+    for name in ["LIFEBOAT_REPO", "LIFEBOAT_UDID", "USBMUXD_SOCKET_ADDRESS", "XDG_DATA_HOME"] {
+        let script = format!("{name}=$(printf '/x/r\\377') exec \"$0\" backup");
+        let run = home.command("/bin/sh").args(["-c", &script, home.program().as_str()]).run();
+        assert_eq!(run.status, Some(2), "{run}");
+        assert!(run.err().contains(&format!("the variable {name} is not UTF-8")), "{run}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_without_an_end_is_refused_by_name() {
+    let home = home();
+    for arguments in [
+        ["--config", "/dev/zero", "snapshots"],
+        ["--machine", "/dev/zero", "devices"],
+        ["sim", "--phone", "/dev/zero"],
+    ] {
+        let run = home.lifeboat(arguments).run();
+        assert_eq!(run.status, Some(2), "{run}");
+        assert!(run.err().contains("/dev/zero is longer than 1048576 bytes"), "{run}");
+    }
+    let run = home
+        .lifeboat(["--repo", "r", "snapshots"])
+        .env("LIFEBOAT_REPO_PASSWORD_FILE", "/dev/zero")
+        .run();
+    assert_eq!(run.status, Some(12), "{run}");
+    assert!(run.err().contains("the password file /dev/zero is larger"), "{run}");
+}
+
+#[test]
+fn more_days_than_a_phone_lives_at_once_are_wrong_usage() {
+    let home = home();
+    for arguments in [
+        &["sim", "--days", "99999999"] as &[&str],
+        &["sim", "ctl", "--state", "s", "live", "--days", "3651"],
+    ] {
+        let run = home.lifeboat(arguments.iter().copied()).run();
+        assert_eq!(run.status, Some(2), "{run}");
+        assert!(run.err().contains("3650 days at a time at most"), "{run}");
+    }
+}
+
+/// Runs the program with standard output on a disk that is always full.
+#[cfg(target_os = "linux")]
+fn into_full(home: &lifeboat_testkit::Home, arguments: &str) -> lifeboat_testkit::Run {
+    let script = format!("exec \"$0\" {arguments} >/dev/full");
+    home.command("/bin/sh").args(["-c", &script, home.program().as_str()]).run()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_cannot_be_written_is_told_and_ends_with_1() {
+    let (home, _sim) = crate::trusted_phone();
+    for (arguments, snapshots) in [("backup --json --quiet", 1), ("backup --quiet", 2)] {
+        let run = into_full(&home, arguments);
+        assert_eq!(run.status, Some(1), "{run}");
+        let told = run.err();
+        assert_eq!(told.matches("error: the output cannot be written: ").count(), 1, "{run}");
+        let listed = home.lifeboat(["snapshots", "--json"]).ok().json();
+        let listed = listed["snapshots"].as_array().unwrap();
+        assert_eq!(listed.len(), snapshots);
+        let named = |id: &str| told.contains(&format!("the backup is made: snapshot {id}"));
+        assert!(listed.iter().any(|snapshot| named(snapshot["id"].as_str().unwrap())), "{run}");
+    }
+    for arguments in ["snapshots", "snapshots --json", "ls latest", "completions bash", "--help"] {
+        let run = into_full(&home, arguments);
+        assert_eq!(run.status, Some(1), "{arguments}\n{run}");
+        assert!(run.err().contains("the output cannot be written: "), "{arguments}\n{run}");
+    }
+    // What the job itself came to is worse.
+    let run = into_full(&home, "--repo nowhere snapshots --json");
+    assert_eq!(run.status, Some(10), "{run}");
 }

@@ -136,8 +136,8 @@ async fn attempt(
     trace: &mut doctor::Trace,
 ) -> Result<(), JobError> {
     ctx.events.stage(Stage::Discover);
-    let link = reach(ctx, &plan.mux, plan.udid.as_deref(), plan.wait).await?;
-    summary.udid.clone_from(&link.device().udid);
+    let found = |udid: &str| udid.clone_into(&mut summary.udid);
+    let link = reach(ctx, &plan.mux, plan.udid.as_deref(), plan.wait, found).await?;
     trace.link = Some(link.clone());
     ctx.events.stage(Stage::Prepare);
     trace.stage = Some(Stage::Prepare);

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::kernel_log::KernelLine;
 use crate::trial::{FolderState, Protection};
 use crate::{FolderTrial, Mount, UsbBus, UsbDevice, usb};
 
 /// A described machine. What is left out is as the real machine has it.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Description {
     /// What it is, for people.
@@ -40,7 +40,7 @@ pub struct Description {
 }
 
 /// How a look is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
     /// With what is there.
@@ -55,7 +55,7 @@ pub enum Answer {
 }
 
 /// The USB bus.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Usb {
     /// How a look at it is answered.
@@ -67,7 +67,7 @@ pub struct Usb {
 }
 
 /// A device on the USB bus: an iPhone unless it says otherwise.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct UsbRow {
     /// The vendor number.
@@ -116,7 +116,7 @@ impl Usb {
 }
 
 /// What the kernel logged.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct KernelLog {
     /// How a look at it is answered.
@@ -133,7 +133,7 @@ impl KernelLog {
 }
 
 /// A mounted file system.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MountRow {
     /// Where.
@@ -160,7 +160,7 @@ impl MountRow {
 }
 
 /// A folder that is other than it really is.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Folder {
     /// The folder and all below it; `/` is everywhere.
@@ -227,7 +227,7 @@ impl Folder {
 }
 
 /// What a trial says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StateWord {
     /// It can be written.
@@ -261,7 +261,7 @@ impl StateWord {
 }
 
 /// A protection of the operating system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProtectionWord {
     /// macOS: Files and Folders.
@@ -280,7 +280,7 @@ impl ProtectionWord {
 }
 
 /// Whether the machine may go to sleep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SleepWord {
     /// Something holds it off.
@@ -290,7 +290,7 @@ pub enum SleepWord {
 }
 
 /// What the machine runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PowerWord {
     /// Mains.
@@ -300,7 +300,7 @@ pub enum PowerWord {
 }
 
 /// An operating system.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SystemRow {
     /// `linux`, `macos` or `windows`.
@@ -310,7 +310,7 @@ pub struct SystemRow {
 }
 
 /// The network. All is well unless a row says otherwise.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NetworkRow {
     /// The real network in place of a described one; all else in this table then counts for nothing.
@@ -350,7 +350,7 @@ impl Default for NetworkRow {
 }
 
 /// What is heard of the device on the local network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnnouncedWord {
     /// Its announcement.
@@ -362,7 +362,7 @@ pub enum AnnouncedWord {
 }
 
 /// A host: all is well unless it says otherwise.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HostRow {
     /// Its name; `*.example.com` is all below, `*` everybody.
@@ -408,7 +408,7 @@ impl Default for HostRow {
 }
 
 /// What a resolver says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DnsWord {
     /// An address.
@@ -422,7 +422,7 @@ pub enum DnsWord {
 }
 
 /// What a connection meets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TcpWord {
     /// It is taken.
@@ -434,7 +434,7 @@ pub enum TcpWord {
 }
 
 /// What a TLS handshake meets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TlsWord {
     /// A certificate that is trusted.
@@ -450,7 +450,7 @@ pub enum TlsWord {
 }
 
 /// A page.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PageRow {
     /// Its address; one that ends with `*` is the beginning of many.
@@ -477,7 +477,7 @@ fn ok_status() -> u16 {
 }
 
 /// A time server.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TimeRow {
     /// Its name without port; `*` is everybody.

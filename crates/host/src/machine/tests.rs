@@ -1,8 +1,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::fake::FakeHost;
+use crate::machine::description::{KernelLog, MountRow, Usb, UsbRow};
 use crate::net::tls::Distrust;
 use crate::net::{Get, NetworkError, Resolver, TlsQuestion, Trust};
 use crate::trial::{FolderState, Protection};
@@ -169,4 +172,111 @@ async fn what_lies_on_this_machine_is_real() {
     let real: Arc<dyn Host> = Arc::new(crate::Os::new("someone"));
     let machine = Machine::parse(real, "").unwrap();
     assert!(machine.network().connect(listener.local_addr().unwrap(), LIMIT).await.is_ok());
+}
+
+fn any_usb() -> impl Strategy<Value = Usb> {
+    let answers = [Answer::Given, Answer::Denied, Answer::NotThere, Answer::TimedOut];
+    let numbers = (any::<u16>(), any::<u16>(), any::<Option<u32>>());
+    let row = (numbers, any::<Option<String>>(), any::<String>(), any::<bool>()).prop_map(
+        |((vendor, product, speed), serial, port, may_open)| UsbRow {
+            vendor,
+            product,
+            // A row without a speed has the speed of a good cable.
+            speed: speed.or(Some(480)),
+            serial,
+            port,
+            may_open,
+        },
+    );
+    let rows = prop::collection::vec(row, 0..3);
+    (prop::sample::select(answers.to_vec()), any::<Option<u32>>(), rows)
+        .prop_map(|(answer, silent_ports, devices)| Usb { answer, silent_ports, devices })
+}
+
+fn any_folder() -> impl Strategy<Value = Folder> {
+    let number = || prop::option::of(0..u64::MAX / 2);
+    (any::<String>(), number(), number(), number(), any::<Option<bool>>(), any::<[bool; 2]>())
+        .prop_map(|(under, free, total, free_files, rename, [over_quota, hangs])| Folder {
+            under: under.into(),
+            free,
+            total,
+            free_files,
+            rename,
+            over_quota,
+            hangs,
+            ..Folder::default()
+        })
+}
+
+fn any_description() -> impl Strategy<Value = Description> {
+    let mount =
+        (any::<[String; 3]>(), any::<bool>()).prop_map(|([path, kind, source], read_only)| {
+            MountRow { path: path.into(), kind, source, read_only }
+        });
+    let log = prop::collection::vec(any::<String>(), 0..3)
+        .prop_map(|lines| KernelLog { answer: Answer::Given, lines });
+    let sleep =
+        prop::option::of(prop::sample::select(vec![SleepWord::MaySleep, SleepWord::HeldOff]));
+    (
+        (any::<String>(), any::<i64>(), any::<Option<bool>>(), sleep),
+        prop::option::of(any_usb()),
+        prop::option::of(log),
+        any::<Option<Vec<String>>>(),
+        prop::option::of(prop::collection::vec(mount, 0..3)),
+        prop::collection::vec(any_folder(), 0..3),
+    )
+        .prop_map(
+            |(
+                (about, clock, virtual_machine, sleep),
+                usb,
+                kernel_log,
+                processes,
+                mounts,
+                folders,
+            )| {
+                Description {
+                    about,
+                    clock,
+                    virtual_machine,
+                    sleep,
+                    usb,
+                    kernel_log,
+                    processes,
+                    mounts,
+                    folders,
+                    ..Description::default()
+                }
+            },
+        )
+}
+
+/// Asks all that a description may answer without a network.
+fn ask(text: &str) {
+    let Ok(machine) = Machine::parse(Arc::new(FakeHost::default()), text) else { return };
+    drop((machine.now(), machine.usb(), machine.kernel_log(), machine.processes()));
+    drop((machine.space(Utf8Path::new("/x")), machine.try_folder(Utf8Path::new("/x"))));
+}
+
+proptest! {
+    #[test]
+    fn a_description_comes_back(description in any_description()) {
+        let text = toml::to_string(&description).unwrap();
+        prop_assert_eq!(toml::from_str::<Description>(&text).unwrap(), description);
+        ask(&text);
+    }
+
+    #[test]
+    fn noise_never_panics(
+        noise in any::<String>(),
+        description in any_description(),
+        at: prop::sample::Index,
+        to: u8,
+    ) {
+        ask(&noise);
+        let mut bytes = toml::to_string(&description).unwrap().into_bytes();
+        if !bytes.is_empty() {
+            *at.get_mut(&mut bytes) = to;
+        }
+        ask(&String::from_utf8_lossy(&bytes));
+    }
 }

@@ -8,12 +8,18 @@ use super::maker::Maker;
 use super::prng::Rng;
 use super::{Disk, DiskError, apps, content};
 
+/// The most days that are lived at once: ten years.
+pub const MOST_DAYS: u32 = 3650;
+
 impl Disk {
     /// Lives `days` days that end now: messages and photos come, notes and settings change, apps are updated, files
     /// go. What happens depends on the seed and on what the phone has lived through, never on chance.
     pub fn live(&mut self, days: u32, now: Timestamp) -> Result<(), DiskError> {
         if days == 0 {
             return Ok(());
+        }
+        if days > MOST_DAYS {
+            return Err(DiskError::TooManyDays(days));
         }
         let lived: u64 = match self.index.property("lived")? {
             Some(text) => text.parse().map_err(|_| DiskError::Property("lived"))?,

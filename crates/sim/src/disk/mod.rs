@@ -36,6 +36,7 @@ pub use apps::{App, AppKind, Container};
 pub use digest::digest;
 pub use entry::{Content, Entry, Kind};
 pub use frozen::Frozen;
+pub use life::MOST_DAYS;
 pub use media::{Generated, GeneratedReader, Shape};
 pub use profile::Profile;
 
@@ -67,6 +68,9 @@ pub enum DiskError {
     /// The index lacks a property or holds a wrong one.
     #[error("the index of the simulated phone has no usable {0}")]
     Property(&'static str),
+    /// So many days are not lived at once.
+    #[error("{0} days are too many: {MOST_DAYS} at a time are the most")]
+    TooManyDays(u32),
     /// The name of a profile is not known.
     #[error("unknown profile {0:?}: it is one of tiny, small, ordinary, media, large")]
     UnknownProfile(String),
@@ -87,6 +91,17 @@ pub enum DiskError {
     /// A property list could not be written.
     #[error("a property list could not be written")]
     Plist(#[from] plist::Error),
+}
+
+/// Says whether an error, or what it comes from, is a full disk or a quota that is used up.
+pub fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        let code =
+            error.downcast_ref::<rusqlite::Error>().and_then(|error| error.sqlite_error_code());
+        matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+            || code == Some(rusqlite::ErrorCode::DiskFull)
+    })
 }
 
 impl DiskError {

@@ -239,6 +239,17 @@ fn a_small_change_touches_few_pages() {
 }
 
 #[test]
+fn more_days_than_ten_years_are_refused_and_nothing_changes() {
+    let mut phone = phone(Profile::Tiny, 1, "18.0");
+    let before = digest_of(&phone.disk.freeze().unwrap(), false);
+    for days in [MOST_DAYS + 1, 99_999_999, u32::MAX] {
+        let refused = phone.disk.live(days, now());
+        assert!(matches!(refused, Err(DiskError::TooManyDays(told)) if told == days));
+    }
+    assert_eq!(digest_of(&phone.disk.freeze().unwrap(), false), before);
+}
+
+#[test]
 fn lives_within_one_second_are_seen_by_their_times() {
     let mut phone = phone(Profile::Tiny, 23, "16.1");
     let mut last = find(&phone.disk.freeze().unwrap(), "HomeDomain", "Library/SMS/sms.db").modified;

@@ -9,7 +9,7 @@ use crate::disk::prng::Rng;
 
 /// Returns seconds since 2001.
 pub(crate) fn cocoa(unix: i64) -> i64 {
-    unix - COCOA
+    unix.saturating_sub(COCOA)
 }
 
 /// Returns seconds since 2001 as Core Data stores them, with a fraction made from the moment itself.
@@ -20,7 +20,7 @@ pub(crate) fn cocoa_real(unix: i64) -> f64 {
 
 /// Returns nanoseconds since 2001, the dates of messages since iOS 11.
 pub(crate) fn cocoa_nanoseconds(unix: i64) -> i64 {
-    cocoa(unix) * 1_000_000_000 + unix % 997 * 1_000_000
+    cocoa(unix).saturating_mul(1_000_000_000).saturating_add(unix % 997 * 1_000_000)
 }
 
 /// Makes the tables every Core Data store has. Entities are numbered from 1 in the order given; each has the number
