@@ -1,13 +1,15 @@
 //! Prints one JSON line: how many lines of a log the doctor reads in a second on one core, how long the first explanation takes
-//! (everything is read for it), and the slowest of those after it.
+//! (everything is read for it), the slowest of those after it, and, where the program is named, how long `lifeboat doctor` takes on a
+//! healthy simulated phone over a local socket: the median of seven, and the slowest.
 //!
-//! `doctor-speed [LINES]`; build it with `--release`.
+//! `doctor-speed [LINES [LIFEBOAT]]`; build both with `--release`.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use lifeboat_doctor::explain::explain;
 use lifeboat_doctor::patterns::Patterns;
+use lifeboat_testkit::{Home, Sim};
 
 /// What a phone writes all day, and no pattern knows.
 const NOISE: [&str; 4] = [
@@ -26,6 +28,30 @@ const TYPED: [&str; 6] = [
     "why does my iPhone not back up to iCloud over night although it is on the charger and on Wi-Fi",
     "backupd[98]: =scheduler= Backup is disabled by the current MC policy",
 ];
+
+/// A computer on which nothing is wrong, in a network that answers at once: what is measured is the doctor, not the way to Apple.
+const MACHINE: &str = "processes = [\"usbmuxd\"]\nsleep = \"held-off\"\npower = \"mains\"\nvirtual-machine = false\n\
+    [kernel-log]\n[network]\n";
+/// How often a healthy phone is examined.
+const TIMES: usize = 7;
+
+/// Returns the milliseconds that `lifeboat doctor` takes on a healthy phone: the median, and the slowest.
+fn healthy_phone(program: &str) -> (f64, f64) {
+    let mut home = Home::new(program);
+    let _sim = Sim::start(&mut home, &["--profile", "tiny"]);
+    home.lifeboat(["pair"]).ok();
+    let machine = home.path().join("machine.toml");
+    fs_err::write(&machine, MACHINE).expect("a file in a home of its own");
+    let mut took: Vec<f64> = (0..TIMES)
+        .map(|_| {
+            let start = Instant::now();
+            home.lifeboat(["--machine", machine.as_str(), "doctor"]).ok();
+            start.elapsed().as_secs_f64() * 1000.0
+        })
+        .collect();
+    took.sort_by(f64::total_cmp);
+    (took[TIMES / 2], took[TIMES - 1])
+}
 
 #[expect(clippy::print_stdout, reason = "the result of a program")]
 fn main() -> ExitCode {
@@ -54,8 +80,15 @@ fn main() -> ExitCode {
     let facts = patterns.facts(lines.iter().copied());
     let seconds = start.elapsed().as_secs_f64();
     let rate = f64::from(u32::try_from(wanted).unwrap_or(u32::MAX)) / seconds;
+    let doctor = match std::env::args().nth(2) {
+        Some(program) => {
+            let (median, slowest) = healthy_phone(&program);
+            format!(r#", "doctor_ms": {median:.0}, "slowest_doctor_ms": {slowest:.0}"#)
+        }
+        None => String::new(),
+    };
     println!(
-        r#"{{"lines_per_second": {rate:.0}, "lines": {wanted}, "facts": {}, "first_explanation_ms": {:.2}, "found": {found}, "slowest_explanation_ms": {:.2}}}"#,
+        r#"{{"lines_per_second": {rate:.0}, "lines": {wanted}, "facts": {}, "first_explanation_ms": {:.2}, "found": {found}, "slowest_explanation_ms": {:.2}{doctor}}}"#,
         facts.len(),
         first.as_secs_f64() * 1000.0,
         slowest.as_secs_f64() * 1000.0
