@@ -62,8 +62,8 @@ impl App {
         machine: Option<&Utf8Path>,
         environment: Environment,
     ) -> Result<Self, Failure> {
-        let user = environment
         environment.check().map_err(|error| Failure::of(Exit::Usage, "settings", &error))?;
+        let user = environment
             .get("USER")
             .or_else(|| environment.get("USERNAME"))
             .unwrap_or("user")

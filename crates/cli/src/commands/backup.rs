@@ -139,7 +139,6 @@ fn exit(summary: &BackupSummary) -> Exit {
 /// Notes about files that were told of while the backup ran.
 const TOLD: [&str; 2] = ["file-not-sent", "file-not-whole"];
 
-/// Prints what came of a backup; with `--json` its event has told it already.
 /// Names the snapshot on standard error where the output that should have named it is lost.
 fn name_snapshot(app: &App, summary: &BackupSummary) {
     if let (Some(_), Some(snapshot)) = (app.ui.lost(), &summary.snapshot) {
@@ -147,6 +146,7 @@ fn name_snapshot(app: &App, summary: &BackupSummary) {
     }
 }
 
+/// Prints what came of a backup; with `--json` its event has told it already.
 async fn told(app: &App, settings: &Settings, summary: &BackupSummary) -> Result<(), Failure> {
     if app.ui.json {
         return Ok(());

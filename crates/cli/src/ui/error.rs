@@ -73,6 +73,9 @@ impl Failure {
 
     /// Tells the failure: on standard error for people, with `--json` on standard output for programs too.
     pub(crate) fn tell(&self, ui: Ui) {
+        if self.cause == OUTPUT_LOST {
+            return;
+        }
         ui.complain(self.render());
         if ui.json && !self.told {
             // A reader that is gone does not need to be told.
@@ -91,9 +94,6 @@ impl Failure {
             if !before.contains(why.as_str()) {
                 let _ = write!(out, "\n  because: {}", why.trim_end().replace('\n', "\n    "));
             }
-        if self.cause == OUTPUT_LOST {
-            return;
-        }
             before = why;
         }
         if let Some(kept) = &self.kept {
@@ -135,8 +135,15 @@ impl From<anyhow::Error> for Failure {
         if error.is::<super::ClosedPipe>() {
             return Self { told: true, ..Self::new(Exit::Done, "closed-pipe", String::new()) };
         }
+        if error.is::<super::OutputLost>() {
+            // It is told at the very end, by `Ui::end`.
+            return Self { told: true, ..Self::new(Exit::Failed, OUTPUT_LOST, String::new()) };
+        }
         match error.downcast::<Failure>() {
             Ok(failure) => failure,
+            Err(error) if is_full(error.as_ref()) => {
+                Self::of(Exit::NoSpace, "disk-full", error.as_ref())
+            }
             Err(error) => Self::of(Exit::Failed, "unknown", error.as_ref()),
         }
     }
@@ -158,15 +165,8 @@ mod tests {
     fn what_why_and_what_to_do_each_have_a_line() {
         let source = std::io::Error::other("connection refused");
         let failure = Failure::of(Exit::DeviceNotFound, "mux-absent", &source)
-        if error.is::<super::OutputLost>() {
-            // It is told at the very end, by `Ui::end`.
-            return Self { told: true, ..Self::new(Exit::Failed, OUTPUT_LOST, String::new()) };
-        }
             .context("cannot reach usbmuxd at 127.0.0.1:1")
             .hint("start it, or set `USBMUXD_SOCKET_ADDRESS`");
-            Err(error) if is_full(error.as_ref()) => {
-                Self::of(Exit::NoSpace, "disk-full", error.as_ref())
-            }
         assert_eq!(
             anstream::adapter::strip_str(&failure.render()).to_string(),
             "error: cannot reach usbmuxd at 127.0.0.1:1\n  because: connection refused\nhint: start it, or set `USBMUXD_SOCKET_ADDRESS`"
