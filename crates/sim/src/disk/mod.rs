@@ -98,7 +98,7 @@ pub fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| error.source()).any(|error| {
         let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
         let code =
-            error.downcast_ref::<rusqlite::Error>().and_then(|error| error.sqlite_error_code());
+            error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
         matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
             || code == Some(rusqlite::ErrorCode::DiskFull)
     })
