@@ -30,6 +30,31 @@ pub(crate) const CONTROL: [&str; 4] =
 /// The version of this layout.
 pub(crate) const FORMAT: u32 = 1;
 
+/// How many files of a kind `lifeboat/about.json` names.
+pub(crate) const MOST_NAMED: usize = 100;
+
+/// A file that is not in a snapshot as the device has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedFile {
+    /// Its domain; `None` where the device told nothing but a path of its own.
+    pub domain: Option<String>,
+    /// Its path in the domain, else the device's.
+    pub path: String,
+    /// Why: `missing`, `stale`, `size`, `digest`, `unreadable`, `record`, `no-key`, `not-sent`, or `known-incomplete`; newer
+    /// programs may know more.
+    pub why: String,
+}
+
+impl NamedFile {
+    /// Returns `<Domain>/<relative path>`, else the device's path.
+    pub fn name(&self) -> String {
+        match &self.domain {
+            Some(domain) => name(domain, &self.path),
+            None => self.path.clone(),
+        }
+    }
+}
+
 /// What `lifeboat/about.json` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct About {
@@ -68,6 +93,13 @@ pub(crate) struct About {
     /// How many files that makes in all, each counted once; [`About::missing`] where an older program did not count.
     #[serde(default)]
     pub(crate) files_missing: Option<u64>,
+    /// Which they are: the first [`MOST_NAMED`] that have a name.
+    #[serde(default)]
+    pub(crate) missing_files: Vec<NamedFile>,
+    /// The first [`MOST_NAMED`] files that the device itself calls incomplete: they changed or went away meanwhile, and it
+    /// sends them again.
+    #[serde(default)]
+    pub(crate) known_incomplete: Vec<NamedFile>,
 }
 
 impl About {

@@ -1,6 +1,6 @@
 //! Writes the snapshot of a verified backup: unchanged files by reference, new ones from the packs they went into already.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use lifeboat_mobilesync::{EntryKind, FileId, InfoPlist, ManifestDb, Row};
@@ -9,8 +9,11 @@ use lifeboat_repo::{
 };
 
 use crate::error::{Cause, JobError};
-use crate::layout::{ABOUT, About, BACKUP, CONTROL, FILES, FORMAT, IDS, Ids, name, sealed_path};
-use crate::verify::{Verified, for_each_payload};
+use crate::layout::{
+    ABOUT, About, BACKUP, CONTROL, FILES, FORMAT, IDS, Ids, MOST_NAMED, NamedFile, name,
+    sealed_path,
+};
+use crate::verify::{NOT_SENT, Told, Verified, for_each_payload};
 use crate::working_tree::checked::Checked;
 use crate::working_tree::overlay::{Overlay, Received, Trouble};
 use crate::working_tree::tree::Origin;
@@ -21,8 +24,8 @@ pub(crate) struct Run<'a> {
     pub(crate) udid: &'a str,
     /// `full` or `incremental`.
     pub(crate) kind: &'a str,
-    /// Files that the device told errors of, by their IDs where they can be told.
-    pub(crate) told: &'a [Option<FileId>],
+    /// Files that the device told errors of, in the order in which it did.
+    pub(crate) told: &'a [Told],
     /// When.
     pub(crate) now: Timestamp,
 }
@@ -45,6 +48,8 @@ struct Storing<'a> {
     ids: Ids,
     /// Payloads that rows of the manifest name.
     claimed: HashSet<FileId>,
+    /// The names of files that the device told errors of.
+    told: HashMap<FileId, NamedFile>,
     files: u64,
     bytes: u64,
     sealed: u64,
@@ -64,6 +69,7 @@ pub(crate) fn store(
         tree: TreeBuilder::new(),
         ids: Ids::new(),
         claimed: HashSet::new(),
+        told: HashMap::new(),
         files: 0,
         bytes: 0,
         sealed: 0,
@@ -136,6 +142,10 @@ impl Storing<'_> {
 
     fn row(&mut self, row: &Row, verified: &Verified) -> Result<(), JobError> {
         let place = verified.names.place(&row.domain, &row.relative_path, row.kind);
+        if self.run.told.iter().take(MOST_NAMED).any(|told| told.id == Some(row.file_id)) {
+            let (domain, path) = (Some(row.domain.clone()), row.relative_path.clone());
+            self.told.insert(row.file_id, NamedFile { domain, path, why: NOT_SENT.to_owned() });
+        }
         match row.kind {
             EntryKind::File => self.file(row, place),
             EntryKind::Directory => {
@@ -319,6 +329,8 @@ impl Storing<'_> {
             known_damage: verified.damaged().iter().map(ToString::to_string).collect(),
             unreadable_rows: verified.unreadable().map_or(0, |(rows, _)| rows),
             files_missing: Some(verified.missing(self.run.told)),
+            missing_files: verified.missing_files(self.run.told, &self.told),
+            known_incomplete: verified.known_incomplete(),
         }
     }
 }

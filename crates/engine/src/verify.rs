@@ -1,18 +1,18 @@
 //! Whether what arrived is a whole backup: the manifests read, and every row has its payload.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read};
 
 use camino::Utf8PathBuf;
 use lifeboat_mobilesync::verify::{
-    Freshness, MOST_FINDINGS, Options, Payloads, Report, Verifier, Weight,
+    Freshness, MOST_FINDINGS, Options, Payloads, Problem, Report, Verifier, Weight,
 };
 use lifeboat_mobilesync::{
     FileId, ManifestDb, ManifestError, ManifestPlist, Row, SnapshotState, StatusPlist, Tally,
 };
 
 use crate::error::{Cause, JobError};
-use crate::layout::Names;
+use crate::layout::{MOST_NAMED, NamedFile, Names};
 use crate::working_tree::base::Base;
 use crate::working_tree::overlay::{Overlay, Trouble};
 use crate::working_tree::rows::Rows;
@@ -20,6 +20,15 @@ use crate::working_tree::tree::{Node, Origin};
 
 /// The largest property list that is read.
 const PLIST_LIMIT: u64 = 64 << 20;
+
+/// A file that the device told an error of.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    /// Its file ID, where it can be told.
+    pub(crate) id: Option<FileId>,
+    /// Its path on the device.
+    pub(crate) device_path: String,
+}
 
 /// A backup that was found whole enough to keep.
 pub(crate) struct Verified {
@@ -68,16 +77,68 @@ impl Verified {
 
     /// Returns how many files are missing or not whole, rows that cannot be read and files that the device told errors of
     /// among them; `told` has their IDs, where they can be told. None means that the backup is complete.
-    pub(crate) fn missing(&self, told: &[Option<FileId>]) -> u64 {
+    pub(crate) fn missing(&self, told: &[Told]) -> u64 {
         let damaged = self.damaged();
         let count = match self.report.damages() {
             listed if listed <= MOST_FINDINGS => damaged.len() as u64,
             more => more,
         };
         let others: BTreeSet<_> =
-            told.iter().flatten().filter(|id| !damaged.contains(id)).collect();
-        let unnamed = told.iter().filter(|id| id.is_none()).count();
+            told.iter().filter_map(|told| told.id).filter(|id| !damaged.contains(id)).collect();
+        let unnamed = told.iter().filter(|told| told.id.is_none()).count();
         count + (others.len() + unnamed) as u64 + self.unreadable().map_or(0, |(rows, _)| rows)
+    }
+
+    /// Names the first files that are missing or not whole; `name_of` knows the names of those that the device told errors of.
+    pub(crate) fn missing_files(
+        &self,
+        told: &[Told],
+        name_of: &HashMap<FileId, NamedFile>,
+    ) -> Vec<NamedFile> {
+        let damaged = self.damaged();
+        let others = told.iter().filter(|told| told.id.is_none_or(|id| !damaged.contains(&id)));
+        let others = others.map(|told| {
+            let known = told.id.and_then(|id| name_of.get(&id)).cloned();
+            known.unwrap_or_else(|| NamedFile {
+                domain: None,
+                path: told.device_path.clone(),
+                why: NOT_SENT.to_owned(),
+            })
+        });
+        let found = self.found(|problem| problem.weight() == Weight::Damage);
+        found.chain(others).take(MOST_NAMED).collect()
+    }
+
+    /// Names the first files that the device itself calls incomplete.
+    pub(crate) fn known_incomplete(&self) -> Vec<NamedFile> {
+        self.found(|problem| *problem == Problem::KnownIncomplete).take(MOST_NAMED).collect()
+    }
+
+    fn found(&self, wanted: impl Fn(&Problem) -> bool) -> impl Iterator<Item = NamedFile> {
+        let findings = self.report.findings.iter();
+        findings.filter(move |finding| wanted(&finding.problem)).map(|finding| NamedFile {
+            domain: Some(finding.domain.clone()),
+            path: finding.relative_path.clone(),
+            why: why(&finding.problem).to_owned(),
+        })
+    }
+}
+
+/// Why a file is missing that the device told an error of.
+pub(crate) const NOT_SENT: &str = "not-sent";
+
+/// Returns the word for a problem in `about.json`.
+fn why(problem: &Problem) -> &'static str {
+    match problem {
+        Problem::Missing => "missing",
+        Problem::Stale => "stale",
+        Problem::Size { .. } => "size",
+        Problem::Digest => "digest",
+        Problem::Unreadable(_) => "unreadable",
+        Problem::Record => "record",
+        Problem::NoKey => "no-key",
+        Problem::KnownIncomplete => "known-incomplete",
+        _ => "other",
     }
 }
 

@@ -14,6 +14,7 @@ use crate::error::{Cause, JobError};
 use crate::event::{Event, EventSink, Note};
 use crate::job::Places;
 use crate::jobs::snapshots::{DomainSummary, Listed, Look, SnapshotDetails};
+use crate::layout::{About, MOST_NAMED, NamedFile};
 use crate::words::{choose, things};
 
 pub(crate) use folder::FolderView;
@@ -31,6 +32,9 @@ pub(crate) trait BackupView: Send {
         recursive: bool,
         visit: &mut dyn FnMut(Listed),
     ) -> Result<(), JobError>;
+
+    /// Tells a note of the files that the device itself calls incomplete, where that is known.
+    fn tell_changed(&self, _events: &EventSink) {}
 
     /// Opens a file.
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, JobError>;
@@ -58,25 +62,66 @@ pub(crate) fn open_snapshot(
     Ok(SnapshotView::new(repository, snapshot))
 }
 
-/// Finds the snapshot that a person names; tells where it is incomplete.
+/// Finds the snapshot that a person names; tells where it is incomplete, and where a newer one may be meant that cannot be read.
 pub(crate) fn find(
     events: &EventSink,
     repository: &Repository,
     wanted: &str,
     udid: Option<&str>,
 ) -> Result<Snapshot, JobError> {
-    let snapshot = repository.resolve(wanted, udid)?;
+    let (snapshot, unread) = repository.resolve_and_damage(wanted, udid)?;
+    if !unread.is_empty() {
+        let message = format!(
+            "{} cannot be read, and a newer one may be among them (taken is {}); `lifeboat check` says more",
+            things(unread.len() as u64, "snapshot file"),
+            snapshot.id.short()
+        );
+        events.tell(Event::Note(Note::new("snapshots-unreadable", message)));
+    }
     // Whoever needs what it says of itself reads it again, and says what is wrong with it.
-    let missing = about(repository, &snapshot).ok().flatten().map_or(0, |about| about.missing());
+    let about = about(repository, &snapshot).ok().flatten();
+    let missing = about.as_ref().map_or(0, About::missing);
     if missing > 0 {
         let (files, are) = (things(missing, "file"), choose(missing, "is", "are"));
         let message = format!(
-            "this backup is incomplete: {files} {are} missing (snapshot {})",
-            snapshot.id.short()
+            "this backup is incomplete: {files} {are} missing (snapshot {}){}",
+            snapshot.id.short(),
+            naming(about.as_ref().map_or(&[], |about| &about.missing_files), missing)
         );
         events.tell(Event::Note(Note::new("incomplete", message)));
     }
     Ok(snapshot)
+}
+
+/// How many files a note names.
+const NAMED: usize = 20;
+
+/// Returns `: a (stale), b (missing) and 3 more` for the end of a note, of `total` files; nothing where none has a name.
+pub(crate) fn naming(files: &[NamedFile], total: u64) -> String {
+    if files.is_empty() {
+        return String::new();
+    }
+    let first = files.iter().take(NAMED);
+    let names: Vec<_> = first.map(|file| format!("{} ({})", file.name(), file.why)).collect();
+    let more = match total.saturating_sub(names.len() as u64) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(": {}{more}", names.join(", "))
+}
+
+/// Says which files of a snapshot the device itself calls incomplete; nothing where there are none.
+pub(crate) fn changed_meanwhile(snapshot: &Snapshot, about: &About) -> Option<Note> {
+    let files = &about.known_incomplete;
+    let (count, more) =
+        (files.len() as u64, if files.len() < MOST_NAMED { "" } else { " or more" });
+    let message = format!(
+        "{}{more} of snapshot {} changed or went away while the device made the backup, and what it had then is not in it{}",
+        things(count, "file"),
+        snapshot.id.short(),
+        naming(files, count)
+    );
+    (!files.is_empty()).then(|| Note::new("changed-meanwhile", message))
 }
 
 /// The domains of a backup, counted file by file.

@@ -165,15 +165,32 @@ impl Repository {
     /// Finds a snapshot: `latest`, the beginning of its identifier, or `UDID@date`; of this device only, where given.
     ///
     /// `latest` and `UDID@date` mean complete ones; where there is none at all, the newest partial one that is a finished
-    /// backup. `latest` is refused while a snapshot file is damaged: it might be the one.
+    /// backup. Snapshot files that cannot be read are passed over; see [`Repository::resolve_and_damage`].
     pub fn resolve(&self, wanted: &str, udid: Option<&str>) -> Result<Snapshot, RepoError> {
-        let (snapshots, damage) = self.inner.snapshots()?;
-        if let Some(damage) =
-            damage.into_iter().next().filter(|_| wanted == "latest" || wanted.ends_with("@latest"))
-        {
-            return Err(damage.into());
+        Ok(self.resolve_and_damage(wanted, udid)?.0)
+    }
+
+    /// Finds a snapshot as [`Repository::resolve`] does. Where it was named by time, also returns what is wrong with snapshot
+    /// files that cannot be read: a newer one that was meant may be among them. Where none is left to be found, that is the
+    /// error.
+    pub fn resolve_and_damage(
+        &self,
+        wanted: &str,
+        udid: Option<&str>,
+    ) -> Result<(Snapshot, Vec<Damage>), RepoError> {
+        let (snapshots, mut damage) = self.inner.snapshots()?;
+        if wanted != "latest" && !wanted.contains('@') {
+            damage.clear();
         }
-        resolve(&snapshots, wanted, udid, &mut |partial| Ok(self.entry(partial, ABOUT)?.is_some()))
+        let mut is_backup = |partial: &Snapshot| Ok(self.entry(partial, ABOUT)?.is_some());
+        match resolve(&snapshots, wanted, udid, &mut is_backup) {
+            Ok(snapshot) => Ok((snapshot, damage)),
+            Err(RepoError::NoSuchSnapshot(wanted)) => Err(match damage.into_iter().next() {
+                Some(damage) => damage.into(),
+                None => RepoError::NoSuchSnapshot(wanted),
+            }),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns the newest complete snapshot of a device, if it has one.

@@ -3,7 +3,7 @@
 use camino::Utf8PathBuf;
 use clap::Args;
 use lifeboat_engine::Note;
-use lifeboat_engine::jobs::snapshots::{self, SnapshotDetails};
+use lifeboat_engine::jobs::snapshots::{self, NamedFile, SnapshotDetails};
 use serde::Serialize;
 
 use super::snapshots::state;
@@ -49,6 +49,24 @@ pub(crate) async fn run(app: &App, args: ShowArgs) -> Ended {
     Ok(Exit::Done)
 }
 
+/// How many files are named.
+const NAMED: usize = 20;
+
+/// Names the first files of a kind, and says how many more there are.
+fn named(ui: Ui, what: &str, files: &[NamedFile], total: u64) -> anyhow::Result<()> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    ui.line(format!("\n{what}:"))?;
+    for file in files.iter().take(NAMED) {
+        ui.line(format!("  {} ({})", plain(&file.name()), plain(&file.why)))?;
+    }
+    match total.saturating_sub(files.len().min(NAMED) as u64) {
+        0 => Ok(()),
+        more => ui.line(format!("  and {more} more")),
+    }
+}
+
 fn human(ui: Ui, details: &SnapshotDetails) -> anyhow::Result<()> {
     let info = &details.info;
     let mut facts: Vec<(&str, String)> = Vec::new();
@@ -83,6 +101,9 @@ fn human(ui: Ui, details: &SnapshotDetails) -> anyhow::Result<()> {
     for (name, value) in facts {
         ui.line(format!("{name:width$}  {value}"))?;
     }
+    named(ui, "missing", &details.missing_files, info.files_missing.unwrap_or_default())?;
+    let changed = &details.known_incomplete;
+    named(ui, "changed while the backup was made", changed, changed.len() as u64)?;
     ui.line("")?;
     let mut domains: Vec<_> = details.domains.iter().collect();
     domains.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.domain.cmp(&b.domain)));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lifeboat_testkit::digest::{assert_same, files};
 use lifeboat_testkit::{Home, Run, Sim};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::trusted_phone;
 
@@ -61,7 +61,12 @@ fn a_first_backup_that_misses_files_is_partial_and_what_came_is_within_reach() {
     let shown = home.lifeboat(["show", "latest"]).ok();
     says_incomplete(&shown, &told);
     assert!(shown.out().contains(&told), "{shown}");
+    assert!(shown.out().contains(".HEIC (missing)"), "{shown}");
     let shown = latest(&home);
+    assert_eq!(
+        shown["missing_files"].as_array().map(Vec::len),
+        Some(usize::try_from(missing).unwrap())
+    );
     assert_eq!(
         (&shown["id"], &shown["notes"][0]["id"]),
         (&first["snapshot"], &"incomplete".into())
@@ -159,6 +164,17 @@ fn a_database_whose_new_content_did_not_come_is_missing() {
     assert_eq!(latest(&home)["id"], first["snapshot"]);
     let checked = home.lifeboat(["check", "--read-data"]).ok();
     assert!(checked.err().contains("known incomplete"), "{checked}");
+    assert!(checked.err().contains("sms.db (stale)"), "{checked}");
+    // A day later it is still told which file it is.
+    let shown = home.lifeboat(["show", id(&second)]).ok();
+    assert!(shown.out().contains("HomeDomain/Library/SMS/sms.db (stale)"), "{shown}");
+    let shown = home.lifeboat(["show", id(&second), "--json"]).ok().json();
+    let file = json!({"domain": "HomeDomain", "path": "Library/SMS/sms.db", "why": "stale"});
+    assert_eq!(shown["missing_files"], json!([file]));
+    let folder = format!("{}:HomeDomain/Library/SMS", id(&second));
+    says_incomplete(&home.lifeboat(["ls", "-l", &folder]).ok(), "sms.db (stale)");
+    let exported = home.lifeboat(["export", id(&second), "second", "--as", "finder"]).ok();
+    says_incomplete(&exported, "sms.db (stale)");
 
     let third = home.lifeboat(["backup", "--json"]).ok().summary();
     assert_eq!((&third["outcome"], &third["kind"]), (&"done".into(), &"incremental".into()));
@@ -176,7 +192,23 @@ fn a_database_that_went_away_meanwhile_is_a_note() {
     sim.ctl(&home, &["fault", "--clear"]);
     let notes = run.summary()["notes"].to_string();
     assert!(notes.contains("known-incomplete") && notes.contains("History.db"), "{notes}");
-    home.lifeboat(["check", "--read-data"]).ok();
+    let checked = home.lifeboat(["check", "--read-data"]).ok();
+    assert!(checked.err().contains("History.db (known-incomplete)"), "{checked}");
+    // Which one it is stands in the snapshot, and that is a whole one all the same.
+    let shown = latest(&home);
+    assert_eq!((&shown["tag"], &shown["missing_files"]), (&"complete".into(), &json!([])));
+    assert_eq!(shown["known_incomplete"][0]["why"], "known-incomplete");
+    let text = home.lifeboat(["show", "latest"]).ok();
+    assert!(
+        text.out().contains("History.db (known-incomplete)") && text.err().is_empty(),
+        "{text}"
+    );
+    for command in
+        [&["ls", "-l", "latest"][..], &["export", "latest", "vanished", "--as", "finder"]]
+    {
+        let run = home.lifeboat(command.iter().copied()).ok();
+        assert!(run.err().contains("History.db (known-incomplete)"), "{run}");
+    }
     // The next run brings it.
     let next = home.lifeboat(["backup", "--json"]).ok().summary();
     assert_eq!(next["kind"], "incremental");

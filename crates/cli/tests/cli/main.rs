@@ -10,6 +10,7 @@ mod devices;
 mod doctor;
 mod explain;
 mod export;
+mod fallback;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod hostile;

@@ -1,5 +1,6 @@
 //! Backs up one device: discover, link, prepare, transfer, verify, snapshot.
 
+mod choice;
 mod damage;
 mod doctor;
 pub(crate) mod finish;

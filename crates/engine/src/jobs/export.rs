@@ -14,6 +14,7 @@ use lifeboat_repo::{Content, Repository, Snapshot};
 use serde::Serialize;
 
 use crate::error::{At as _, Cause, JobError};
+use crate::event::Event;
 use crate::job::{Context, Outcome, Places, blocking, seconds_since};
 use crate::meter::Meter;
 use crate::stage::Stage;
@@ -88,6 +89,9 @@ fn export(ctx: &Context, plan: &ExportPlan) -> Result<ExportSummary, JobError> {
     let SnapshotView { repository, snapshot } =
         view::open_snapshot(&ctx.events, &plan.places, &plan.snapshot, plan.udid.as_deref())?;
     let about = view::about(&repository, &snapshot)?;
+    if let Some(note) = about.as_ref().and_then(|about| view::changed_meanwhile(&snapshot, about)) {
+        ctx.events.tell(Event::Note(note));
+    }
     let total = about.as_ref().map(|about| (about.files, about.bytes));
     if plan.form == Form::Files && about.is_some_and(|about| about.encrypted) {
         return Err(JobError::new(

@@ -17,6 +17,7 @@ use crate::error::{Cause, JobError};
 use crate::event::Finding;
 use crate::job::{Context, Places, blocking};
 use crate::layout::About;
+pub use crate::layout::NamedFile;
 use crate::view::{self, BackupView as _, SnapshotView};
 
 /// What to look into.
@@ -81,6 +82,10 @@ pub struct SnapshotDetails {
     pub encrypted: bool,
     /// Files under `sealed/`.
     pub sealed: u64,
+    /// The first of the files that are not in it as the device's manifest has them.
+    pub missing_files: Vec<NamedFile>,
+    /// The first of the files that the device itself calls incomplete: they changed or went away while it made the backup.
+    pub known_incomplete: Vec<NamedFile>,
     /// The domains, by name.
     pub domains: Vec<DomainSummary>,
     /// The apps that the device had, by bundle id.
@@ -249,7 +254,9 @@ pub async fn ls(
     let (path, events) = (path.to_owned(), ctx.events.clone());
     blocking(move || {
         let mut all = Vec::new();
-        view::open(&events, look)?.list(&path, recursive, &mut |listed| all.push(listed))?;
+        let view = view::open(&events, look)?;
+        view.tell_changed(&events);
+        view.list(&path, recursive, &mut |listed| all.push(listed))?;
         all.sort_by(|a: &Listed, b: &Listed| a.path.cmp(&b.path));
         Ok(all)
     })

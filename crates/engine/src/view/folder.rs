@@ -151,6 +151,8 @@ impl BackupView for FolderView {
             },
             encrypted: self.manifest.is_encrypted,
             sealed: 0,
+            missing_files: Vec::new(),
+            known_incomplete: Vec::new(),
             domains: domains.into_list(),
             apps: apps(&info),
         })

@@ -5,8 +5,9 @@ use std::io::Read;
 use lifeboat_mobilesync::InfoPlist;
 use lifeboat_repo::{Entry, NodeKind, Repository, Snapshot};
 
-use super::{BackupView, Below, Domains, no_such_path, not_a_file};
+use super::{BackupView, Below, Domains, changed_meanwhile, no_such_path, not_a_file};
 use crate::error::JobError;
+use crate::event::{Event, EventSink};
 use crate::jobs::snapshots::{FileKind, Listed, SnapshotDetails, SnapshotInfo};
 use crate::layout::{ABOUT, About, BACKUP, FILES, SEALED, sealed_path};
 use crate::working_tree::base;
@@ -154,10 +155,16 @@ impl BackupView for SnapshotView {
             }
             Ok::<(), JobError>(())
         })?;
+        let (missing_files, known_incomplete) = about
+            .as_ref()
+            .map(|about| (about.missing_files.clone(), about.known_incomplete.clone()))
+            .unwrap_or_default();
         Ok(SnapshotDetails {
             info: line(&self.snapshot, about.as_ref()),
-            encrypted: about.is_some_and(|about| about.encrypted),
+            encrypted: about.as_ref().is_some_and(|about| about.encrypted),
             sealed,
+            missing_files,
+            known_incomplete,
             domains: domains.into_list(),
             apps: self.apps()?,
         })
@@ -189,6 +196,14 @@ impl BackupView for SnapshotView {
             self.sealed(recursive, visit)?;
         }
         Ok(())
+    }
+
+    fn tell_changed(&self, events: &EventSink) {
+        // Whoever needs what it says of itself reads it again, and says what is wrong with it.
+        let about = about(&self.repository, &self.snapshot).ok().flatten();
+        if let Some(note) = about.and_then(|about| changed_meanwhile(&self.snapshot, &about)) {
+            events.tell(Event::Note(note));
+        }
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, JobError> {

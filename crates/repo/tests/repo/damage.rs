@@ -275,7 +275,7 @@ fn a_missing_or_damaged_index_is_made_again() {
 }
 
 #[test]
-fn a_damaged_snapshot_file_is_named_and_latest_is_not_guessed() {
+fn where_the_only_snapshot_file_is_damaged_latest_names_it() {
     let home = Home::new();
     let store = filled(&home);
     let snapshot = ids(&store, FileKind::Snapshot)[0];
@@ -288,6 +288,13 @@ fn a_damaged_snapshot_file_is_named_and_latest_is_not_guessed() {
         matches!(repository.resolve("latest", None), Err(RepoError::Damaged(named)) if named == broken)
     );
     heals(&store);
+    // A newer one that can be read is the latest; who asks by time learns what cannot.
+    let (latest, unread) =
+        open_in(&store, &home).unwrap().resolve_and_damage("latest", None).unwrap();
+    assert_eq!(unread, [broken]);
+    let named = latest.id.to_string();
+    let (found, unread) = open_in(&store, &home).unwrap().resolve_and_damage(&named, None).unwrap();
+    assert_eq!((found.id, unread), (latest.id, Vec::new()));
 }
 
 #[test]

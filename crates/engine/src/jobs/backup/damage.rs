@@ -1,11 +1,8 @@
 //! What a backup does beside a repository that is damaged: it goes on where that is safe, has lost files sent again, and says so.
 
-use lifeboat_repo::{Damage, Healing, PackId, Repository, Snapshot, Writer};
+use lifeboat_repo::{Damage, Healing, PackId, Writer};
 
-use crate::error::{Cause, JobError};
 use crate::event::Note;
-use crate::view;
-use crate::working_tree::base;
 
 /// How many packs a note names.
 const NAMED: usize = 5;
@@ -60,45 +57,4 @@ pub(super) fn healed(healing: &Healing) -> Option<Note> {
         healing.lost
     );
     Some(Note::new("packs-not-healed", message))
-}
-
-/// Returns the snapshot to build upon, unless what describes it is lost, or it is sealed and has lost a file. The manifest of a
-/// sealed one cannot be read here: a file that the device does not send again would be missed by nobody. Then the device sends
-/// everything.
-pub(super) fn usable(
-    repository: &Repository,
-    writer: &Writer,
-    snapshot: Option<Snapshot>,
-) -> Result<Option<Snapshot>, JobError> {
-    if writer.healing().lost == 0 {
-        return Ok(snapshot);
-    }
-    let Some(snapshot) = snapshot else { return Ok(None) };
-    match has_lost(repository, writer, &snapshot) {
-        Ok(Lost { files: true, sealed: true }) => Ok(None),
-        Ok(_) => Ok(Some(snapshot)),
-        // What it says of itself is lost, or a folder.
-        Err(error) if error.cause == Cause::RepositoryDamaged => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-struct Lost {
-    files: bool,
-    sealed: bool,
-}
-
-fn has_lost(
-    repository: &Repository,
-    writer: &Writer,
-    snapshot: &Snapshot,
-) -> Result<Lost, JobError> {
-    let about = view::about(repository, snapshot)?;
-    base::ids(repository, snapshot)?;
-    let mut files = false;
-    repository.walk(snapshot, |entry| {
-        files |= entry.node.content().is_some_and(|content| !writer.holds(content));
-        Ok::<(), JobError>(())
-    })?;
-    Ok(Lost { files, sealed: about.is_some_and(|about| about.encrypted) })
 }

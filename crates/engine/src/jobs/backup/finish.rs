@@ -18,7 +18,7 @@ use crate::layout::name;
 use crate::meter::Meter;
 use crate::stage::Stage;
 use crate::store::{self, Run, Stored};
-use crate::verify::{self, Verified};
+use crate::verify::{self, Told, Verified};
 use crate::words::{choose, things};
 use crate::working_tree::overlay::{Overlay, Trouble};
 
@@ -112,19 +112,19 @@ async fn is_locked(link: &Link) -> bool {
 
 /// Returns the files that the device told errors of, each once, and names the first of them. A file that the device could
 /// not send is its problem; a missing file of ours is how first backups begin.
-fn told(problems: &[FileProblem], summary: &mut BackupSummary) -> Vec<Option<FileId>> {
-    let mut told = Vec::new();
+fn told(problems: &[FileProblem], summary: &mut BackupSummary) -> Vec<Told> {
+    let mut told: Vec<Told> = Vec::new();
     for problem in problems.iter().filter(|problem| problem.by == ProblemSource::Phone) {
         if is_harmless(&problem.device_path) {
             let message = format!("{}: {}; this does no harm", problem.device_path, problem.text);
             summary.notes.push(Note::new("harmless-file", message));
             continue;
         }
-        let id = problem.path.rsplit('/').next().and_then(|name| name.parse().ok());
-        if id.is_some() && told.contains(&id) {
+        let id: Option<FileId> = problem.path.rsplit('/').next().and_then(|name| name.parse().ok());
+        if id.is_some() && told.iter().any(|told| told.id == id) {
             continue;
         }
-        told.push(id);
+        told.push(Told { id, device_path: problem.device_path.clone() });
         if told.len() <= NAMED {
             let message = format!("{}: {}", problem.device_path, problem.text);
             summary.notes.push(Note::new("file-not-sent", message));

@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use lifeboat_device::info_plist;
 use lifeboat_device::link::Link;
-use lifeboat_mobilesync::FileId;
-use lifeboat_repo::{Damage, Repository, Snapshot, Tag, Writer, WriterOptions};
+use lifeboat_repo::{Writer, WriterOptions};
 
-use super::{BackupPlan, damage};
+use super::{BackupPlan, choice, damage};
 use crate::error::{Cause, JobError};
 use crate::event::Note;
 use crate::job::{Context, Places, blocking};
-use crate::layout::About;
-use crate::view;
+use crate::verify::Told;
 use crate::working_tree::area::Area;
 use crate::working_tree::overlay::{Settings, Trouble};
 use crate::working_tree::{Opened, WorkingTree};
@@ -36,8 +34,8 @@ pub(super) struct Prepared {
     pub(super) will_encrypt: bool,
     pub(super) has_base: bool,
     pub(super) notes: Vec<Note>,
-    /// Files that the device told errors of, by their IDs where they can be told.
-    pub(super) told: Vec<Option<FileId>>,
+    /// Files that the device told errors of.
+    pub(super) told: Vec<Told>,
 }
 
 /// What was opened on this machine.
@@ -110,11 +108,18 @@ fn open(ctx: &Context, places: &Places, udid: &str, full: bool) -> Result<Local,
     let host = ctx.host.clone();
     let options =
         WriterOptions { workers: workers(), ..WriterOptions::new(Arc::new(move || host.now())) };
-    let writer = Arc::new(repository.writer(&options)?);
+    let mut writer = repository.writer(&options)?;
     // Under the lock of the repository: nobody removes the snapshot from here on.
-    let (base, unreadable) = base(&repository, udid)?;
-    let base = damage::usable(&repository, &writer, base)?;
-    let notes = damage::notes(&writer, &unreadable);
+    let mut chosen = choice::of(&repository, &writer, udid)?;
+    if chosen.surprised {
+        // What a read found damaged is remembered: the next writer does not build upon it.
+        drop(writer);
+        writer = repository.writer(&options)?;
+        chosen = choice::of(&repository, &writer, udid)?;
+    }
+    let writer = Arc::new(writer);
+    let mut notes = damage::notes(&writer, &chosen.unreadable);
+    notes.extend(chosen.note().filter(|_| !full));
     let settings = Settings {
         host: ctx.host.clone(),
         writer: Some(writer.clone()),
@@ -124,7 +129,7 @@ fn open(ctx: &Context, places: &Places, udid: &str, full: bool) -> Result<Local,
         reserve: RESERVE,
         area_minimum: AREA_MINIMUM,
     };
-    let (tree, opened) = WorkingTree::open(area, settings, udid, base, full)?;
+    let (tree, opened) = WorkingTree::open(area, settings, udid, chosen.base, full)?;
     let has_base = tree.state().base().is_some();
     Ok(Local { tree, writer, opened, has_base, notes })
 }
@@ -133,35 +138,6 @@ fn workers() -> NonZeroUsize {
     std::thread::available_parallelism()
         .unwrap_or(NonZeroUsize::MIN)
         .min(NonZeroUsize::MIN.saturating_add(3))
-}
-
-/// Returns what the device builds upon: its newest snapshot, complete or partial, in which no row lacks its whole payload.
-/// Where there is none, the newest that is a finished backup: the device misses payloads and sends everything. And what is
-/// wrong with snapshots that cannot be read.
-fn base(repository: &Repository, udid: &str) -> Result<(Option<Snapshot>, Vec<Damage>), JobError> {
-    let mut newest = None;
-    let (snapshots, damage) = repository.snapshots_and_damage()?;
-    for snapshot in snapshots.into_iter().rev() {
-        let complete = snapshot.is(Tag::Complete);
-        if snapshot.udid != udid || !(complete || snapshot.is(Tag::Partial)) {
-            continue;
-        }
-        match view::about(repository, &snapshot) {
-            // Only what a broken run left says nothing of itself, and what is older than this word.
-            Ok(None) if !complete => {}
-            Ok(about) if about.as_ref().is_none_or(About::can_be_built_upon) => {
-                return Ok((Some(snapshot), damage));
-            }
-            Ok(_) => _ = newest.get_or_insert(snapshot),
-            Err(error) if newest.is_none() && error.cause != Cause::RepositoryDamaged => {
-                return Err(error);
-            }
-            Err(error) => {
-                tracing::warn!(%error, snapshot = %snapshot.id.short(), "a snapshot cannot be built upon");
-            }
-        }
-    }
-    Ok((newest, damage))
 }
 
 /// Writes Info.plist, the host's own file.

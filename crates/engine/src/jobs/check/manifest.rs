@@ -136,6 +136,9 @@ fn compare(
 /// Tells what was known to be missing when the snapshot was made: no damage. Not all of it can be seen later, as an old
 /// content in the place of a new one.
 fn tell_known(ctx: &Context, snapshot: &Snapshot, about: &About, summary: &mut CheckSummary) {
+    if let Some(note) = view::changed_meanwhile(snapshot, about) {
+        ctx.events.tell(Event::Note(note));
+    }
     let missing = about.missing();
     if missing == 0 {
         return;
@@ -146,11 +149,12 @@ fn tell_known(ctx: &Context, snapshot: &Snapshot, about: &About, summary: &mut C
         rows => format!(" ({} of its manifest cannot be read)", things(rows, "row")),
     };
     let message = format!(
-        "snapshot {} is known incomplete since it was made ({}): {} {} missing{rows}",
+        "snapshot {} is known incomplete since it was made ({}): {} {} missing{rows}{}",
         snapshot.id.short(),
         snapshot.time,
         things(missing, "file"),
-        choose(missing, "is", "are")
+        choose(missing, "is", "are"),
+        view::naming(&about.missing_files, missing)
     );
     ctx.events.tell(Event::Note(Note::new("known-incomplete", message)));
 }
