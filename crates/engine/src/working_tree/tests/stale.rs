@@ -137,6 +137,8 @@ fn what_the_device_itself_calls_incomplete_is_a_note() {
 fn files_that_the_device_told_of_count_once() {
     let rows = [(1, record("a.db", 8192, 20)), (1, record("b.db", 4096, 10))];
     let (_dir, _repository, verified, _) = second(&rows, |_| {});
-    assert_eq!(verified.missing(&[Some(id("a.db"))]), 1, "missing and told of");
-    assert_eq!(verified.missing(&[Some(id("gone")), Some(id("gone")), None]), 3);
+    let told = |id| crate::verify::Told { id, device_path: String::new() };
+    assert_eq!(verified.missing(&[told(Some(id("a.db")))]), 1, "missing and told of");
+    let gone = || told(Some(id("gone")));
+    assert_eq!(verified.missing(&[gone(), gone(), told(None)]), 3);
 }
