@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use lifeboat_doctor::Certainty;
 use lifeboat_doctor::report::UNKNOWN;
 use lifeboat_engine::jobs::backup::BackupSummary;
 use lifeboat_engine::{Context, Event, EventSink, JobError, Note, Places};
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::exit::Exit;
 use crate::settings::{Environment, Flags, Settings};
 use crate::ui::Ui;
-use crate::ui::error::Failure;
+use crate::ui::error::{Failure, Found};
 use crate::ui::events;
 use crate::ui::progress::Progress;
 use crate::ui::text::{bytes, plain, things};
@@ -190,10 +191,14 @@ pub(crate) fn local(settings: &Settings) -> Result<Utf8PathBuf, Failure> {
 }
 
 /// Returns what the doctor found, where it found something, and where to read more.
-fn found(summary: &BackupSummary) -> Option<Box<str>> {
+fn found(summary: &BackupSummary) -> Option<Box<Found>> {
     let id = summary.finding.as_ref().filter(|id| *id != UNKNOWN)?;
     let title = summary.finding_title.as_ref()?;
-    Some(format!("{title} (`lifeboat explain {id}`)").into())
+    Some(Box::new(Found {
+        confirmed: summary.certainty == Some(Certainty::Confirmed),
+        title: format!("{title} (`lifeboat explain {id}`)"),
+        unknown: summary.unknown.clone(),
+    }))
 }
 
 impl From<JobError> for Failure {
@@ -207,6 +212,7 @@ impl From<JobError> for Failure {
             }
             failure.found = found(summary);
         }
-        failure.hint(error.next_step())
+        let step = error.summary.as_ref().and_then(|summary| summary.next_step_alone());
+        failure.hint(step.unwrap_or_else(|| error.next_step()))
     }
 }

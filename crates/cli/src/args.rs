@@ -1,6 +1,7 @@
 //! The command line: global flags and the list of commands. Each command's own flags are in its file.
 
 use camino::Utf8PathBuf;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
@@ -40,7 +41,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) repo: Option<String>,
     /// Which device, where there are several [env: `LIFEBOAT_UDID`]
-    #[arg(short, long, global = true, value_name = "UDID")]
+    #[arg(short, long, global = true, value_name = "UDID", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) udid: Option<String>,
     /// Print one JSON object, or one event a line
     #[arg(long, global = true)]

@@ -197,7 +197,7 @@ causes! {
     /// There is no repository.
     RepositoryMissing = "repository-missing", Person, RepositoryMissing, "Check the path, or make one with `lifeboat repo init`.";
     /// A repository was made here, its key is here, and it is not there.
-    RepositoryGone = "repository-gone", Person, RepositoryMissing, "Connect or mount the disk that it is on, or say where it is now with `--repo`; `lifeboat repo init` begins anew in that place.";
+    RepositoryGone = "repository-gone", Person, RepositoryMissing, "Connect or mount the disk that it is on, or say where it is now with `--repo` and give its key file with LIFEBOAT_REPO_PASSWORD_FILE; `lifeboat repo init` begins anew in that place.";
     /// Somebody else has the repository.
     RepositoryLocked = "repository-locked", Person, RepositoryLocked, "Wait for the other program; if there is none, `restic unlock` removes a stale lock.";
     /// The password does not open the repository.

@@ -109,8 +109,16 @@ pub struct Diagnosed {
     pub severity: Severity,
     /// What speaks for it, in words.
     pub evidence: Vec<String>,
+    /// What would decide and is not known, in words.
+    pub unknown: Vec<String>,
     /// The one next step, in Markdown.
     pub next_step: Option<String>,
+}
+
+/// What a fact is about: of its description what stands before the first semicolon.
+fn about(key: lifeboat_doctor::Key) -> String {
+    let about = key.declared().about.as_str();
+    about.split_once(';').map_or(about, |(short, _)| short).to_owned()
 }
 
 impl From<&Told> for Diagnosed {
@@ -124,6 +132,7 @@ impl From<&Told> for Diagnosed {
             certainty: told.finding.certainty,
             severity: told.finding.severity,
             evidence: told.finding.evidence.iter().map(word).collect(),
+            unknown: told.finding.unknown.iter().map(|missing| about(missing.key)).collect(),
             next_step: told.next_step().map(|remedy| remedy.text.clone()),
         }
     }

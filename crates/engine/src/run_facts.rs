@@ -118,7 +118,8 @@ fn tell_seen(facts: &mut Facts, waited: bool, seen: &Seen, transferred: bool) {
         Some(flag) => facts.tell(key, flag),
         None => facts.tell(key, Why::NotLooked),
     };
-    flag("job.device-left", seen.device_left);
+    // A device that is still there says nothing about a transfer that never began.
+    flag("job.device-left", seen.device_left.filter(|left| *left || transferred));
     flag("job.same-place", seen.same_place);
     flag("job.slow", seen.slow);
     flag("job.harmless-errors", Some(seen.harmless > 0));
@@ -272,6 +273,8 @@ fn tell_cause(facts: &mut Facts, error: &JobError) {
 
 #[cfg(test)]
 mod tests {
+    use lifeboat_doctor::{Catalogue, For, diagnose};
+
     use super::*;
     use crate::error::Clues;
 
@@ -363,7 +366,15 @@ mod tests {
     fn what_stops_a_run_before_its_transfer_breaks_no_link() {
         let error = JobError::new(Cause::Blocked, "stopped").at(Stage::Prepare);
         let seen = Seen { device_left: Some(false), ..Seen::default() };
-        assert!(run_facts(Outcome::Failed, Some(&error), &seen).is("job.link", "kept"));
+        let facts = run_facts(Outcome::Failed, Some(&error), &seen);
+        assert!(facts.is("job.link", "kept"));
+        assert!(!facts.value("job.device-left").unwrap().is_known());
+        for stage in [Stage::Discover, Stage::Link, Stage::Prepare] {
+            let error = JobError::new(Cause::DeviceBusy, "stopped").at(stage);
+            let facts = run_facts(Outcome::Postponed, Some(&error), &seen);
+            let diagnosis = diagnose(Catalogue::builtin(), &facts, For::Computer);
+            assert_eq!(diagnosis.of("transfer/interrupted"), None, "{stage:?}");
+        }
         let error = JobError::new(Cause::NoDevice, "nobody").at(Stage::Discover);
         let facts = run_facts(Outcome::Failed, Some(&error), &Seen::default());
         assert!(!facts.value("job.link").unwrap().is_known());

@@ -4,11 +4,11 @@ mod folder;
 mod snapshot;
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
 
 use jiff::Timestamp;
 use lifeboat_mobilesync::InfoPlist;
-use lifeboat_repo::{Repository, Snapshot};
+use lifeboat_repo::{RepoError, Repository, Snapshot};
 
 use crate::error::{Cause, JobError};
 use crate::event::{Event, EventSink, Note};
@@ -186,6 +186,18 @@ impl Below {
     fn shows(&self, path: &str) -> bool {
         path.strip_prefix(&self.prefix)
             .is_some_and(|rest| !rest.is_empty() && (self.recursive || !rest.contains('/')))
+    }
+}
+
+/// Says why a file cannot be read to its end: for the repository's sake, or for the disk's.
+pub(crate) fn unreadable(path: &str, error: io::Error) -> JobError {
+    let what = format!("cannot read `{path}` to its end");
+    match error.downcast::<RepoError>() {
+        Ok(error) => {
+            let error = JobError::from(error);
+            JobError { message: format!("{what}: {}", error.message), ..error }
+        }
+        Err(error) => JobError::of(Cause::Disk, &what, &error),
     }
 }
 

@@ -141,7 +141,7 @@ async fn looks(bench: &Bench, before: &str) {
         bench.cat(look(), "backup/Manifest.db").await,
         bench.cat(beside, "backup/Manifest.db").await
     );
-    let found = snapshots::find(&ctx, bench.places(), None, None, "*/sms.db").await.unwrap();
+    let found = snapshots::find(&ctx, bench.places(), None, None, "*/sms.db").await.unwrap().found;
     assert_eq!(found.len(), 2);
     assert!(found.iter().all(|found| found.entry.kind == FileKind::File));
     let difference = snapshots::diff(&ctx, bench.places(), None, before, "latest").await.unwrap();

@@ -6,8 +6,12 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
+    error::Error as _,
     iter,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use camino::Utf8PathBuf;
@@ -47,29 +51,31 @@ const SYMLINK: i64 = 2;
 pub(crate) struct Catalogue {
     folder: Utf8PathBuf,
     connection: Mutex<Option<Connection>>,
+    /// Reading goes on without it: it could not be used once.
+    unusable: AtomicBool,
 }
 
 impl Catalogue {
     pub(crate) fn new(folder: Utf8PathBuf) -> Self {
-        Self { folder, connection: Mutex::new(None) }
+        Self { folder, connection: Mutex::new(None), unusable: AtomicBool::new(false) }
     }
 
-    /// Returns the nodes of a tree by name; `load` gives them if the catalogue does not have the tree yet.
+    /// Returns the nodes of a tree by name; `load` gives them if the catalogue does not have the tree yet, or cannot be used.
     pub(crate) fn rows(
         &self,
         tree: TreeId,
         load: impl FnOnce() -> Result<Vec<TreeNode>, RepoError>,
     ) -> Result<Vec<TreeNode>, RepoError> {
-        if let Some(number) = self.run(|connection| number(connection, tree))? {
-            return self.run(|connection| {
-                let sql = format!("SELECT {COLUMNS} FROM node WHERE tree = ? ORDER BY name");
-                let mut statement = connection.prepare(&sql)?;
-                statement.query_map([number], read)?.collect()
-            });
+        let known = self.attempt(|connection| {
+            let Some(number) = number(connection, tree)? else { return Ok(None) };
+            let sql = format!("SELECT {COLUMNS} FROM node WHERE tree = ? ORDER BY name");
+            let mut statement = connection.prepare(&sql)?;
+            statement.query_map([number], read)?.collect::<rusqlite::Result<_>>().map(Some)
+        });
+        match known.flatten() {
+            Some(nodes) => Ok(nodes),
+            None => self.loaded(tree, load),
         }
-        let nodes = load()?;
-        self.run(|connection| insert(connection, iter::once((tree, nodes.as_slice()))))?;
-        Ok(nodes)
     }
 
     /// Returns one node of a tree.
@@ -79,15 +85,42 @@ impl Catalogue {
         name: &str,
         load: impl FnOnce() -> Result<Vec<TreeNode>, RepoError>,
     ) -> Result<Option<TreeNode>, RepoError> {
-        if let Some(number) = self.run(|connection| number(connection, tree))? {
-            return self.run(|connection| {
-                let sql = format!("SELECT {COLUMNS} FROM node WHERE tree = ? AND name = ?");
-                connection.prepare(&sql)?.query_row(params![number, name], read).optional()
-            });
+        let known = self.attempt(|connection| {
+            let Some(number) = number(connection, tree)? else { return Ok(None) };
+            let sql = format!("SELECT {COLUMNS} FROM node WHERE tree = ? AND name = ?");
+            connection.prepare(&sql)?.query_row(params![number, name], read).optional().map(Some)
+        });
+        match known.flatten() {
+            Some(node) => Ok(node),
+            None => Ok(self.loaded(tree, load)?.into_iter().find(|node| node.name == name)),
         }
+    }
+
+    /// Loads the nodes of a tree and keeps them, where that is possible.
+    fn loaded(
+        &self,
+        tree: TreeId,
+        load: impl FnOnce() -> Result<Vec<TreeNode>, RepoError>,
+    ) -> Result<Vec<TreeNode>, RepoError> {
         let nodes = load()?;
-        self.run(|connection| insert(connection, iter::once((tree, nodes.as_slice()))))?;
-        Ok(nodes.into_iter().find(|node| node.name == name))
+        self.attempt(|connection| insert(connection, iter::once((tree, nodes.as_slice()))));
+        Ok(nodes)
+    }
+
+    /// Runs something on the catalogue that can be done without. One that cannot be used is told once and left alone.
+    fn attempt<T>(&self, work: impl FnMut(&mut Connection) -> rusqlite::Result<T>) -> Option<T> {
+        if self.unusable.load(Ordering::Relaxed) {
+            return None;
+        }
+        match self.run(work) {
+            Ok(done) => Some(done),
+            Err(error) => {
+                let why = error.source().map(ToString::to_string).unwrap_or_default();
+                tracing::warn!(%error, why, "the cache cannot be used, reading goes on without it");
+                self.unusable.store(true, Ordering::Relaxed);
+                None
+            }
+        }
     }
 
     /// Takes trees that were just made, so that nobody needs to load them.
@@ -448,6 +481,20 @@ mod tests {
         for end in ["", "-wal", "-shm"] {
             assert_eq!(mode(&format!("{NAME}{end}")), 0o600, "{end}");
         }
+    }
+
+    #[test]
+    fn one_that_cannot_be_used_is_done_without() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(folder.path().join("file/cache")).unwrap();
+        fs::write(folder.path().join("file"), "in its way").unwrap();
+        let catalogue = Catalogue::new(path);
+        let tree = BlobId::new([1; 32]);
+        assert_eq!(catalogue.rows(tree, || Ok(some())).unwrap(), some());
+        assert_eq!(catalogue.row(tree, "B", || Ok(some())).unwrap(), some().into_iter().next());
+        assert!(catalogue.suspects().is_err());
+        let failed = catalogue.rows(tree, || Err(RepoError::NoKey));
+        assert!(matches!(failed, Err(RepoError::NoKey)), "{failed:?}");
     }
 
     #[test]

@@ -175,8 +175,16 @@ pub enum RepoError {
     /// No snapshot fits.
     #[error("no snapshot `{0}`")]
     NoSuchSnapshot(String),
+    /// What was given of an identifier is too little to tell snapshots apart.
+    #[error("`{wanted}` is too short: at least {least} characters of a snapshot's id are needed")]
+    TooFew {
+        /// What was asked for.
+        wanted: String,
+        /// How many characters there must be.
+        least: usize,
+    },
     /// Several snapshots fit.
-    #[error("`{wanted}` fits {count} snapshots")]
+    #[error("`{wanted}` is ambiguous, {count} snapshots begin so: give more characters of the id")]
     Ambiguous {
         /// What was asked for.
         wanted: String,
@@ -249,6 +257,7 @@ impl RepoError {
             | Self::NoSpace { .. }
             | Self::Format { .. }
             | Self::NoSuchSnapshot(_)
+            | Self::TooFew { .. }
             | Self::Ambiguous { .. }
             | Self::NoSuchPath { .. }
             | Self::LockLost => Fault::Person,

@@ -16,7 +16,7 @@ use crate::{
         random::random,
         seal::Key,
     },
-    store::{CONFIG_ID, FileKind, RusticStore, Store},
+    store::{CONFIG_ID, FileKind, MemoryStore, RusticStore, Store},
 };
 
 /// Letters and digits that cannot be taken for one another.
@@ -44,7 +44,8 @@ pub(crate) struct Opened {
     pub(crate) config: Config,
 }
 
-/// Makes a repository with one key.
+/// Makes a repository with one key. Of several who make it at once one succeeds, and the others find that it exists: the
+/// configuration is written last, and only where none is.
 pub(crate) fn init(store: &Arc<dyn Store>, password: &SecretString) -> Result<Opened, RepoError> {
     if !store.list(FileKind::Config)?.is_empty() {
         return Err(RepoError::AlreadyExists(store.location()));
@@ -52,15 +53,27 @@ pub(crate) fn init(store: &Arc<dyn Store>, password: &SecretString) -> Result<Op
     if holds_data(store)? {
         return Err(RepoError::NoConfig(store.location()));
     }
-    // Keys without a configuration are what a broken `init` left: they would open to another master key.
-    for (id, _) in store.list(FileKind::Key)? {
-        store.remove(FileKind::Key, id)?;
-    }
-    let engine = engine(store)?.init(
+    let left = store.list(FileKind::Key)?;
+    let draft: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let engine = engine(&draft)?.init(
         &credentials(password),
         &KeyOptions::default(),
         &ConfigOptions::default(),
     )?;
+    store.create()?;
+    let keys = draft.list(FileKind::Key)?;
+    for (id, _) in &keys {
+        store.write(FileKind::Key, *id, &draft.read(FileKind::Key, *id)?)?;
+    }
+    let config = draft.read(FileKind::Config, CONFIG_ID)?;
+    let first = store.write_first(FileKind::Config, CONFIG_ID, &config)?;
+    // Keys without a configuration are what a broken `init` left, or one that was slower: they open to another master key.
+    for (id, _) in if first { left } else { keys } {
+        store.remove(FileKind::Key, id)?;
+    }
+    if !first {
+        return Err(RepoError::AlreadyExists(store.location()));
+    }
     opened(store, &engine)
 }
 

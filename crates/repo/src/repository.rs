@@ -296,6 +296,26 @@ impl Repository {
         Ok(stats)
     }
 
+    /// Returns the packs that are known to be damaged and hold something that lies nowhere else, in order, and those that were
+    /// found missing beside them. Known is what a check that read all data, or a read, came upon; nothing is read for it.
+    pub fn known_damage(&self) -> Result<Vec<PackId>, RepoError> {
+        let inner = &self.inner;
+        let suspects = inner.suspects();
+        if suspects.is_empty() {
+            return Ok(Vec::new());
+        }
+        let packs = inner.store.list(FileKind::Pack)?;
+        let present = packs.into_iter().map(|(id, size)| (id.into(), size)).collect();
+        let index = inner.index.refresh(&*inner.store, &inner.key)?;
+        let (_, nowhere) = index.only(&present, &suspects);
+        Ok(nowhere
+            .into_iter()
+            .map(|place| place.pack)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect())
+    }
+
     /// Throws the catalogue away; it is made again as it is needed.
     pub fn forget_catalogue(&self) -> Result<(), RepoError> {
         self.inner.catalogue.clear()

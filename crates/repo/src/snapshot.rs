@@ -129,8 +129,11 @@ pub(crate) fn resolve(
         return newest(candidates, &fits, is_backup)?.ok_or_else(none);
     }
     let prefix = wanted.to_ascii_lowercase();
-    if prefix.len() < SHORTEST_PREFIX || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(none());
+    }
+    if prefix.len() < SHORTEST_PREFIX {
+        return Err(RepoError::TooFew { wanted: wanted.to_owned(), least: SHORTEST_PREFIX });
     }
     let mut fitting = candidates.filter(|snapshot| snapshot.id.to_string().starts_with(&prefix));
     match (fitting.next(), fitting.count()) {
@@ -208,9 +211,16 @@ mod tests {
         assert_eq!(second("A@2026-11-20", None).unwrap(), 1);
         assert_eq!(second("A@2026-11-21 10", None).unwrap(), 2);
         assert_eq!(second("B@latest", None).unwrap(), 3);
-        for wanted in ["C@2026", "A@2025", "zz", "ab", "", "ffff", "cd03"] {
+        for wanted in ["C@2026", "A@2025", "zz", "", "ffff", "cd03"] {
             let found = second(wanted, Some("A"));
             assert!(matches!(found, Err(RepoError::NoSuchSnapshot(_))), "{wanted}: {found:?}");
+        }
+        for wanted in ["a", "AB", "cd0"] {
+            let found = second(wanted, None);
+            assert!(
+                matches!(found, Err(RepoError::TooFew { least: 4, .. })),
+                "{wanted}: {found:?}"
+            );
         }
     }
 

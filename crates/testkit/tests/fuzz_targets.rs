@@ -11,7 +11,9 @@ fn fuzz() -> Utf8PathBuf {
 /// Names of what a folder holds, without the ending.
 fn names(folder: &str) -> BTreeSet<String> {
     let entries = fuzz().join(folder).read_dir_utf8().expect("a folder");
-    entries.map(|entry| entry.unwrap().path().file_stem().expect("a name").to_owned()).collect()
+    entries
+        .map(|entry| entry.expect("an entry").path().file_stem().expect("a name").to_owned())
+        .collect()
 }
 
 #[test]

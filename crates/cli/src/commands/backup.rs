@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use lifeboat_doctor::Certainty;
 use lifeboat_doctor::report::UNKNOWN;
 use lifeboat_engine::jobs::backup::{self, BackupPlan, BackupSummary, Kind};
 use lifeboat_engine::jobs::devices::{self, Trust};
@@ -17,7 +18,7 @@ use super::snapshots::short;
 use crate::app::App;
 use crate::exit::{Exit, worse};
 use crate::settings::Settings;
-use crate::ui::error::Failure;
+use crate::ui::error::{Failure, Found};
 use crate::ui::text::{bytes, parse_duration, plain, seconds, things};
 use crate::ui::{GOOD, STRONG};
 
@@ -214,7 +215,8 @@ pub(crate) fn words(summary: &BackupSummary) -> String {
         .as_ref()
         .filter(|_| summary.finding.as_deref().is_some_and(|id| id != UNKNOWN))
     {
-        let _ = writeln!(out, "  found     {}", plain(found));
+        let label = Found::label(summary.certainty == Some(Certainty::Confirmed));
+        let _ = writeln!(out, "  {label:<9} {}", plain(found));
     }
     if let Some(next) = summary.next_step.as_ref().filter(|_| summary.outcome != Outcome::Done) {
         let _ = writeln!(out, "  next      {next}");

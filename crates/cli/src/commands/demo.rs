@@ -12,7 +12,6 @@ use lifeboat_engine::jobs::backup::{self, BackupPlan, BackupSummary};
 use lifeboat_engine::jobs::check::{self, CheckSummary};
 use lifeboat_engine::jobs::export::{self, ExportPlan, ExportSummary, Form};
 use lifeboat_engine::{Context, Event, EventSink, Mux, Outcome, Places};
-use lifeboat_host::secret::create_private_folder;
 use lifeboat_sim::disk::Profile;
 use lifeboat_sim::options::Knobs;
 use lifeboat_sim::phone::Phone;
@@ -122,13 +121,8 @@ pub(crate) async fn run(app: &App, args: DemoArgs) -> Ended {
 }
 
 fn chosen(dir: &Utf8Path) -> Result<Utf8PathBuf, Failure> {
-    let dir = camino::absolute_utf8(dir).map_err(anyhow::Error::from)?;
-    create_private_folder(&dir).map_err(anyhow::Error::from)?;
-    if dir.read_dir_utf8().map_err(anyhow::Error::from)?.next().is_some() {
-        return Err(Failure::usage(format!("{dir} is not empty"))
-            .hint("choose a folder that is absent or empty"));
-    }
-    Ok(dir)
+    let dir = export::take_target(dir)?;
+    Ok(camino::absolute_utf8(dir).map_err(anyhow::Error::from)?)
 }
 
 async fn start(app: &App, args: &DemoArgs, folder: &Utf8Path) -> Result<Server, Failure> {

@@ -26,16 +26,18 @@ struct Devices<'a> {
 pub(crate) async fn run(app: &App, _args: &DevicesArgs) -> Ended {
     let settings = app.settings()?;
     let devices = devices::run(&app.silent_context(), &settings.mux).await?;
-    let devices: Vec<DeviceInfo> = devices
+    let (devices, others): (Vec<DeviceInfo>, Vec<DeviceInfo>) = devices
         .into_iter()
-        .filter(|device| settings.udid.as_ref().is_none_or(|udid| *udid == device.udid))
-        .collect();
+        .partition(|device| settings.udid.as_deref().is_none_or(|udid| device.is(udid)));
     if app.ui.json {
         app.ui.object(&Devices { format: 1, devices: &devices })?;
         return Ok(Exit::Done);
     }
     if devices.is_empty() {
-        app.ui.say(format!("no device at {}: plug one in and unlock it", settings.mux));
+        app.ui.say(match settings.udid.as_deref() {
+            Some(udid) if !others.is_empty() => not_that_one(udid, &others),
+            _ => format!("no device at {}: plug one in and unlock it", settings.mux),
+        });
         return Ok(Exit::Done);
     }
     let columns = ["UDID", "NAME", "MODEL", "IOS", "REACHED BY", "TRUST", "ENCRYPTS BACKUPS"]
@@ -47,6 +49,13 @@ pub(crate) async fn run(app: &App, _args: &DevicesArgs) -> Ended {
         }
     }
     Ok(Exit::Done)
+}
+
+/// Says which devices are there, where the one that was asked for is not.
+fn not_that_one(udid: &str, others: &[DeviceInfo]) -> String {
+    let mut there: Vec<String> = others.iter().map(|device| plain(&device.udid)).collect();
+    there.dedup();
+    format!("{} is not connected; connected: {}", plain(udid), there.join(", "))
 }
 
 fn row(device: &DeviceInfo) -> Vec<String> {

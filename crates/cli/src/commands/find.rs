@@ -3,13 +3,12 @@
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use lifeboat_engine::Note;
-use lifeboat_engine::jobs::snapshots::{self, Found};
+use lifeboat_engine::jobs::snapshots::{self, Found, FoundList};
 use serde::Serialize;
 
 use super::Ended;
-use super::snapshots::short;
+use super::snapshots::{short, tell_damage};
 use crate::app::App;
-use crate::exit::Exit;
 use crate::ui::table::{Column, table};
 use crate::ui::text::{bytes, plain, time};
 
@@ -31,7 +30,8 @@ pub(crate) struct FindArgs {
 #[derive(Serialize)]
 struct Findings<'a> {
     format: u32,
-    found: &'a [Found],
+    #[serde(flatten)]
+    list: &'a FoundList,
     notes: Vec<Note>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) async fn run(app: &App, args: FindArgs) -> Ended {
     let settings = app.settings()?;
     let places = app.places(&settings)?;
     let (ctx, notes) = app.noting_context();
-    let found = snapshots::find(
+    let list = snapshots::find(
         &ctx,
         places,
         settings.udid.as_deref(),
@@ -58,24 +58,27 @@ pub(crate) async fn run(app: &App, args: FindArgs) -> Ended {
         &args.pattern,
     )
     .await?;
+    let found = &list.found;
     if found.is_empty() {
         // An answer, and no failure: as other backup programs have it.
         app.ui.say(nothing(&args, settings.udid.as_deref()));
     }
     if app.ui.json {
-        app.ui.object(&Findings { format: 1, found: &found, notes: notes.take() })?;
-        return Ok(Exit::Done);
+        app.ui.object(&Findings { format: 1, list: &list, notes: notes.take() })?;
+    } else if !found.is_empty() {
+        app.ui.text(lines(found))?;
     }
-    if found.is_empty() {
-        return Ok(Exit::Done);
-    }
+    Ok(tell_damage(app, &list.damaged))
+}
+
+fn lines(found: &[Found]) -> String {
     let columns = [
         Column::Left("SNAPSHOT"),
         Column::Left("TIME"),
         Column::Right("SIZE"),
         Column::Left("PATH"),
     ];
-    app.ui.text(table(
+    table(
         &columns,
         found.iter().map(|found| {
             vec![
@@ -85,6 +88,5 @@ pub(crate) async fn run(app: &App, args: FindArgs) -> Ended {
                 plain(&found.entry.path),
             ]
         }),
-    ))?;
-    Ok(Exit::Done)
+    )
 }

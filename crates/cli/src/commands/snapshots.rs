@@ -1,7 +1,7 @@
 //! `snapshots`: what there is, oldest first.
 
 use clap::Args;
-use lifeboat_engine::jobs::snapshots::{self, SnapshotInfo, SnapshotList};
+use lifeboat_engine::jobs::snapshots::{self, PACKS_DAMAGED, SnapshotInfo, SnapshotList};
 use lifeboat_engine::words::choose;
 use lifeboat_engine::{Cause, Finding};
 use serde::Serialize;
@@ -46,8 +46,14 @@ pub(crate) async fn run(app: &App, _args: &SnapshotsArgs) -> Ended {
 pub(crate) fn tell_damage(app: &App, damaged: &[Finding]) -> Exit {
     for finding in damaged {
         let failure = Failure::new(Exit::Failed, &finding.cause, finding.message.as_str());
+        let hint = match finding.cause.as_str() {
+            PACKS_DAMAGED => {
+                "Run `lifeboat backup`: it heals what can be healed; `lifeboat check --read-data` tells more."
+            }
+            _ => Cause::RepositoryDamaged.next_step(),
+        };
         // Programs have it in their object.
-        Failure { told: true, ..failure.hint(Cause::RepositoryDamaged.next_step()) }.tell(app.ui);
+        Failure { told: true, ..failure.hint(hint) }.tell(app.ui);
     }
     if damaged.is_empty() { Exit::Done } else { Exit::Failed }
 }

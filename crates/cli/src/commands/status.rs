@@ -58,7 +58,8 @@ pub(crate) async fn run(app: &App, args: StatusArgs) -> Ended {
             Column::Right("SNAPSHOTS"),
             Column::Left("STATE"),
         ];
-        app.ui.text(table(&columns, devices.iter().map(row)))?;
+        let is_damaged = !found.damaged.is_empty();
+        app.ui.text(table(&columns, devices.iter().map(|device| row(device, is_damaged))))?;
     }
     Ok(match tell_damage(app, &found.damaged) {
         Exit::Done if stale => Exit::Incomplete,
@@ -66,7 +67,7 @@ pub(crate) async fn run(app: &App, args: StatusArgs) -> Ended {
     })
 }
 
-fn row(device: &DeviceStatus) -> Vec<String> {
+fn row(device: &DeviceStatus, is_damaged: bool) -> Vec<String> {
     let newest = &device.newest;
     vec![
         plain(device.device_name.as_deref().unwrap_or(&device.udid)),
@@ -74,15 +75,20 @@ fn row(device: &DeviceStatus) -> Vec<String> {
         ago(newest.age_seconds),
         short(&newest.snapshot).to_owned(),
         count(device.snapshots),
-        state(device),
+        state(device, is_damaged),
     ]
 }
 
-/// Returns how a device stands: well, or why not.
-fn state(device: &DeviceStatus) -> String {
+/// Returns how a device stands: well, or why not. In a damaged repository nothing is well.
+fn state(device: &DeviceStatus, is_damaged: bool) -> String {
     let newest = &device.newest;
     let mut state = if newest.complete {
-        if device.stale { "too old" } else { "well" }.to_owned()
+        match (device.stale, is_damaged) {
+            (true, _) => "too old",
+            (false, true) => "complete, in a damaged repository",
+            (false, false) => "well",
+        }
+        .to_owned()
     } else {
         let last = match (device.age_seconds, device.stale) {
             (Some(age), false) => format!("{} ago", ago(age)),
@@ -133,6 +139,9 @@ mod tests {
 
     #[test]
     fn a_device_is_well_only_when_its_newest_backup_is_whole_and_young() {
+        let damaged = state(&device(0, Some(3600), false), true);
+        assert_eq!(damaged, "complete, in a damaged repository");
+        let state = |device: &DeviceStatus| state(device, false);
         assert_eq!(state(&device(0, Some(3600), false)), "well");
         assert_eq!(state(&device(0, Some(3600), true)), "too old");
         let broken = DeviceStatus { broken_run: true, ..device(0, Some(3600), false) };

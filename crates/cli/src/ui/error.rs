@@ -23,11 +23,29 @@ pub(crate) struct Failure {
     /// What is not lost.
     pub(crate) kept: Option<String>,
     /// What the doctor found.
-    pub(crate) found: Option<Box<str>>,
+    pub(crate) found: Option<Box<Found>>,
     /// What to do.
     pub(crate) hints: Vec<String>,
     /// True when `--json` readers were told already.
     pub(crate) told: bool,
+}
+
+/// What the doctor found, for people.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// It was measured; else it is a guess, and said to be one.
+    pub(crate) confirmed: bool,
+    /// Its title, and where to read more.
+    pub(crate) title: String,
+    /// What would decide and is not known.
+    pub(crate) unknown: Vec<String>,
+}
+
+impl Found {
+    /// Returns the word before the title: a guess is never told as a fact.
+    pub(crate) fn label(confirmed: bool) -> &'static str {
+        if confirmed { "found" } else { "possibly" }
+    }
 }
 
 impl Failure {
@@ -100,7 +118,12 @@ impl Failure {
             let _ = write!(out, "\n  kept: {kept}");
         }
         if let Some(found) = &self.found {
-            let _ = write!(out, "\n  found: {}", text::plain(found));
+            let label = Found::label(found.confirmed);
+            let _ = write!(out, "\n  {label}: {}", text::plain(&found.title));
+            if !found.unknown.is_empty() {
+                let unknown = found.unknown.join("; ");
+                let _ = write!(out, "\n  not known: {}", text::plain(&unknown));
+            }
         }
         for hint in &self.hints {
             let _ = write!(out, "\n{HINT}hint:{HINT:#} {hint}");
@@ -175,6 +198,24 @@ mod tests {
             serde_json::to_string(&failure.as_event()).unwrap(),
             r#"{"event":"summary","outcome":"failed","cause":"mux-absent","message":"cannot reach usbmuxd at 127.0.0.1:1: connection refused","next":["start it, or set `USBMUXD_SOCKET_ADDRESS`"],"exit":13}"#
         );
+    }
+
+    #[test]
+    fn a_guess_is_not_told_as_a_fact() {
+        for (confirmed, unknown, lines) in [
+            (true, vec![], "error: it broke\n  found: The cable"),
+            (false, vec![], "error: it broke\n  possibly: The cable"),
+            (
+                false,
+                vec!["The bus".to_owned(), "The port".to_owned()],
+                "error: it broke\n  possibly: The cable\n  not known: The bus; The port",
+            ),
+        ] {
+            let found = Found { confirmed, title: "The cable".into(), unknown };
+            let mut failure = Failure::new(Exit::Failed, "unknown", "it broke");
+            failure.found = Some(Box::new(found));
+            assert_eq!(anstream::adapter::strip_str(&failure.render()).to_string(), lines);
+        }
     }
 
     #[test]

@@ -130,6 +130,14 @@ fn a_snapshot_file_that_cannot_be_read_is_named_and_the_others_are_shown() {
         assert_eq!(run.json()["damaged"][0]["cause"], "repository-damaged", "{run}");
         assert_eq!(run.json()["damaged"][0]["object"], second.as_str(), "{run}");
     }
+    let run = home.lifeboat(["find", "*/sms.db"]).run();
+    assert_eq!(run.status, Some(1), "{run}");
+    assert!(run.out().contains(first.get(..8).unwrap()), "{run}");
+    assert!(run.err().contains(&second) && run.err().contains("hint:"), "{run}");
+    let run = home.lifeboat(["find", "*/sms.db", "--json"]).run();
+    assert_eq!(run.status, Some(1), "{run}");
+    assert_eq!(run.json()["damaged"][0]["object"], second.as_str(), "{run}");
+    home.lifeboat(["find", "*/sms.db", "--snapshot", &first]).ok();
     let summary = backup(&home, &[]);
     assert_eq!(summary["outcome"], "done", "{summary}");
     let said = note(&summary, "snapshot-unreadable").expect("a note");
@@ -155,4 +163,53 @@ fn an_index_file_that_cannot_be_read_is_named_by_the_next_backup() {
     // Its packs were read and are in a new one.
     home.lifeboat(["snapshots"]).ok();
     home.lifeboat(["export", "latest", "out", "--as", "finder"]).ok();
+}
+
+#[test]
+fn damage_that_a_check_found_is_told_until_a_backup_has_healed_it() {
+    let (home, _sim) = trusted_phone();
+    backup(&home, &[]);
+    flip(&home);
+    assert_eq!(home.lifeboat(["check", "--read-data"]).run().status, Some(1));
+    for command in ["snapshots", "status"] {
+        let run = home.lifeboat([command]).run();
+        assert_eq!(run.status, Some(1), "{run}");
+        assert!(run.out().contains("Robin's iPhone") && !run.out().contains("well"), "{run}");
+        assert!(run.err().contains("1 pack is known to be missing or damaged"), "{run}");
+        assert!(run.err().contains("`lifeboat backup`"), "{run}");
+        let run = home.lifeboat([command, "--json"]).run();
+        assert_eq!(run.status, Some(1), "{run}");
+        assert_eq!(run.json()["damaged"][0]["cause"], "packs-damaged", "{run}");
+    }
+    assert!(note(&backup(&home, &[]), "packs-healed").is_some());
+    for command in ["snapshots", "status"] {
+        let run = home.lifeboat([command, "--json"]).ok();
+        assert_eq!(run.json()["damaged"], serde_json::json!([]), "{run}");
+    }
+    assert!(home.lifeboat(["status"]).ok().out().contains("well"));
+}
+
+#[test]
+fn a_file_that_lies_in_a_damaged_pack_is_the_repositorys_fault() {
+    let (home, _sim) = trusted_phone();
+    backup(&home, &[]);
+    let files = home.lifeboat(["ls", "-R", "latest", "--json"]).ok().json();
+    for folder in home.repository().join("data").read_dir_utf8().unwrap() {
+        for pack in folder.unwrap().path().read_dir_utf8().unwrap() {
+            damage(pack.unwrap().path(), |bytes| {
+                let third = bytes.len() / 3;
+                bytes.iter_mut().skip(third).step_by(64).for_each(|byte| *byte ^= 1);
+            });
+        }
+    }
+    let cat = |entry: &Value| {
+        let name = format!("latest:{}", entry["path"].as_str().unwrap());
+        let run = home.lifeboat(["cat", &name]).run();
+        (run.status != Some(0)).then_some(run)
+    };
+    let file = |entry: &&Value| entry["kind"] == "file";
+    let run = files["entries"].as_array().unwrap().iter().filter(file).find_map(cat).unwrap();
+    assert_eq!(run.status, Some(1), "{run}");
+    assert!(run.err().contains("pack") && run.err().contains("lifeboat check"), "{run}");
+    assert!(!run.err().contains("permissions"), "{run}");
 }

@@ -1,5 +1,5 @@
 use insta::assert_snapshot;
-use lifeboat_testkit::Sim;
+use lifeboat_testkit::{Running, Sim};
 
 use crate::{home, phone, trusted_phone};
 
@@ -49,6 +49,33 @@ fn with_no_device_the_list_is_empty_and_a_backup_ends_with_13() {
     assert_eq!(run.status, Some(13), "{run}");
     let run = home.lifeboat(["backup", "-u", "00008101-000000000000FFFF"]).run();
     assert_eq!(run.status, Some(13), "{run}");
+}
+
+#[test]
+fn a_device_that_is_not_there_is_told_from_one_that_is() {
+    let (home, sim) = phone();
+    let run = home.lifeboat(["-u", "nope", "devices"]).run();
+    assert_eq!(run.status, Some(0), "{run}");
+    let said = format!("nope is not connected; connected: {}", sim.udid());
+    assert!(run.err().contains(&said), "{run}");
+    let udid = sim.udid().replace('-', "").to_lowercase();
+    assert!(home.lifeboat(["-u", &udid, "devices"]).ok().out().contains(sim.udid()));
+}
+
+/// usbmuxd answered: it is not the cause, neither of an iPhone without a cable nor of one that is not there.
+#[test]
+fn a_usbmuxd_that_answers_is_not_blamed() {
+    let (home, sim) = trusted_phone();
+    let blamed = |run: &lifeboat_testkit::Run| {
+        format!("{run}").contains("usbmuxd-missing") || format!("{run}").contains("start-usbmuxd")
+    };
+    let run = home.lifeboat(["-u", "nope", "backup", "--json"]).run();
+    assert!(run.status == Some(13) && !blamed(&run), "{run}");
+    sim.ctl(&home, &["unplug"]);
+    let run = home.lifeboat(["backup", "--json"]).run();
+    assert!(run.status == Some(13) && !blamed(&run), "{run}");
+    let run = home.lifeboat(["doctor", "--offline"]).run();
+    assert!(!blamed(&run) && !run.out().contains("service that speaks"), "{run}");
 }
 
 #[test]
@@ -149,4 +176,23 @@ fn several_devices_need_a_choice() {
         .collect();
     told.sort();
     assert_eq!(told, ["done One", "done Two"]);
+}
+
+/// Neither finds a repository, so both make one.
+#[test]
+fn two_first_backups_at_once_share_the_repository_that_one_of_them_makes() {
+    let mut home = home();
+    let phones = ["name = \"One\"\nseed = 1\n", "name = \"Two\"\nseed = 4\n"];
+    let sim = Sim::start_phones(&mut home, &phones, &[]);
+    for udid in &sim.udids {
+        home.lifeboat(["pair", "-u", udid]).ok();
+    }
+    let running: Vec<_> =
+        sim.udids.iter().map(|udid| home.lifeboat(["backup", "-u", udid]).start()).collect();
+    for run in running.into_iter().map(Running::wait) {
+        assert_eq!(run.status, Some(0), "{run}");
+    }
+    let snapshots = home.lifeboat(["snapshots", "--json"]).ok().json();
+    assert_eq!(snapshots["snapshots"].as_array().unwrap().len(), 2, "{snapshots}");
+    home.lifeboat(["check", "--read-data"]).ok();
 }

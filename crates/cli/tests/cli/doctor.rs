@@ -251,6 +251,19 @@ fn a_warning_does_not_stop_a_backup() {
 }
 
 #[test]
+fn one_break_is_a_guess_and_two_at_the_same_file_are_not() {
+    let (home, sim) = trusted_phone();
+    sim.ctl(&home, &["fault", "crash", "file=sms.db"]);
+    let first = on(&home, "", ["backup"]).run();
+    assert!(first.status == Some(17) && !first.err().contains("  found:"), "{first}");
+    assert!(first.err().contains("possibly: One file or app"), "{first}");
+    let second = on(&home, "", ["backup"]).run();
+    let told = second.err();
+    assert!(told.contains("  found: One file or app"), "{second}");
+    assert!(told.contains("hint: Find out which app") && !told.contains("cable and"), "{second}");
+}
+
+#[test]
 fn a_failed_backup_is_remembered_until_one_succeeds() {
     let (home, sim) = trusted_phone();
     sim.ctl(&home, &["fault", "error", "code=22", "text=disabled by MDM"]);

@@ -106,3 +106,30 @@ fn the_summary_says_where_and_how_much() {
         assert!(home.path().join("apple").join(sim.udid()).join(name).is_file(), "{name}");
     }
 }
+
+#[test]
+fn a_folder_is_judged_by_where_it_leads() {
+    let (home, _sim) = trusted_phone();
+    home.lifeboat(["backup"]).ok();
+    fs_err::create_dir_all(home.path().join("other/deep")).unwrap();
+    fs_err::os::unix::fs::symlink("other/deep", home.path().join("link")).unwrap();
+    let entries = || home.path().read_dir_utf8().unwrap().count();
+    let before = entries();
+    for target in ["", ".", "x/..", "x/y/../..", "link/..", "link/../../x/.."] {
+        let run = home.lifeboat(["export", "latest", target, "--as", "files"]).run();
+        assert_eq!(run.status, Some(2), "{target:?}\n{run}");
+        assert!(!home.path().join("x").exists(), "{target:?}");
+    }
+    assert_eq!(entries(), before);
+    home.lifeboat(["export", "latest", "x/../new", "--as", "files"]).ok();
+    assert!(home.path().join("new/HomeDomain").is_dir() && !home.path().join("x").exists());
+}
+
+#[test]
+fn a_place_that_takes_nothing_is_named() {
+    let (home, _sim) = trusted_phone();
+    home.lifeboat(["backup"]).ok();
+    let run = home.lifeboat(["export", "latest", "/proc/x", "--as", "files"]).run();
+    assert_eq!(run.status, Some(1), "{run}");
+    assert!(run.err().contains("/proc/x"), "{run}");
+}

@@ -128,6 +128,9 @@ fn what_is_not_there_is_named() {
         assert_eq!(run.summary()["cause"], cause, "{run}");
         assert!(run.err().contains("hint:"), "{run}");
     }
+    let run = home.lifeboat(["show", "6"]).run();
+    assert_eq!(run.status, Some(2), "{run}");
+    assert!(run.err().contains("at least 4 characters"), "{run}");
     let run = home.lifeboat(["cat", "latest:HomeDomain/nothing"]).run();
     assert_eq!(run.status, Some(1), "{run}");
     assert!(run.out().is_empty(), "{run}");
@@ -146,4 +149,25 @@ fn folders_of_other_tools_are_looked_into() {
     assert!(sms.stdout.starts_with(b"SQLite format 3\0"));
     let run = home.lifeboat(["show", "--folder", "config"]).run();
     assert_eq!(run.status, Some(1), "{run}");
+}
+
+#[test]
+fn a_cache_that_cannot_be_used_stops_no_reading() {
+    let (home, _sim) = trusted_phone();
+    home.lifeboat(["backup"]).ok();
+    fs_err::write(home.path().join("file"), "in its way").unwrap();
+    let cache = home.path().join("file/cache");
+    for arguments in [
+        &["snapshots"] as &[&str],
+        &["status"],
+        &["show", "latest"],
+        &["ls", "-R", "latest"],
+        &["find", "sms.db"],
+        &["export", "latest", "out", "--as", "finder"],
+    ] {
+        let run = home.lifeboat(arguments.iter().copied()).env("LIFEBOAT_CACHE", &cache).ok();
+        assert!(!run.err().contains("cache"), "{run}");
+    }
+    let run = home.lifeboat(["snapshots", "-v"]).env("LIFEBOAT_CACHE", &cache).ok();
+    assert!(run.err().contains("the cache cannot be used"), "{run}");
 }

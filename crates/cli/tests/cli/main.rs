@@ -2,6 +2,7 @@
 
 // The simulator is acted on through a UNIX socket.
 #![cfg(unix)]
+#![expect(clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod backup;
 mod check;

@@ -48,6 +48,26 @@ fn a_mux_that_dies_ends_with_17() {
 }
 
 #[test]
+fn a_second_run_says_that_another_works_and_finds_nothing() {
+    let mut home = home();
+    let sim = Sim::start_phones(&mut home, &[SLOW], &[]);
+    home.lifeboat(["pair"]).ok();
+    let running = home.lifeboat(["backup", "--json"]).start();
+    in_the_middle(&running);
+    let second = home.lifeboat(["backup", "--json"]).run();
+    let summary = second.summary();
+    assert_eq!(
+        (second.status, &summary["cause"]),
+        (Some(5), &"already-running".into()),
+        "{second}"
+    );
+    assert_eq!(summary["finding"], serde_json::Value::Null, "{second}");
+    running.interrupt();
+    assert_eq!(running.wait().status, Some(130));
+    drop(sim);
+}
+
+#[test]
 fn a_device_that_another_program_syncs_with_postpones_the_backup() {
     let mut first = home();
     let sim = Sim::start_phones(&mut first, &[SLOWEST], &[]);

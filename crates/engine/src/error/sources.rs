@@ -18,6 +18,7 @@ impl From<RepoError> for JobError {
             RepoError::Missing(_) => Cause::RepositoryMissing,
             RepoError::AlreadyExists(_)
             | RepoError::UnsupportedLocation(_)
+            | RepoError::TooFew { .. }
             | RepoError::Ambiguous { .. } => Cause::WrongUsage,
             RepoError::Locked { .. } | RepoError::LockLost => Cause::RepositoryLocked,
             RepoError::WrongPassword => Cause::WrongPassword,

@@ -116,7 +116,9 @@ impl Places {
     pub fn open_or_make(&self, host: &dyn Host) -> Result<Repository, JobError> {
         match self.open() {
             Err(error) if error.cause == Cause::RepositoryMissing && self.make_repository => {
-                self.init(host)
+                // Another run may have made it meanwhile.
+                let is_there = || self.location().is_ok_and(|location| is_there(&location));
+                self.init(host).or_else(|failed| if is_there() { self.open() } else { Err(failed) })
             }
             other => other,
         }

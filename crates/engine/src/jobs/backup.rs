@@ -89,6 +89,8 @@ pub struct BackupSummary {
     pub certainty: Option<Certainty>,
     /// What speaks for it, in words.
     pub evidence: Vec<String>,
+    /// What would decide and is not known, in words.
+    pub unknown: Vec<String>,
     /// Worth knowing, changes nothing.
     pub notes: Vec<Note>,
     /// `not yet shown` from the moment the repository is made until a person has seen its recovery sheet.
@@ -190,6 +192,7 @@ impl BackupSummary {
             finding_title: None,
             certainty: None,
             evidence: Vec::new(),
+            unknown: Vec::new(),
             notes: Vec::new(),
             recovery_sheet: None,
         }
@@ -205,11 +208,26 @@ impl BackupSummary {
         }
     }
 
-    fn take_finding(&mut self, found: &Diagnosed) {
+    fn take_finding(&mut self, found: &Diagnosed, step: Option<&str>) {
         self.finding = Some(found.cause.clone());
         self.finding_title = Some(found.message.clone());
         self.certainty = Some(found.certainty);
         self.evidence.clone_from(&found.evidence);
+        self.unknown.clone_from(&found.unknown);
+        if let Some(step) = step {
+            self.next_step = Some(format!("{step}{}", self.kept()));
+        }
+    }
+
+    /// Returns the next step alone, without what is kept.
+    pub fn next_step_alone(&self) -> Option<&str> {
+        let step = self.next_step.as_deref()?;
+        Some(step.strip_suffix(KEPT).unwrap_or(step))
+    }
+
+    /// Says that something is kept, where that is so.
+    fn kept(&self) -> &'static str {
+        if self.files_kept > 0 { KEPT } else { "" }
     }
 
     fn failed(&mut self, error: &JobError) {
@@ -221,8 +239,9 @@ impl BackupSummary {
         };
         self.cause = Some(error.cause);
         self.message = Some(error.message.clone());
-        let kept =
-            if self.files_kept > 0 { " What arrived is kept: it goes on there." } else { "" };
-        self.next_step = Some(format!("{}{kept}", error.next_step()));
+        self.next_step = Some(format!("{}{}", error.next_step(), self.kept()));
     }
 }
+
+/// What follows the next step where something arrived.
+const KEPT: &str = " What arrived is kept: it goes on there.";

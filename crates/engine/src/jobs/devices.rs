@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lifeboat_device::link::Link;
-use lifeboat_device::mux::Connection;
+use lifeboat_device::mux::{Connection, same_udid};
 use lifeboat_device::{Device, LinkError};
 use serde::Serialize;
 use tokio::task::JoinSet;
@@ -31,6 +31,13 @@ pub struct DeviceInfo {
     pub backup_encrypted: Option<bool>,
     /// What is wrong, where something is.
     pub error: Option<String>,
+}
+
+impl DeviceInfo {
+    /// Whether this is the device of that UDID, however somebody writes it.
+    pub fn is(&self, udid: &str) -> bool {
+        same_udid(&self.udid, udid)
+    }
 }
 
 /// A device's state of trust.

@@ -9,7 +9,7 @@ mod finder;
 
 use std::io::{self, Read as _, Write as _};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use lifeboat_repo::{Content, Repository, Snapshot};
 use serde::Serialize;
 
@@ -99,10 +99,10 @@ fn export(ctx: &Context, plan: &ExportPlan) -> Result<ExportSummary, JobError> {
             "the backup is encrypted and lies sealed in the snapshot",
         ));
     }
-    take_target(&plan.target)?;
+    let target = take_target(&plan.target)?;
     let folder = match plan.form {
-        Form::Finder => plan.target.join(&snapshot.udid),
-        Form::Files => plan.target.clone(),
+        Form::Finder => target.join(&snapshot.udid),
+        Form::Files => target,
     };
     let meter = Meter::new(ctx, Stage::Read, total);
     let mut export =
@@ -124,15 +124,23 @@ fn export(ctx: &Context, plan: &ExportPlan) -> Result<ExportSummary, JobError> {
     })
 }
 
-/// Makes the target, or finds it empty: nothing that is there is ever written over.
-fn take_target(target: &Utf8Path) -> Result<(), JobError> {
+/// Makes a folder that only its owner can read, or finds it empty: nothing that is there is ever written over. Returns where it
+/// is: a way through folders that are not there leads to where it ends, and none of them is made.
+///
+/// Fails with wrong usage where it has no name, and where it is not empty or not a folder; else as the disk does.
+pub fn take_target(target: &Utf8Path) -> Result<Utf8PathBuf, JobError> {
+    if target.as_str().is_empty() {
+        return Err(JobError::new(Cause::WrongUsage, "the name of the folder is empty"));
+    }
+    let target = &leads_to(target)
+        .map_err(|error| failed(&format!("cannot tell where {target} leads"), &error))?;
     match target.read_dir_utf8() {
         Ok(mut entries) => match entries.next() {
-            None => Ok(()),
+            None => Ok(target.clone()),
             Some(_) => Err(JobError::new(Cause::TargetNotEmpty, format!("{target} is not empty"))),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            private_folder(target).map_err(|error| cannot_write(&error))
+            make_folder(target).map(|()| target.clone())
         }
         Err(error) => {
             Err(JobError::of(Cause::TargetNotEmpty, &format!("{target} cannot be used"), &error))
@@ -140,12 +148,38 @@ fn take_target(target: &Utf8Path) -> Result<(), JobError> {
     }
 }
 
+/// Returns where a path leads: `..` goes out of what is there, links followed, and takes back what is not.
+fn leads_to(path: &Utf8Path) -> io::Result<Utf8PathBuf> {
+    if !path.components().any(|part| part == Utf8Component::ParentDir) {
+        return Ok(path.to_owned());
+    }
+    let mut place = Utf8PathBuf::new();
+    for part in camino::absolute_utf8(path)?.components() {
+        if part == Utf8Component::ParentDir {
+            place = place.canonicalize_utf8().unwrap_or(place);
+            place.pop();
+        } else {
+            place.push(part);
+        }
+    }
+    Ok(place)
+}
+
+fn make_folder(path: &Utf8Path) -> Result<(), JobError> {
+    private_folder(path).map_err(|error| failed(&format!("cannot make the folder {path}"), &error))
+}
+
+/// For errors that name the file.
 fn cannot_write(error: &io::Error) -> JobError {
+    failed("cannot write", error)
+}
+
+fn failed(what: &str, error: &io::Error) -> JobError {
     let cause = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Cause::TargetFull,
         _ => Cause::Disk,
     };
-    JobError::of(cause, "cannot write", error)
+    JobError::of(cause, what, error)
 }
 
 /// Makes a file that only its owner can read and that was not there.
@@ -183,13 +217,7 @@ impl Export<'_> {
             let count = match reader.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => count,
-                Err(error) => {
-                    return Err(JobError::of(
-                        Cause::RepositoryDamaged,
-                        &format!("`{path}`"),
-                        &error,
-                    ));
-                }
+                Err(error) => return Err(view::unreadable(path, error)),
             };
             let Some(bytes) = buffer.get(..count) else { break };
             file.write_all(bytes).map_err(|error| cannot_write(&error))?;
@@ -200,6 +228,6 @@ impl Export<'_> {
     }
 
     fn folder(&self, path: &str) -> Result<(), JobError> {
-        private_folder(&self.target.join(path)).map_err(|error| cannot_write(&error))
+        make_folder(&self.target.join(path))
     }
 }

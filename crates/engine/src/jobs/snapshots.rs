@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use lifeboat_host::discretion::keep_quiet;
-use lifeboat_repo::{Damage, Repository, Snapshot, Tag};
+use lifeboat_repo::{Damage, PackId, Repository, Snapshot, Tag};
 
 use self::pattern::Pattern;
 use crate::error::{Cause, JobError};
@@ -19,6 +19,10 @@ use crate::job::{Context, Places, blocking};
 use crate::layout::About;
 pub use crate::layout::NamedFile;
 use crate::view::{self, BackupView as _, SnapshotView};
+use crate::words::{choose, things};
+
+/// The cause of a finding that packs are damaged: what a backup can mend.
+pub const PACKS_DAMAGED: &str = "packs-damaged";
 
 /// What to look into.
 #[derive(Debug, Clone)]
@@ -69,6 +73,15 @@ pub struct SnapshotList {
     /// The snapshots, oldest first.
     pub snapshots: Vec<SnapshotInfo>,
     /// What of the repository cannot be read. A snapshot file that cannot be read is not in the list.
+    pub damaged: Vec<Finding>,
+}
+
+/// What was found, and what could not be looked into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FoundList {
+    /// The files, snapshot by snapshot.
+    pub found: Vec<Found>,
+    /// What of the repository cannot be read: what was looked for may be there.
     pub damaged: Vec<Finding>,
 }
 
@@ -186,9 +199,27 @@ pub async fn list(
             let about = about_or_damage(&repository, snapshot, &mut damaged)?;
             snapshots.push(view::line(snapshot, about.as_ref()));
         }
+        damaged.extend(known_damage(&repository)?);
         Ok(SnapshotList { snapshots, damaged })
     })
     .await
+}
+
+/// Returns the finding that packs are known to be damaged and wait for a backup.
+pub(crate) fn known_damage(repository: &Repository) -> Result<Option<Finding>, JobError> {
+    const NAMED: usize = 5;
+    let packs = repository.known_damage()?;
+    let names: Vec<String> = packs.iter().take(NAMED).map(PackId::short).collect();
+    let (number, more) = (packs.len() as u64, if packs.len() > NAMED { ", …" } else { "" });
+    let (what, are) = (things(number, "pack"), choose(number, "is", "are"));
+    Ok((number > 0).then(|| Finding {
+        cause: PACKS_DAMAGED.to_owned(),
+        message: format!(
+            "{what} {are} known to be missing or damaged ({}{more})",
+            names.join(", ")
+        ),
+        object: None,
+    }))
 }
 
 /// Returns what a snapshot says about itself, where it does; where that lies in a damaged part of the repository, that becomes a
@@ -273,8 +304,7 @@ pub async fn cat(
     let (path, events) = (path.to_owned(), ctx.events.clone());
     blocking(move || {
         let mut reader = view::open(&events, look)?.open(&path)?;
-        let failed =
-            |error| JobError::of(Cause::Disk, &format!("cannot read `{path}` to its end"), &error);
+        let failed = |error| view::unreadable(&path, error);
         let count = std::io::copy(&mut reader, &mut out).map_err(failed)?;
         out.flush().map_err(failed)?;
         Ok(count)
@@ -289,14 +319,17 @@ pub async fn find(
     udid: Option<&str>,
     snapshot: Option<&str>,
     pattern: &str,
-) -> Result<Vec<Found>, JobError> {
+) -> Result<FoundList, JobError> {
     let (udid, snapshot) = (udid.map(ToOwned::to_owned), snapshot.map(ToOwned::to_owned));
     let (pattern, cancel, events) = (Pattern::new(pattern), ctx.cancel.clone(), ctx.events.clone());
     blocking(move || {
         let repository = places.open()?;
-        let snapshots = match snapshot {
-            Some(snapshot) => vec![view::find(&events, &repository, &snapshot, udid.as_deref())?],
-            None => device_snapshots(&repository, udid.as_deref())?,
+        let (snapshots, damaged) = match snapshot {
+            Some(snapshot) => {
+                let one = view::find(&events, &repository, &snapshot, udid.as_deref())?;
+                (vec![one], Vec::new())
+            }
+            None => snapshots_and_damage(&repository, udid.as_deref())?,
         };
         let mut found = Vec::new();
         for snapshot in snapshots {
@@ -310,7 +343,7 @@ pub async fn find(
                 }
             })?;
         }
-        Ok(found)
+        Ok(FoundList { found, damaged })
     })
     .await
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::error::JobError;
 use crate::event::Finding;
 use crate::job::{Context, Places, blocking};
-use crate::jobs::snapshots::{about_or_damage, snapshots_and_damage};
+use crate::jobs::snapshots::{about_or_damage, known_damage, snapshots_and_damage};
 use crate::working_tree::area::Area;
 
 /// One device.
@@ -63,7 +63,7 @@ struct Of {
 pub struct Status {
     /// The devices.
     pub devices: Vec<DeviceStatus>,
-    /// Snapshot files that cannot be read: a newer backup may be among them.
+    /// What of the repository cannot be read: a snapshot file among it may be a newer backup.
     pub damaged: Vec<Finding>,
 }
 
@@ -79,6 +79,7 @@ pub async fn run(
         let repository = places.open()?;
         let (snapshots, mut damaged) = snapshots_and_damage(&repository, udid.as_deref())?;
         let devices = devices(&repository, snapshots, &mut damaged)?;
+        damaged.extend(known_damage(&repository)?);
         let age = |time: Timestamp| {
             Duration::try_from(now.duration_since(time)).unwrap_or_default().as_secs()
         };

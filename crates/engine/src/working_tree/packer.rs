@@ -484,6 +484,10 @@ mod tests {
             self.inner.write(kind, id, data)
         }
 
+        fn write_first(&self, kind: FileKind, id: FileId, data: &[u8]) -> Result<bool, StoreError> {
+            self.inner.write_first(kind, id, data)
+        }
+
         fn begin_pack(&self) -> Result<Box<dyn PackSink>, StoreError> {
             self.gate.pass();
             self.inner.begin_pack()

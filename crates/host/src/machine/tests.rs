@@ -237,13 +237,13 @@ fn any_description() -> impl Strategy<Value = Description> {
                 Description {
                     about,
                     clock,
-                    virtual_machine,
-                    sleep,
                     usb,
                     kernel_log,
                     processes,
                     mounts,
                     folders,
+                    sleep,
+                    virtual_machine,
                     ..Description::default()
                 }
             },

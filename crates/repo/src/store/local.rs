@@ -180,6 +180,23 @@ impl Store for LocalStore {
         written
     }
 
+    fn write_first(&self, kind: FileKind, id: FileId, data: &[u8]) -> Result<bool, StoreError> {
+        let path = self.path(kind, id);
+        let failed = |source| io_error("write", &path, source);
+        let (temporary, mut file) = self.temporary()?;
+        let written = file.write_all(data).and_then(|()| file.sync_all());
+        // Unlike a rename, a link never takes the place of what is there.
+        let first = written.and_then(|()| match fs::hard_link(&temporary, &path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(_) => write_in_place(&path, data),
+            Ok(()) => Ok(true),
+        });
+        discard(&temporary);
+        let first = first.map_err(failed)?;
+        sync_folder(path.parent().unwrap_or(&self.root))?;
+        Ok(first)
+    }
+
     fn begin_pack(&self) -> Result<Box<dyn PackSink>, StoreError> {
         let (temporary, file) = self.temporary()?;
         Ok(Box::new(LocalPack { store: self.clone(), temporary, file: Some(file) }))
@@ -279,6 +296,19 @@ fn remove_file(path: &Utf8Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other.map_err(|source| io_error("remove", path, source)),
     }
+}
+
+/// Writes a file under its own name where the file system knows no links; says whether it was not there.
+fn write_in_place(path: &Utf8Path, data: &[u8]) -> io::Result<bool> {
+    let mut file = match create_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        other => other?,
+    };
+    let written = file.write_all(data).and_then(|()| file.sync_all());
+    if written.is_err() {
+        discard(path);
+    }
+    written.map(|()| true)
 }
 
 fn create_file(path: &Utf8Path) -> io::Result<fs::File> {

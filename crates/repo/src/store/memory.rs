@@ -162,6 +162,14 @@ impl Store for MemoryStore {
         self.state().put(kind, id, data.to_vec())
     }
 
+    fn write_first(&self, kind: FileKind, id: FileId, data: &[u8]) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        if state.files.contains_key(&(kind, id)) {
+            return Ok(false);
+        }
+        state.put(kind, id, data.to_vec()).map(|()| true)
+    }
+
     fn begin_pack(&self) -> Result<Box<dyn PackSink>, StoreError> {
         Ok(Box::new(MemoryPack { store: self.clone(), data: Vec::new() }))
     }

@@ -153,6 +153,9 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a whole file; it is durable when this returns.
     fn write(&self, kind: FileKind, id: FileId, data: &[u8]) -> Result<(), StoreError>;
 
+    /// Writes a whole file that is not there yet, and says whether it did: of several who try at once, one does.
+    fn write_first(&self, kind: FileKind, id: FileId, data: &[u8]) -> Result<bool, StoreError>;
+
     /// Starts a pack.
     fn begin_pack(&self) -> Result<Box<dyn PackSink>, StoreError>;
 

@@ -221,6 +221,30 @@ fn who_may_enter() {
     }
 }
 
+/// Several runs find no repository and make one, all at once.
+#[test]
+fn of_several_who_make_a_repository_at_once_one_does() {
+    let home = Home::new();
+    let gate = std::sync::Barrier::new(4);
+    let made: Vec<Result<Repository, RepoError>> = std::thread::scope(|scope| {
+        let one = || {
+            gate.wait();
+            Repository::init(&home.location(), &password(), &home.cache())
+        };
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(one)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let opened = Repository::open(&home.location(), &password(), &home.cache()).unwrap();
+    for other in &made {
+        match other {
+            Ok(made) => assert_eq!(made.id(), opened.id()),
+            Err(error) => assert!(matches!(error, RepoError::AlreadyExists(_)), "{error}"),
+        }
+    }
+    assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1);
+    assert_eq!(home.path("repository/keys").read_dir_utf8().unwrap().count(), 1);
+}
+
 #[test]
 fn what_a_broken_init_left_does_no_harm() {
     let (home, store) = (Home::new(), empty());

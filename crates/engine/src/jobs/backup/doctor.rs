@@ -2,7 +2,7 @@
 
 use lifeboat_device::link::Link;
 use lifeboat_doctor::report::Told;
-use lifeboat_doctor::{Catalogue, Facts, For, diagnose};
+use lifeboat_doctor::{Action, Catalogue, Certainty, Facts, For, diagnose};
 
 use super::{BackupPlan, BackupSummary, transfer};
 use crate::error::{Cause, ExitClass, JobError};
@@ -122,7 +122,8 @@ pub(super) async fn after(
         let blocked = trace.blocked.take();
         if let Some(told) = cause(ctx, plan, blocked, error, &facts, &summary.udid).await {
             let diagnosed = Diagnosed::from(&told);
-            summary.take_finding(&diagnosed);
+            let step = error.and_then(|error| next_step(&told, error.cause));
+            summary.take_finding(&diagnosed, step.as_deref());
             ctx.events.tell(Event::Diagnosed(Box::new(diagnosed)));
         }
     }
@@ -173,7 +174,7 @@ async fn cause(
 
 /// What the doctor looks at after a failure.
 enum Look {
-    /// At nothing: a word on the command line or a password is wrong, or this program.
+    /// At nothing: a word on the command line or a password is wrong, or this program, or another run is at work.
     Nothing,
     /// At what the run told: the person waits for the program to end.
     Facts,
@@ -184,6 +185,7 @@ enum Look {
 fn look(cause: Cause) -> Look {
     match cause {
         Cause::SeveralDevices
+        | Cause::AlreadyRunning
         | Cause::WrongPassword
         | Cause::NoPassword
         | Cause::WrongUsage
@@ -242,9 +244,76 @@ impl Trace {
     }
 }
 
+/// Returns the next step of what was measured, where the cause itself only guesses at one.
+fn next_step(told: &Told, cause: Cause) -> Option<String> {
+    if told.finding.certainty != Certainty::Confirmed || !is_vague(cause) {
+        return None;
+    }
+    let remedy = told.next_step()?;
+    let line = first_item(&remedy.text)?;
+    Some(match remedy.action {
+        Some(Action::RetryBackup) => format!("Run the backup again. {line}"),
+        Some(_) => format!("Run `lifeboat doctor --fix`. {line}"),
+        None => line,
+    })
+}
+
+/// Whether a cause says only that it broke, and its own next step is a guess: what was measured knows better.
+fn is_vague(cause: Cause) -> bool {
+    matches!(
+        cause,
+        Cause::ConnectionLost
+            | Cause::DeviceSilent
+            | Cause::DeviceError
+            | Cause::TransferFailed
+            | Cause::Blocked
+            | Cause::Unknown
+    )
+}
+
+/// Returns the first item of steps in Markdown, or their first paragraph, as one line without marks.
+fn first_item(markdown: &str) -> Option<String> {
+    let text = markdown.trim().strip_prefix("1. ").unwrap_or(markdown.trim());
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.is_empty() && !line.starts_with("2. "))
+        .collect();
+    let line = lines.join(" ").replace("**", "");
+    (!line.is_empty()).then_some(line)
+}
+
 #[cfg(test)]
 mod tests {
+    use lifeboat_host::fake::FakeHost;
+
     use super::*;
+
+    #[test]
+    fn a_measured_finding_knows_the_next_step_better_than_a_vague_cause() {
+        let step = |same_place, cause| {
+            let mut facts = Facts::new();
+            facts.tell("log.crash", true);
+            facts.tell("job.same-place", same_place);
+            let mut findings = Findings::new(&FakeHost::default(), For::Computer, facts);
+            findings.failed_run = true;
+            let told = findings.report().primary.unwrap();
+            assert_eq!(told.finding.id, "transfer/poisonous-file");
+            next_step(&told, cause)
+        };
+        let known = step(true, Cause::ConnectionLost).unwrap();
+        assert!(known.starts_with("Find out which app it is"), "{known}");
+        assert!(!known.contains("Update"), "{known}");
+        // One break is not two, and what says more itself keeps its own words.
+        assert_eq!(step(false, Cause::ConnectionLost), None);
+        assert_eq!(step(true, Cause::DeviceFull), None);
+    }
+
+    #[test]
+    fn another_run_at_work_says_nothing_about_this_one() {
+        assert!(matches!(look(Cause::AlreadyRunning), Look::Nothing));
+        assert!(matches!(look(Cause::ConnectionLost), Look::World));
+    }
 
     #[test]
     fn every_blocker_has_the_exit_class_of_its_kind() {

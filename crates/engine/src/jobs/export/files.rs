@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use lifeboat_mobilesync::FileId;
 use lifeboat_repo::{Node, NodeKind};
 
-use super::{Export, Renamed, cannot_write};
+use super::{Export, Renamed, cannot_write, failed};
 use crate::error::{Cause, JobError};
 use crate::layout::{FILES, SEALED, is_plain};
 use crate::working_tree::base;
@@ -162,13 +162,19 @@ fn escape(part: &str) -> String {
 
 fn finish(file: &fs_err::File, mode: u32, modified: Timestamp) -> Result<(), JobError> {
     set_mode(file, (mode & 0o777) | 0o600)?;
-    file.file().set_modified(modified.into()).map_err(|error| cannot_write(&error))
+    set_time(file, modified)
 }
 
 fn finish_folder(path: &Utf8Path, mode: u32, modified: Timestamp) -> Result<(), JobError> {
     let file = fs_err::File::open(path).map_err(|error| cannot_write(&error))?;
     set_mode(&file, mode)?;
-    file.file().set_modified(modified.into()).map_err(|error| cannot_write(&error))
+    set_time(&file, modified)
+}
+
+fn set_time(file: &fs_err::File, time: Timestamp) -> Result<(), JobError> {
+    let name = file.path().display();
+    let what = || format!("cannot set the time of {name}");
+    file.file().set_modified(time.into()).map_err(|error| failed(&what(), &error))
 }
 
 #[cfg(unix)]
