@@ -109,7 +109,7 @@ fn the_disk_of_an_export_is_too_small() {
 #[test]
 fn the_disk_of_a_demo_or_of_a_simulated_phone_is_too_small() {
     let home = home();
-    for kilobytes in [16, 256] {
+    for kilobytes in [16, 256, 1024] {
         let disk = SmallDisk::mount(&home, "small", kilobytes);
         for arguments in [
             &["demo", "--dir", "small/demo", "--profile", "tiny"] as &[&str],

@@ -78,8 +78,15 @@ fn ours(case: &Case) -> String {
     });
     let text = if case.ask == ICLOUD { run.out() } else { run.err() };
     let rest = ["also seen", "checked, and fine", "could not be checked"];
-    let lines: Vec<&str> =
-        text.lines().take_while(|line| !rest.contains(line)).map(str::trim_end).collect();
+    // The prompt for the passcode comes by another way than the error: whether it is shown before that is chance.
+    let prompt =
+        |line: &&str| line.starts_with("Waiting for the passcode") && run.status != Some(15);
+    let lines: Vec<&str> = text
+        .lines()
+        .take_while(|line| !rest.contains(line))
+        .filter(|line| !prompt(line))
+        .map(str::trim_end)
+        .collect();
     let status = run.status.map_or_else(|| "none".to_owned(), |status| status.to_string());
     format!("{}\n(exit {status})", redacted(&lines.join("\n"), &secrets).trim())
 }

@@ -97,10 +97,15 @@ pub enum DiskError {
 pub fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| error.source()).any(|error| {
         let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-        let code =
-            error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+        let sqlite =
+            error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error);
+        // The index of a log is a file that grows with it, and SQLite has another word where that finds no room.
+        let is_full = |error: &rusqlite::ffi::Error| {
+            error.code == rusqlite::ErrorCode::DiskFull
+                || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+        };
         matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
-            || code == Some(rusqlite::ErrorCode::DiskFull)
+            || sqlite.is_some_and(is_full)
     })
 }
 
