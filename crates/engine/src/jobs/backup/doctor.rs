@@ -251,11 +251,12 @@ fn next_step(told: &Told, cause: Cause) -> Option<String> {
     }
     let remedy = told.next_step()?;
     let line = first_item(&remedy.text)?;
-    Some(match remedy.action {
-        Some(Action::RetryBackup) => format!("Run the backup again. {line}"),
-        Some(_) => format!("Run `lifeboat doctor --fix`. {line}"),
-        None => line,
-    })
+    match remedy.action {
+        // The cause says that too, and what to look at before.
+        Some(Action::RetryBackup) => None,
+        Some(_) => Some(format!("Run `lifeboat doctor --fix`. {line}")),
+        None => Some(line),
+    }
 }
 
 /// Whether a cause says only that it broke, and its own next step is a guess: what was measured knows better.
