@@ -49,10 +49,19 @@ fn a_cause_its_evidence_and_the_next_step_fit_into_80_columns() {
 fn colour_is_for_a_terminal_that_has_it() {
     let scene = Scene::paired("");
     let coloured = seen(&scene, Some("xterm-256color"), &[]);
-    assert!(coloured.contains("looking at "), "{coloured}");
     assert!(coloured.contains("\u{1b}[32mNothing keeps Robin's iPhone"), "{coloured}");
     let plain = seen(&scene, Some("xterm-256color"), &["--no-color"]);
     assert!(!plain.contains("\u{1b}[32m") && plain.contains("Nothing keeps"), "{plain}");
+}
+
+/// What is over at once is not worth a line; a disk that does not answer is.
+#[test]
+fn what_takes_long_is_told_while_it_lasts() {
+    let scene = Scene::paired("");
+    let hanging = format!("[[folders]]\nunder = \"{}\"\nhangs = true\n", scene.home.path());
+    scene.machine(&hanging);
+    let screen = seen(&scene, Some("xterm-256color"), &[]);
+    assert!(screen.contains("looking at "), "{screen}");
 }
 
 /// Whatever is pressed into the lines, what was seen comes with its unit, and without what only explains a key.
