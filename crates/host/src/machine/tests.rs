@@ -254,7 +254,11 @@ fn any_description() -> impl Strategy<Value = Description> {
 fn ask(text: &str) {
     let Ok(machine) = Machine::parse(Arc::new(FakeHost::default()), text) else { return };
     drop((machine.now(), machine.usb(), machine.kernel_log(), machine.processes()));
-    drop((machine.space(Utf8Path::new("/x")), machine.try_folder(Utf8Path::new("/x"))));
+    drop(machine.space(Utf8Path::new("/x")));
+    // A folder may be one in which a write never ends.
+    if machine.description.folders.iter().all(|folder| !folder.hangs) {
+        drop(machine.try_folder(Utf8Path::new("/x")));
+    }
 }
 
 proptest! {
