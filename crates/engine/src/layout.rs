@@ -12,10 +12,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
 use lifeboat_mobilesync::{EntryKind, FileId};
+pub(crate) use lifeboat_repo::ABOUT;
 use serde::{Deserialize, Serialize};
 
-/// The folder of what the program says about the snapshot.
-pub(crate) const ABOUT: &str = "lifeboat/about.json";
 /// The names of sealed files, and the exceptions from the rule that makes a file's ID from its domain and path.
 pub(crate) const IDS: &str = "lifeboat/ids.json";
 /// The folder of the backup's own files.

@@ -23,9 +23,26 @@ pub fn choose<'a>(number: u64, one: &'a str, several: &'a str) -> &'a str {
     if number == 1 { one } else { several }
 }
 
+/// Returns the first names of many, and `…` where there are more: `a, b, …`.
+pub fn first<T: Into<String>>(names: impl IntoIterator<Item = T>, most: usize) -> String {
+    let mut names = names.into_iter();
+    let mut told: Vec<String> = names.by_ref().take(most).map(Into::into).collect();
+    if names.next().is_some() {
+        told.push("…".to_owned());
+    }
+    told.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_names_the_first_are_told() {
+        assert_eq!(first([""; 0], 2), "");
+        assert_eq!(first(["a", "b"], 2), "a, b");
+        assert_eq!(first(["a", "b", "c"], 2), "a, b, …");
+    }
 
     #[test]
     fn counts_are_grouped_from_five_digits() {

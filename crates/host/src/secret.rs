@@ -109,29 +109,27 @@ pub fn create_password_file(path: &Utf8Path, password: &str) -> Result<(), Secre
 
 fn write_new_file(path: &Utf8Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
+    let mut file = private_options().create_new(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Returns how a file that only its owner can read is opened to write it.
+fn private_options() -> fs_err::OpenOptions {
     let mut options = fs_err::OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true);
     #[cfg(unix)]
     {
         use fs_err::os::unix::fs::OpenOptionsExt as _;
         options.mode(0o600);
     }
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    options
 }
 
 /// Writes a file that only its owner can read, over what was there.
 pub fn write_private_file(path: &Utf8Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
-    let mut options = fs_err::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use fs_err::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    let mut file = options.open(path)?;
+    let mut file = private_options().create(true).truncate(true).open(path)?;
     // One that was there may be open to others.
     #[cfg(unix)]
     {

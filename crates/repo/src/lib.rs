@@ -55,6 +55,6 @@ pub use location::Location;
 pub use lock::{Clock, Holder};
 pub use node::{Content, Entry, Node, NodeKind, moment};
 pub use reader::Reader;
-pub use repository::Repository;
+pub use repository::{ABOUT, Repository};
 pub use snapshot::{NewSnapshot, Snapshot, Summary, Tag};
 pub use stats::Stats;

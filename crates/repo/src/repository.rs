@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// What every finished backup has (FORMAT.md), and what a broken run left has not.
-const ABOUT: &str = "lifeboat/about.json";
+pub const ABOUT: &str = "lifeboat/about.json";
 
 /// An open repository. Clones share it.
 #[derive(Clone)]

@@ -19,7 +19,7 @@ use crate::job::{Context, Places, blocking};
 use crate::layout::About;
 pub use crate::layout::NamedFile;
 use crate::view::{self, BackupView as _, SnapshotView};
-use crate::words::{choose, things};
+use crate::words::{choose, first, things};
 
 /// The cause of a finding that packs are damaged: what a backup can mend.
 pub const PACKS_DAMAGED: &str = "packs-damaged";
@@ -209,15 +209,11 @@ pub async fn list(
 pub(crate) fn known_damage(repository: &Repository) -> Result<Option<Finding>, JobError> {
     const NAMED: usize = 5;
     let packs = repository.known_damage()?;
-    let names: Vec<String> = packs.iter().take(NAMED).map(PackId::short).collect();
-    let (number, more) = (packs.len() as u64, if packs.len() > NAMED { ", …" } else { "" });
+    let (number, names) = (packs.len() as u64, first(packs.iter().map(PackId::short), NAMED));
     let (what, are) = (things(number, "pack"), choose(number, "is", "are"));
     Ok((number > 0).then(|| Finding {
         cause: PACKS_DAMAGED.to_owned(),
-        message: format!(
-            "{what} {are} known to be missing or damaged ({}{more})",
-            names.join(", ")
-        ),
+        message: format!("{what} {are} known to be missing or damaged ({names})"),
         object: None,
     }))
 }

@@ -8,7 +8,7 @@ use crate::error::{Cause, JobError};
 use crate::event::Note;
 use crate::layout::{About, BACKUP, CONTROL};
 use crate::view;
-use crate::words::choose;
+use crate::words::{choose, first};
 use crate::working_tree::base;
 
 /// How many snapshots a note names.
@@ -34,11 +34,7 @@ impl Choice {
         if passed.is_empty() {
             return None;
         }
-        let named = passed.iter().take(NAMED);
-        let mut names: Vec<_> = named.map(|(id, why)| format!("{} ({why})", id.short())).collect();
-        if passed.len() > NAMED {
-            names.push("…".to_owned());
-        }
+        let names = passed.iter().map(|(id, why)| format!("{} ({why})", id.short()));
         let then = match &self.base {
             Some(base) => format!("the backup builds upon {}", base.id.short()),
             None => "there is no other to build upon, and the device sends everything".to_owned(),
@@ -46,7 +42,7 @@ impl Choice {
         let message = format!(
             "{} passed over: {}; {then}; `lifeboat check` says more",
             choose(passed.len() as u64, "a snapshot is", "snapshots are"),
-            names.join(", ")
+            first(names, NAMED)
         );
         Some(Note::new("base-passed-over", message))
     }

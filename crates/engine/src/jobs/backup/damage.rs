@@ -3,6 +3,7 @@
 use lifeboat_repo::{Damage, Healing, PackId, Writer};
 
 use crate::event::Note;
+use crate::words::first;
 
 /// How many packs a note names.
 const NAMED: usize = 5;
@@ -30,12 +31,10 @@ fn packs(healing: &Healing) -> Option<Note> {
     if healing.packs.is_empty() {
         return None;
     }
-    let names: Vec<String> = healing.packs.iter().take(NAMED).map(PackId::short).collect();
-    let more = if healing.packs.len() > NAMED { ", …" } else { "" };
     let message = format!(
-        "packs are missing or damaged ({}{more}): of their pieces {} were stored again, and {} cannot be read; the device is \
+        "packs are missing or damaged ({}): of their pieces {} were stored again, and {} cannot be read; the device is \
          asked for what they belong to",
-        names.join(", "),
+        first(healing.packs.iter().map(PackId::short), NAMED),
         healing.stored_again,
         healing.lost
     );

@@ -19,7 +19,7 @@ use crate::meter::Meter;
 use crate::stage::Stage;
 use crate::store::{self, Run, Stored};
 use crate::verify::{self, Told, Verified};
-use crate::words::{choose, things};
+use crate::words::{choose, first, things};
 use crate::working_tree::overlay::{Overlay, Trouble};
 
 /// How many files a summary names.
@@ -324,10 +324,8 @@ fn note_of(report: &Report, problem: &Problem, id: &str, what: &str) -> Option<N
     if names.is_empty() {
         return None;
     }
-    let more = if names.len() > NAMED { ", …" } else { "" };
-    let first: Vec<_> = names.iter().take(NAMED).map(String::as_str).collect();
     let files = things(names.len() as u64, "file");
-    Some(Note::new(id, format!("{files} {what}: {}{more}", first.join(", "))))
+    Some(Note::new(id, format!("{files} {what}: {}", first(names, NAMED))))
 }
 
 /// Says what is worth knowing of files that are not damaged.
