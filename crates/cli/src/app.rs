@@ -208,7 +208,9 @@ impl From<JobError> for Failure {
             failure.told = true;
             if summary.files_kept > 0 {
                 let (files, size) = (things(summary.files_kept, "file"), bytes(summary.bytes_kept));
-                failure.kept = Some(format!("{files}, {size}, for the next run"));
+                failure.kept = Some(format!(
+                    "{files}, {size}; what of it the device sends again is not stored twice"
+                ));
             }
             failure.found = found(summary);
         }

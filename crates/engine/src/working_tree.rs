@@ -29,7 +29,7 @@ use lifeboat_repo::{BlobId, Content, Repository, Snapshot};
 use self::area::Area;
 use self::base::Base;
 use self::checked::Checked;
-use self::journal::{FORMAT, Journal, Place, Record};
+use self::journal::{FORMAT, Journal, Payloads, Place, Record};
 use self::overlay::{Kept, Overlay, Settings, Trouble};
 use self::segments::Span;
 use self::tree::{File, Node, Origin, Refused, Tree};
@@ -42,7 +42,7 @@ pub(crate) struct WorkingTree(Arc<Mutex<Overlay>>);
 /// How a tree was opened.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Opened {
-    /// It goes on with what a broken run kept.
+    /// It goes on with files that a broken run kept.
     pub(crate) resumed: bool,
     /// Something was kept that cannot be used: it rests on a snapshot that is gone or no longer the newest.
     pub(crate) discarded: bool,
@@ -83,10 +83,12 @@ impl WorkingTree {
             } else if kept.base == newest.as_ref().map(|snapshot| snapshot.id.to_string()) {
                 area.clear_scratch().map_err(failed)?;
                 let overlay = resume(area, settings, journal, newest, kept.records)?;
-                opened.resumed = overlay.has_arrivals();
+                opened.resumed = overlay.kept().0 > 0;
                 return Ok((Self(Arc::new(Mutex::new(overlay))), opened));
             } else {
-                opened.discarded = kept.records.iter().any(Record::is_arrival);
+                let mut payloads = Payloads::default();
+                kept.records.iter().for_each(|record| payloads.take(record));
+                opened.discarded = payloads.is_some_left(&overlay::boot_id());
             }
         }
         drop(journal);

@@ -177,7 +177,7 @@ pub(crate) fn words(summary: &BackupSummary) -> String {
         Outcome::Done => format!("{GOOD}backed up{GOOD:#}"),
         _ => format!("{STRONG}backed up, but not all of it{STRONG:#}"),
     };
-    let again = if summary.resumed { ", went on where the last run stopped" } else { "" };
+    let again = if summary.resumed { ", with what the last run had kept" } else { "" };
     let _ = writeln!(
         out,
         "{head} {}: {kind}, {}{again}",

@@ -99,7 +99,7 @@ fn state(device: &DeviceStatus, is_damaged: bool) -> String {
         format!("incomplete: {missing}; last complete backup: {last}")
     };
     if device.broken_run && !device.stale {
-        state.push_str("; a later run broke and will go on");
+        state.push_str("; a later run broke, and what arrived is kept");
     }
     state
 }
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(state(&device(0, Some(3600), false)), "well");
         assert_eq!(state(&device(0, Some(3600), true)), "too old");
         let broken = DeviceStatus { broken_run: true, ..device(0, Some(3600), false) };
-        assert_eq!(state(&broken), "well; a later run broke and will go on");
+        assert_eq!(state(&broken), "well; a later run broke, and what arrived is kept");
         assert_eq!(
             state(&device(2, Some(7200), false)),
             "incomplete: 2 files are missing; last complete backup: 2 h ago"

@@ -17,6 +17,7 @@ mod full_disk;
 mod hostile;
 mod incomplete;
 mod interrupt;
+mod kept;
 mod long;
 mod look;
 mod pieces;

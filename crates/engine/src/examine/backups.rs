@@ -52,7 +52,7 @@ impl Kept {
 
 impl Backups for Kept {
     fn last(&self, udid: &str) -> Result<Option<Existing>, Why> {
-        let left_over = Area::is_kept(&self.places.working_area, udid);
+        let left_over = Area::is_left(&self.places.working_area, udid);
         let being_written = Area::is_taken(&self.places.working_area, udid);
         let view = match self.open(udid) {
             // A repository that cannot be opened because it is damaged is a backup that is there and broken.

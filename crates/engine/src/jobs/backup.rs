@@ -63,9 +63,10 @@ pub struct BackupSummary {
     pub bytes_total: u64,
     /// How long it took.
     pub seconds: f64,
-    /// Whether it went on with what a broken run had kept.
+    /// Whether it began with files that a broken run had kept; the device decides which of them it sends again
+    /// (`bytes_sent_again`).
     pub resumed: bool,
-    /// Files kept for the next run, where this one broke.
+    /// Files of the device that the working area and the packs hold, where this run broke.
     pub files_kept: u64,
     /// Bytes of them.
     pub bytes_kept: u64,
@@ -244,4 +245,4 @@ impl BackupSummary {
 }
 
 /// What follows the next step where something arrived.
-const KEPT: &str = " What arrived is kept: it goes on there.";
+const KEPT: &str = " What arrived is kept, and is not stored twice.";

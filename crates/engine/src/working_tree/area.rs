@@ -78,9 +78,15 @@ impl Area {
         }
     }
 
-    /// Says whether a broken run has kept something for a device; needs no lock.
+    /// Says whether a broken run has kept files of a device; needs no lock.
     pub(crate) fn is_kept(working_area: &Utf8Path, udid: &str) -> bool {
-        is_udid(udid) && journal::keeps_something(&working_area.join(udid).join("journal"))
+        let journal = working_area.join(udid).join("journal");
+        is_udid(udid) && journal::keeps_something(&journal, &boot_id())
+    }
+
+    /// Says whether a broken run has left anything of a device, were it only its status; needs no lock.
+    pub(crate) fn is_left(working_area: &Utf8Path, udid: &str) -> bool {
+        is_udid(udid) && journal::tells_of_the_device(&working_area.join(udid).join("journal"))
     }
 
     /// Says whether a run has the working area of a device now.
@@ -100,7 +106,7 @@ impl Area {
         to: &Utf8Path,
     ) -> Result<Option<Utf8PathBuf>, JobError> {
         let area = Self::take(working_area, udid)?;
-        if !Self::is_kept(working_area, udid) {
+        if !Self::is_left(working_area, udid) {
             return Ok(None);
         }
         let moved = private_folder(to).and_then(|()| {

@@ -3,11 +3,14 @@
 //! A line is a checksum and a JSON object. A line that is torn ends the journal: what stands before it happened, what
 //! stands after it did not.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, Read as _, Seek as _, SeekFrom, Write as _};
 
 use camino::Utf8Path;
 use fs_err::File;
 use serde::{Deserialize, Serialize};
+
+use crate::layout::CONTROL;
 
 /// The version of the journal's format.
 pub(crate) const FORMAT: u32 = 2;
@@ -110,27 +113,115 @@ impl Record {
     }
 
     /// Whether it says that something of the device's arrived: Info.plist is the host's own.
-    pub(crate) fn is_arrival(&self) -> bool {
+    fn is_arrival(&self) -> bool {
         matches!(self, Self::Put { path, .. } if path.rsplit('/').next() != Some("Info.plist"))
     }
 }
 
-/// Whether a journal tells of something that a device sent; looks only as far as it must, and changes nothing.
-pub(crate) fn keeps_something(path: &Utf8Path) -> bool {
-    let Ok(file) = File::open(path) else { return false };
-    let mut lines = std::io::BufReader::new(file);
+/// Whether a journal tells of something that a device sent, were it only its status; looks only as far as it must, and changes
+/// nothing.
+pub(crate) fn tells_of_the_device(path: &Utf8Path) -> bool {
+    records(path).is_some_and(|mut records| records.any(|record| record.is_arrival()))
+}
+
+/// Whether a journal still has a file of the device's; changes nothing.
+pub(crate) fn keeps_something(path: &Utf8Path, boot: &str) -> bool {
+    let Some(records) = records(path) else { return false };
+    let mut payloads = Payloads::default();
+    records.for_each(|record| payloads.take(&record));
+    payloads.is_some_left(boot)
+}
+
+/// Reads the whole records of a journal, one after the other.
+fn records(path: &Utf8Path) -> Option<impl Iterator<Item = Record>> {
+    let mut lines = std::io::BufReader::new(File::open(path).ok()?);
     let mut line = Vec::new();
-    loop {
+    Some(std::iter::from_fn(move || {
         line.clear();
-        match lines.read_until(b'\n', &mut line) {
-            Ok(count) if count > 0 => match parse_line(&line) {
-                Some(record) if record.is_arrival() => return true,
-                Some(_) => {}
-                None => return false,
-            },
-            _ => return false,
+        lines.read_until(b'\n', &mut line).ok().filter(|count| *count > 0)?;
+        parse_line(&line)
+    }))
+}
+
+/// The device's files that a journal tells of, without those that steer a backup.
+#[derive(Debug, Default)]
+pub(crate) struct Payloads {
+    /// By path their numbers.
+    names: BTreeMap<String, u64>,
+    /// Those that lie in the repository's packs for good.
+    packed: BTreeSet<u64>,
+    /// Up to here a power cut takes none.
+    synced: u64,
+    boots: BTreeSet<String>,
+}
+
+impl Payloads {
+    /// Takes the next record.
+    pub(crate) fn take(&mut self, record: &Record) {
+        match record {
+            Record::Begin { boot, .. } | Record::Resume { boot } => {
+                self.boots.insert(boot.clone());
+            }
+            Record::Put { path, .. } if is_control(path) => {}
+            Record::Put { path, number, .. } => {
+                self.names.insert(path.clone(), *number);
+            }
+            Record::Move { from, to } => {
+                let moved = self.below(from);
+                self.remove(from);
+                self.put(from, to, moved);
+            }
+            Record::Copy { from, to } => {
+                let copied = self.below(from);
+                self.put(from, to, copied);
+            }
+            Record::Remove { path } => self.remove(path),
+            Record::Packed { number, .. } => {
+                self.packed.insert(*number);
+            }
+            Record::Synced { number } => self.synced = *number,
+            Record::Mkdir { .. } | Record::Refused => {}
         }
     }
+
+    /// Whether one of them still has its bytes, as far as the journal knows; `boot` is the machine's boot now.
+    pub(crate) fn is_some_left(&self, boot: &str) -> bool {
+        // A machine that does not tell its boots may have been restarted.
+        let same_boot = !boot.is_empty() && self.boots.iter().all(|then| then == boot);
+        self.names
+            .values()
+            .any(|number| same_boot || *number <= self.synced || self.packed.contains(number))
+    }
+
+    /// Returns what lies at a path and below it.
+    fn below(&self, path: &str) -> Vec<(String, u64)> {
+        let folder = format!("{path}/");
+        let inside = self.names.range(folder.clone()..);
+        let inside = inside.take_while(|(name, _)| name.starts_with(&folder));
+        let found = self.names.get_key_value(path).into_iter().chain(inside);
+        found.map(|(name, number)| (name.clone(), *number)).collect()
+    }
+
+    fn remove(&mut self, path: &str) {
+        for (name, _) in self.below(path) {
+            self.names.remove(&name);
+        }
+    }
+
+    fn put(&mut self, from: &str, to: &str, names: Vec<(String, u64)>) {
+        if from != to {
+            self.remove(to);
+        }
+        for (name, number) in names {
+            let rest = name.strip_prefix(from).unwrap_or_default();
+            self.names.insert(format!("{to}{rest}"), number);
+        }
+    }
+}
+
+/// Whether a path names a file that steers a backup.
+pub(crate) fn is_control(path: &str) -> bool {
+    CONTROL.contains(&path.rsplit('/').next().unwrap_or_default())
 }
 
 /// A journal open for writing.

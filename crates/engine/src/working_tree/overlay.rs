@@ -25,12 +25,11 @@ use sha1::Sha1;
 use super::area::{self, Area};
 use super::base::Base;
 use super::checked::Sum;
-use super::journal::{Journal, Record};
+use super::journal::{Journal, Record, is_control};
 use super::packer::{Failure, Packed, Packer, Task};
 use super::segments::{Segments, Span};
 use super::tree::{Directory, Node, Origin, Refused, Tree};
 use crate::error::JobError;
-use crate::layout::CONTROL;
 
 /// How the tree keeps what it receives.
 pub(crate) struct Settings {
@@ -142,10 +141,6 @@ pub(crate) struct Overlay {
 /// The last part of a path.
 fn last(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
-}
-
-fn is_control(path: &str) -> bool {
-    CONTROL.contains(&last(path))
 }
 
 fn full(error: &io::Error) -> bool {
@@ -295,12 +290,6 @@ impl Overlay {
             count_received(node, "", &mut kept);
         }
         kept
-    }
-
-    /// Whether anything that the device sent is here; Info.plist is the host's own.
-    pub(super) fn has_arrivals(&self) -> bool {
-        let arrived = self.tree.files(&|file| matches!(file.origin, Origin::Received(_)));
-        arrived.iter().any(|path| last(path) != "Info.plist")
     }
 
     /// Returns the bytes that came and do not lie in packs yet.

@@ -229,7 +229,7 @@ fn what_was_kept_for_another_snapshot_is_not_used() {
         format: FORMAT,
         udid: UDID.into(),
         base: Some("ab".repeat(32)),
-        boot: String::new(),
+        boot: overlay::boot_id(),
     };
     for record in &records {
         rewritten.append(record).unwrap();
@@ -241,18 +241,32 @@ fn what_was_kept_for_another_snapshot_is_not_used() {
 }
 
 #[test]
-fn goes_on_only_with_what_the_device_sent() {
+fn goes_on_only_with_files_that_the_device_sent() {
     let (_dir, root) = folder();
     let (mut tree, _) = open(&root);
     put(&mut tree, "Info.plist", b"the host's own").unwrap();
     drop(tree);
-    assert!(!Area::is_kept(&root, UDID));
+    assert!(!Area::is_left(&root, UDID) && !Area::is_kept(&root, UDID));
     let (mut tree, opened) = open(&root);
     assert!(!opened.resumed);
+    // What steers a backup is left, and no file is kept.
     put(&mut tree, "Status.plist", &status(SnapshotState::Uploading)).unwrap();
     drop(tree);
+    assert!(Area::is_left(&root, UDID) && !Area::is_kept(&root, UDID));
+    let (mut tree, opened) = open(&root);
+    assert!(!opened.resumed);
+    put(&mut tree, "Snapshot/ab/photo", b"a").unwrap();
+    drop(tree);
     assert!(Area::is_kept(&root, UDID));
-    assert!(open(&root).1.resumed);
+    let (mut tree, opened) = open(&root);
+    assert!(opened.resumed);
+    // What the device took back is not kept.
+    tree.rename(&path("Snapshot/ab"), &path("ab")).unwrap();
+    assert!(Area::is_kept(&root, UDID));
+    tree.remove(&path("ab")).unwrap();
+    drop(tree);
+    assert!(!Area::is_kept(&root, UDID));
+    assert!(!open(&root).1.resumed);
 }
 
 #[test]
