@@ -11,6 +11,7 @@ use crate::jobs::backup::BackupSummary;
 use crate::stage::Stage;
 
 pub use clues::Clues;
+pub(crate) use clues::passcode_timed_out;
 
 /// Whose fault a failure is. Only the device's and the network's are worth another try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

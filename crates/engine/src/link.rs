@@ -28,13 +28,13 @@ pub(crate) async fn reach(
     let mut told = None;
     let mut linking = false;
     loop {
-        let patience = left(ctx, started, wait);
+        let patience = left(ctx, started, wait.unwrap_or_default());
         let error = match attempt(ctx, mux, udid, patience, &mut linking, &mut found).await {
             Ok(link) => return Ok(link),
             Err(error) => error,
         };
         let Some(kind) = waits_for(error.cause) else { return Err(error) };
-        if left(ctx, started, wait).is_zero() {
+        if left(ctx, started, wait.unwrap_or_default()).is_zero() {
             return Err(error);
         }
         if told != Some(kind) {
@@ -48,9 +48,10 @@ pub(crate) async fn reach(
     }
 }
 
-fn left(ctx: &Context, started: Timestamp, wait: Option<Duration>) -> Duration {
+/// Returns what is left of a limit that began at a moment.
+pub(crate) fn left(ctx: &Context, started: Timestamp, wait: Duration) -> Duration {
     let elapsed = Duration::try_from(ctx.host.now().duration_since(started)).unwrap_or_default();
-    wait.unwrap_or_default().saturating_sub(elapsed)
+    wait.saturating_sub(elapsed)
 }
 
 async fn attempt(

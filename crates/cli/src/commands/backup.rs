@@ -32,7 +32,8 @@ pub(crate) struct BackupArgs {
     /// Let the device send everything again; snapshots made before stay as they are
     #[arg(long)]
     full: bool,
-    /// How long to wait for the device to be there, trusted and unlocked
+    /// How long to wait for a person in all: until the device is there, trusted and unlocked, and its passcode entered; without
+    /// it only the passcode is waited for, as long as the device asks
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     wait: Option<Duration>,
     /// Back up all devices that can be reached, one after the other

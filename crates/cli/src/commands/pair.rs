@@ -19,7 +19,7 @@ pub(crate) struct PairArgs {
     /// Forget the device, here and on the device
     #[arg(long)]
     forget: bool,
-    /// How long to wait for somebody to unlock the device and tap Trust
+    /// How long to wait in all for somebody to unlock the device, tap Trust and enter its passcode
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
     wait: Duration,
 }

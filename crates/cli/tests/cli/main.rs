@@ -20,6 +20,7 @@ mod interrupt;
 mod kept;
 mod long;
 mod look;
+mod patience;
 mod pieces;
 mod repo;
 mod sim;

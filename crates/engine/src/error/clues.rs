@@ -200,6 +200,11 @@ pub(super) fn underlying(error: &DeviceError) -> &'static str {
     }
 }
 
+/// Whether the device itself gave up waiting for its passcode; a person who sends the sheet away does not want to be asked again.
+pub(crate) fn passcode_timed_out(error: &DeviceError) -> bool {
+    error.code == DeviceError::LOCKED && underlying(error) == "passcode-timeout"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,12 +4,13 @@ mod choice;
 mod damage;
 mod doctor;
 pub(crate) mod finish;
+mod patience;
 mod prepare;
 mod transfer;
 
 use std::sync::Arc;
 
-use lifeboat_device::mobilebackup2::{self, BackupRequest};
+use lifeboat_device::mobilebackup2::BackupRequest;
 use lifeboat_doctor::Certainty;
 use serde::Serialize;
 
@@ -17,7 +18,7 @@ use crate::error::{At as _, Cause, ExitClass, JobError};
 use crate::event::{Diagnosed, Event, Note};
 use crate::examine::Recorder;
 use crate::job::{Context, Outcome, Places, seconds_since};
-use crate::link::reach;
+use crate::link::{left, reach};
 use crate::mux::Mux;
 use crate::stage::Stage;
 
@@ -32,7 +33,8 @@ pub struct BackupPlan {
     pub udid: Option<String>,
     /// Start over: the device sees an empty folder. Snapshots made before stay.
     pub full: bool,
-    /// How long to wait for the device to be there, trusted and unlocked.
+    /// How long to wait for a person in all: until the device is there, trusted and unlocked, and its passcode entered. Without
+    /// it nothing is waited for but the passcode, as long as the device asks for it.
     pub wait: Option<std::time::Duration>,
 }
 
@@ -141,7 +143,9 @@ async fn attempt(
 ) -> Result<(), JobError> {
     ctx.events.stage(Stage::Discover);
     let found = |udid: &str| udid.clone_into(&mut summary.udid);
+    let began = ctx.host.now();
     let link = reach(ctx, &plan.mux, plan.udid.as_deref(), plan.wait, found).await?;
+    let patience = plan.wait.map(|wait| left(ctx, began, wait));
     trace.link = Some(link.clone());
     ctx.events.stage(Stage::Prepare);
     trace.stage = Some(Stage::Prepare);
@@ -153,13 +157,13 @@ async fn attempt(
     trace.recorder = Some(Recorder::start(&link));
     let observer = Arc::new(transfer::Watcher::new(ctx));
     let request = BackupRequest { force_full: plan.full };
-    let files = Box::new(prepared.tree.clone());
-    let reply =
-        mobilebackup2::backup(&link, request, files, observer.clone(), ctx.cancel.clone()).await;
+    let held = patience::hold(ctx, &link, &request, &prepared.tree, &observer, patience).await;
+    let limit = plan.wait.filter(|_| held.in_vain);
     observer.finish();
     trace.watched = Some(observer.watched(link.device().connection));
-    let prepared = finish::received(ctx, &link, prepared, reply, &observer, summary)
+    let prepared = finish::received(ctx, &link, prepared, held.reply, &observer, summary)
         .await
+        .map_err(|error| patience::explain(limit, error))
         .at(Stage::Transfer)?;
     trace.stage = Some(Stage::Snapshot);
     finish::snapshot(ctx, prepared, summary).await

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use lifeboat_device::mobilebackup2::{Observer, ProblemSource, TransferEvent, TransferStage};
 use lifeboat_device::mux::Connection;
+use tokio::sync::watch;
 
 use crate::event::{Event, EventSink, Wait};
 use crate::job::Context;
@@ -32,6 +33,7 @@ pub(super) struct Watcher {
     ctx: Context,
     events: EventSink,
     state: Mutex<State>,
+    prompt: watch::Sender<bool>,
 }
 
 /// What was seen of a session, for the doctor.
@@ -91,7 +93,15 @@ impl Watcher {
                 last_file: None,
                 first: None,
             }),
+            prompt: watch::Sender::new(false),
         }
+    }
+
+    /// Tells whether the device asks for its passcode now.
+    pub(super) fn prompt_shown(&self) -> watch::Receiver<bool> {
+        // The sheet of an earlier session is gone.
+        self.prompt.send_replace(false);
+        self.prompt.subscribe()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -144,9 +154,11 @@ impl Observer for Watcher {
         match event {
             TransferEvent::Stage(TransferStage::WaitingForPasscode) => {
                 self.state().prompt = Prompt::Shown;
+                self.prompt.send_replace(true);
                 link::tell(&self.events, Wait::Passcode);
             }
             TransferEvent::Stage(stage) => {
+                self.prompt.send_replace(false);
                 let mut state = self.state();
                 if state.prompt == Prompt::Shown && stage == TransferStage::Receiving {
                     state.prompt = Prompt::Answered;
