@@ -104,6 +104,32 @@ pub(crate) enum Command {
     Completions(completions::CompletionsArgs),
 }
 
+impl Command {
+    /// Returns its name, for the log.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Demo(_) => "demo",
+            Self::Sim(_) => "sim",
+            Self::Devices(_) => "devices",
+            Self::Pair(_) => "pair",
+            Self::Doctor(_) => "doctor",
+            Self::Explain(_) => "explain",
+            Self::Backup(_) => "backup",
+            Self::Snapshots(_) => "snapshots",
+            Self::Show(_) => "show",
+            Self::Ls(_) => "ls",
+            Self::Cat(_) => "cat",
+            Self::Find(_) => "find",
+            Self::Diff(_) => "diff",
+            Self::Status(_) => "status",
+            Self::Check(_) => "check",
+            Self::Export(_) => "export",
+            Self::Repo(_) => "repo",
+            Self::Completions(_) => "completions",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;

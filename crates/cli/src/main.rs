@@ -15,7 +15,7 @@ mod settings;
 mod ui;
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use tokio_util::sync::CancellationToken;
@@ -72,8 +72,12 @@ async fn run(cli: Cli, ui: Ui, environment: Environment) -> Exit {
     };
     let mut watchers = tokio::task::JoinSet::new();
     watchers.spawn(watch_signals(app.cancel.clone(), ui));
-    let ended = commands::run(&app, cli.command).await;
+    let (command, since) = (cli.command.name(), Instant::now());
+    tracing::info!(command, "begins");
+    let ended = Box::pin(commands::run(&app, cli.command)).await;
     watchers.abort_all();
+    let exit = ended.as_ref().map_or_else(|failure| failure.exit, |exit| *exit);
+    tracing::info!(command, exit = exit.code(), seconds = since.elapsed().as_secs_f64(), "ends");
     match ended {
         Ok(exit) => exit,
         Err(failure) => {

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::error::LinkError;
 
 /// For the mux, which runs on this machine.
@@ -10,7 +12,12 @@ pub(crate) const MUX: Duration = Duration::from_secs(10);
 /// For one question to lockdownd or a small service.
 pub(crate) const ANSWER: Duration = Duration::from_secs(30);
 
-/// Waits for `future`, at most `limit`.
+/// Returns the milliseconds since a moment, for the log.
+pub(crate) fn ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Waits for `future`, at most `limit`; the log tells what was asked and how long it took.
 pub(crate) async fn within<T, E>(
     limit: Duration,
     doing: &'static str,
@@ -19,8 +26,14 @@ pub(crate) async fn within<T, E>(
 where
     LinkError: From<E>,
 {
-    match tokio::time::timeout(limit, future).await {
-        Ok(result) => Ok(result?),
+    let since = Instant::now();
+    let result = match tokio::time::timeout(limit, future).await {
+        Ok(result) => result.map_err(LinkError::from),
         Err(_) => Err(LinkError::Timeout { doing, seconds: limit.as_secs() }),
+    };
+    match &result {
+        Ok(_) => tracing::debug!(doing, ms = ms(since), "answered"),
+        Err(error) => tracing::info!(doing, ms = ms(since), %error, "no answer that helps"),
     }
+    result
 }

@@ -10,9 +10,10 @@ use lifeboat_host::discretion;
 use lifeboat_wire::lockdown::ErrorWord;
 use plist::Value;
 use tokio::io::BufReader;
+use tokio::time::Instant;
 
 use crate::error::{LinkError, handshake};
-use crate::limit::{ANSWER, within};
+use crate::limit::{ANSWER, ms, within};
 use crate::mux::{Device, LABEL, Mux};
 use crate::pairing::PairingRecord;
 
@@ -36,10 +37,15 @@ impl Link {
     /// Fails with [`LinkError::NotPaired`] where there is no record and with [`LinkError::NotTrusted`] where the
     /// device does not honour it any more.
     pub async fn open(mux: &Mux, device: &Device) -> Result<Self, LinkError> {
-        let bytes = mux.read_record(&device.udid).await?.ok_or(LinkError::NotPaired)?;
+        let since = Instant::now();
+        let Some(bytes) = mux.read_record(&device.udid).await? else {
+            tracing::info!(ms = ms(since), "there is no pairing record of the device");
+            return Err(LinkError::NotPaired);
+        };
         let record = PairingRecord::parse(&bytes)?;
         let link = Self { mux: mux.clone(), device: device.clone(), record };
         link.session().await?.close().await;
+        tracing::info!(connection = ?device.connection, ms = ms(since), "the device knows this computer");
         Ok(link)
     }
 
@@ -92,11 +98,14 @@ impl Link {
     /// A device that made a session with us a moment ago knows us: where it breaks off the encryption of the service, and does it
     /// again, it is the encryption that fails (`docs/protocol.md` 2.6).
     pub(crate) async fn start(&self, name: &str) -> Result<Idevice, LinkError> {
-        if let Some(stream) = self.try_start(name).await? {
-            return Ok(stream);
-        }
+        let since = Instant::now();
         let broken = || LinkError::Tls("the device broke the handshake of the service off".into());
-        self.try_start(name).await?.ok_or_else(broken)
+        let started = match self.try_start(name).await? {
+            Some(stream) => stream,
+            None => self.try_start(name).await?.ok_or_else(broken)?,
+        };
+        tracing::info!(name, ms = ms(since), "a service of the device is started");
+        Ok(started)
     }
 
     /// Starts a service; nothing where the device broke the handshake off.
@@ -192,7 +201,10 @@ impl Session {
         domain: Option<&str>,
         key: Option<&str>,
     ) -> Result<Option<Value>, LinkError> {
-        match within(ANSWER, "reading a value", self.lockdown.get_value(key, domain)).await {
+        let answer = within(ANSWER, "reading a value", self.lockdown.get_value(key, domain)).await;
+        let came = answer.is_ok();
+        tracing::debug!(domain = domain.unwrap_or(""), key = key.unwrap_or("all"), came, "a value");
+        match answer {
             Ok(value) => {
                 discreet(key, &value);
                 Ok(Some(value))

@@ -12,9 +12,10 @@ use idevice::{Idevice, IdeviceSocket};
 use lifeboat_wire::mux::{Answer, Decoder, Event, PACKET_LIMIT, Packet, Request, ResultCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::error::LinkError;
-use crate::limit::{MUX, within};
+use crate::limit::{MUX, ms, within};
 
 /// How this program names itself to the mux and the device.
 pub(crate) const LABEL: &str = "lifeboat";
@@ -91,6 +92,7 @@ impl Mux {
 
     /// Returns the devices that are there, cable before network.
     pub async fn devices(&self) -> Result<Vec<Device>, LinkError> {
+        let since = Instant::now();
         let mut connection = self.connect().await?;
         let found = within(MUX, "asking usbmuxd for devices", connection.get_devices()).await?;
         let mut devices: Vec<Device> = found
@@ -106,6 +108,8 @@ impl Mux {
             })
             .collect();
         devices.sort_by_key(|device| (device.connection != Connection::Usb, device.udid.clone()));
+        let (found, ms) = (devices.len(), ms(since));
+        tracing::info!(found, ms, "usbmuxd was asked for devices");
         Ok(devices)
     }
 

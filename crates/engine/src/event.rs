@@ -169,14 +169,37 @@ impl EventSink {
         Self::new(|_| {})
     }
 
-    /// Tells one event.
+    /// Tells one event; those that mark the way stand in the log, too.
     pub fn tell(&self, event: Event) {
+        log(&event);
         (self.0)(event);
     }
 
     /// Tells that a stage begins.
     pub fn stage(&self, stage: Stage) {
         self.tell(Event::Stage { stage });
+    }
+}
+
+/// Writes what marks the way of a job into the log: no names of devices, no paths of files.
+fn log(event: &Event) {
+    match event {
+        Event::Stage { stage } => tracing::info!(stage = stage.as_str(), "a stage begins"),
+        Event::Waiting { wait, .. } => tracing::info!(?wait, "waiting"),
+        Event::Diagnosed(found) => tracing::info!(cause = found.cause, "the doctor found"),
+        Event::Finding(found) => tracing::info!(cause = found.cause, "found"),
+        Event::Note(note) => tracing::info!(id = note.id, "a note"),
+        Event::FileError { .. } => tracing::info!("a file did not come out whole"),
+        Event::Summary(summary) => tracing::info!(
+            outcome = ?summary.outcome,
+            cause = summary.cause.map_or("", crate::Cause::id),
+            files = summary.files_received,
+            bytes = summary.bytes_received,
+            added = summary.bytes_added,
+            seconds = summary.seconds,
+            "the backup ended"
+        ),
+        Event::Progress(_) => {}
     }
 }
 

@@ -59,6 +59,14 @@ impl Findings {
 
     /// Adds what probes saw; a probe that looked again stands for its first look.
     pub(crate) fn add(&mut self, seen: probe::Seen) {
+        for run in &seen.runs {
+            let known = |key: &&lifeboat_doctor::Key| {
+                seen.facts.value(key.as_str()).is_some_and(lifeboat_doctor::Value::is_known)
+            };
+            let (probe, about, ms) = (&run.id, &run.about, run.took_ms);
+            let (known, asked) = (run.tells.iter().filter(known).count(), run.tells.len());
+            tracing::info!(%probe, about, known, asked, ms, "looked");
+        }
         self.facts.merge(seen.facts);
         probe::derive(&mut self.facts);
         self.probes.retain(|run| !seen.runs.iter().any(|again| again.id == run.id));

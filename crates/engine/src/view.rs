@@ -5,6 +5,7 @@ mod snapshot;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use lifeboat_mobilesync::InfoPlist;
@@ -15,7 +16,7 @@ use crate::event::{Event, EventSink, Note};
 use crate::job::Places;
 use crate::jobs::snapshots::{DomainSummary, Listed, Look, SnapshotDetails};
 use crate::layout::{About, MOST_NAMED, NamedFile};
-use crate::words::{choose, things};
+use crate::words::{choose, ms, things};
 
 pub(crate) use folder::FolderView;
 pub(crate) use snapshot::{SnapshotView, about, line};
@@ -69,7 +70,10 @@ pub(crate) fn find(
     wanted: &str,
     udid: Option<&str>,
 ) -> Result<Snapshot, JobError> {
+    let since = Instant::now();
     let (snapshot, unread) = repository.resolve_and_damage(wanted, udid)?;
+    let (found, unread_files) = (snapshot.id.short(), unread.len());
+    tracing::info!(%found, unread = unread_files, ms = ms(since), "a snapshot was looked for");
     if !unread.is_empty() {
         let message = format!(
             "{} cannot be read, and a newer one may be among them (taken is {}); `lifeboat check` says more",

@@ -1,5 +1,7 @@
 //! Numbers of things in words, the same in every message.
 
+use std::time::Instant;
+
 /// Returns a number with its thousands apart: `12 000`; up to four digits stay together.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -21,6 +23,11 @@ pub fn things(number: u64, noun: &str) -> String {
 /// Returns the form of a word that fits a number: `choose(1, "is", "are")`.
 pub fn choose<'a>(number: u64, one: &'a str, several: &'a str) -> &'a str {
     if number == 1 { one } else { several }
+}
+
+/// Returns the milliseconds since a moment, for the log.
+pub(crate) fn ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Returns the first names of many, and `…` where there are more: `a, b, …`.

@@ -24,10 +24,10 @@ pub(crate) fn start(verbose: u8, wish: Option<&str>) {
     let level = match verbose {
         0 => None,
         1 => Some(
-            "lifeboat=info,lifeboat_engine=info,lifeboat_device=info,lifeboat_repo=info,lifeboat_sim=info,warn",
+            "lifeboat=info,lifeboat_engine=info,lifeboat_device=info,lifeboat_repo=info,lifeboat_doctor=info,lifeboat_host=info,lifeboat_sim=info,warn",
         ),
         2 => Some(
-            "lifeboat=debug,lifeboat_engine=debug,lifeboat_device=debug,lifeboat_repo=debug,lifeboat_sim=debug,info",
+            "lifeboat=debug,lifeboat_engine=debug,lifeboat_device=debug,lifeboat_repo=debug,lifeboat_doctor=debug,lifeboat_host=debug,lifeboat_sim=debug,info",
         ),
         _ => Some("trace"),
     };

@@ -1,6 +1,7 @@
 //! Opening the repository that the places name.
 
 use std::io;
+use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use lifeboat_host::{Host, SecretError, secret};
@@ -9,6 +10,7 @@ use secrecy::SecretString;
 
 use super::Places;
 use crate::error::{Cause, JobError};
+use crate::words::ms;
 use crate::working_tree::area::{private_file, private_folder};
 
 /// What a summary says of a recovery sheet that nobody has seen.
@@ -46,7 +48,9 @@ impl Places {
             }
             found => found?,
         }
+        let since = Instant::now();
         let opened = Repository::open(&location, &self.repository_password()?, &self.cache)?;
+        tracing::info!(ms = ms(since), "the repository is open");
         // Whoever made it may have been killed before saying so.
         self.made()?;
         Ok(opened)

@@ -2,6 +2,8 @@
 
 mod manifest;
 
+use std::time::Instant;
+
 use lifeboat_repo::{Repository, Snapshot, Tag};
 use serde::Serialize;
 
@@ -12,6 +14,7 @@ use crate::jobs::snapshots::device_snapshots;
 use crate::layout::ABOUT;
 use crate::meter::Meter;
 use crate::stage::Stage;
+use crate::words::ms;
 
 /// What a check found. It is `done` exactly when there are no findings.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -55,9 +58,12 @@ fn check(ctx: &Context, places: &Places, read_data: bool) -> Result<CheckSummary
         seconds: 0.0,
     };
     let mut meter = Meter::new(ctx, Stage::Read, None);
+    let since = Instant::now();
     let report = repository
         .check(read_data, &mut |progress| meter.set_bytes(progress.bytes_done, progress.bytes))?;
     summary.bytes_read = report.bytes_read;
+    let (bytes, damage, ms) = (report.bytes_read, report.damage.len(), ms(since));
+    tracing::info!(bytes, damage, ms, "the repository was checked");
     for damage in &report.damage {
         if damage.is_serious() {
             found(ctx, &mut summary, "repository-damaged", damage.to_string(), None);

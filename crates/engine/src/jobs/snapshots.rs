@@ -4,6 +4,7 @@ mod diff;
 mod pattern;
 
 use std::io::Write;
+use std::time::Instant;
 
 use camino::Utf8PathBuf;
 use jiff::Timestamp;
@@ -19,7 +20,7 @@ use crate::job::{Context, Places, blocking};
 use crate::layout::About;
 pub use crate::layout::NamedFile;
 use crate::view::{self, BackupView as _, SnapshotView};
-use crate::words::{choose, first, things};
+use crate::words::{choose, first, ms, things};
 
 /// The cause of a finding that packs are damaged: what a backup can mend.
 pub const PACKS_DAMAGED: &str = "packs-damaged";
@@ -249,7 +250,10 @@ pub(crate) fn snapshots_and_damage(
     repository: &Repository,
     udid: Option<&str>,
 ) -> Result<(Vec<Snapshot>, Vec<Finding>), JobError> {
+    let since = Instant::now();
     let (mut snapshots, damage) = repository.snapshots_and_damage()?;
+    let (read, unread, ms) = (snapshots.len(), damage.len(), ms(since));
+    tracing::info!(read, unread, ms, "the snapshots were read");
     // A snapshot's label is the device's name.
     snapshots.iter().filter_map(|snapshot| snapshot.label.as_deref()).for_each(keep_quiet);
     snapshots.retain(|snapshot| {
