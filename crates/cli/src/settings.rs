@@ -2,15 +2,18 @@
 //!
 //! Each value comes from the first of: flag, environment variable, configuration file, default.
 
+mod address;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use lifeboat_doctor::probe::OutsideFile;
 use lifeboat_engine::{DoctorSettings, Mux};
 use lifeboat_host::read_text;
 use serde::Deserialize;
+
+use self::address::{default_mux, mux_address};
 
 /// The variables that this program reads, beside all that begin with `LIFEBOAT_`.
 const VARIABLES: [&str; 15] = [
@@ -153,6 +156,12 @@ pub(crate) enum SettingsError {
         #[source]
         source: Box<toml::de::Error>,
     },
+    /// A device is named by an empty text.
+    #[error("{by} is empty: it names no device (leave it out where there is only one)")]
+    NoUdid {
+        /// What it was given as.
+        by: &'static str,
+    },
     /// An address cannot be understood.
     #[error("{name} is not an address: {value:?} (write HOST:PORT, a path, or UNIX:PATH)")]
     Address {
@@ -251,11 +260,7 @@ impl Settings {
                 .map(Utf8PathBuf::from)
                 .or(file.repository_password_file),
             credentials: environment.get("CREDENTIALS_DIRECTORY").map(Utf8PathBuf::from),
-            udid: flags
-                .udid
-                .clone()
-                .or_else(|| environment.get("LIFEBOAT_UDID").map(str::to_owned))
-                .or(file.udid),
+            udid: udid(flags, environment, file.udid)?,
             mux,
             working_area: environment
                 .get("LIFEBOAT_WORKING_AREA")
@@ -270,6 +275,25 @@ impl Settings {
                 .unwrap_or(folders.cache),
             doctor: file.doctor,
         })
+    }
+}
+
+/// Returns the device that is meant. One that is named and empty is refused, as `-u ""` is: another would be meant.
+fn udid(
+    flags: &Flags,
+    environment: &Environment,
+    file: Option<String>,
+) -> Result<Option<String>, SettingsError> {
+    let variable = environment.texts.get("LIFEBOAT_UDID").cloned();
+    let named = [
+        ("-u", flags.udid.clone()),
+        ("the variable LIFEBOAT_UDID", variable),
+        ("`udid` in the configuration file", file),
+    ];
+    let first = named.into_iter().find_map(|(source, udid)| Some((source, udid?)));
+    match first {
+        Some((source, udid)) if udid.is_empty() => Err(SettingsError::NoUdid { by: source }),
+        first => Ok(first.map(|(_, udid)| udid)),
     }
 }
 
@@ -356,78 +380,13 @@ fn key_file(config: &Utf8Path, repository: &str, is_default: bool) -> Utf8PathBu
     config.join("keys").join(format!("{name}.key"))
 }
 
-#[cfg(unix)]
-fn default_mux() -> Mux {
-    Mux::Unix("/var/run/usbmuxd".into())
-}
-
-#[cfg(not(unix))]
-fn default_mux() -> Mux {
-    Mux::Tcp(SocketAddr::from(([127, 0, 0, 1], 27015)))
-}
-
-/// Understands every form of `USBMUXD_SOCKET_ADDRESS` that other tools take: `host:port`, `[v6]:port`, a path,
-/// `UNIX:path` and `unix://path`.
-pub(crate) fn mux_address(name: &'static str, value: &str) -> Result<Mux, SettingsError> {
-    match Address::parse(name, value)? {
-        Address::Known(mux) => Ok(mux),
-        Address::Host(host, port) => resolve(host, port).map(Mux::Tcp),
-    }
-}
-
-/// An address as it is written: a host may have to be looked up still.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Address<'a> {
-    Known(Mux),
-    Host(&'a str, u16),
-}
-
-impl<'a> Address<'a> {
-    pub(crate) fn parse(name: &'static str, value: &'a str) -> Result<Self, SettingsError> {
-        let wrong = || SettingsError::Address { name, value: value.to_owned() };
-        let lower = value.to_ascii_lowercase();
-        if lower.starts_with("unix:") {
-            let path = value.get(5..).unwrap_or_default();
-            let path = path.strip_prefix("//").unwrap_or(path);
-            return if path.is_empty() {
-                Err(wrong())
-            } else {
-                Ok(Self::Known(Mux::Unix(path.into())))
-            };
-        }
-        if value.contains('/') {
-            return Ok(Self::Known(Mux::Unix(value.into())));
-        }
-        let (host, port) = value.rsplit_once(':').ok_or_else(wrong)?;
-        let port: u16 = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
-        if let Some(inner) = host.strip_prefix('[') {
-            let inner = inner.strip_suffix(']').ok_or_else(wrong)?;
-            let address: Ipv6Addr = inner.parse().map_err(|_| wrong())?;
-            return Ok(Self::Known(Mux::Tcp(SocketAddr::from((address, port)))));
-        }
-        if host.is_empty() || host.contains(':') {
-            return Err(wrong());
-        }
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(Self::Known(Mux::Tcp(SocketAddr::from((address, port)))));
-        }
-        Ok(Self::Host(host, port))
-    }
-}
-
-fn resolve(host: &str, port: u16) -> Result<SocketAddr, SettingsError> {
-    use std::net::ToSocketAddrs as _;
-    let failed = |source| SettingsError::NoSuchHost { host: host.to_owned(), source };
-    let mut addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(failed)?.collect();
-    // IPv4 first: that is where usbmuxd and its stand-ins listen.
-    addresses.sort_by_key(SocketAddr::is_ipv6);
-    addresses.first().copied().ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, SocketAddr};
+
     use proptest::prelude::*;
 
+    use super::address::Address;
     use super::*;
 
     fn read(text: &str) -> Result<Address<'_>, String> {
@@ -567,6 +526,34 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_is_named_and_empty_is_refused_by_where_it_stands() {
+        let (_dir, home) = home();
+        let file = home.join("config.toml");
+        fs_err::write(&file, "udid = \"\"\n").unwrap();
+        let plain = [("HOME", home.as_str())];
+        let empty = [("HOME", home.as_str()), ("LIFEBOAT_UDID", "")];
+        let named = |udid: Option<&str>| Flags {
+            config: Some(file.clone()),
+            udid: udid.map(str::to_owned),
+            ..Flags::default()
+        };
+        let udid = |flags: Flags, environment: Environment| {
+            let settings = Settings::new(&flags, &environment);
+            settings.map(|settings| settings.udid).map_err(|error| error.to_string())
+        };
+        let why = |error: Result<_, String>| error.unwrap_err();
+        assert!(
+            why(udid(named(None), plain.into())).starts_with("`udid` in the configuration file")
+        );
+        let variable = why(udid(named(None), empty.into()));
+        assert!(variable.starts_with("the variable LIFEBOAT_UDID is empty"), "{variable}");
+        assert!(why(udid(named(Some("")), plain.into())).starts_with("-u is empty"));
+        // What does not count is not looked at.
+        assert_eq!(udid(named(Some("U")), empty.into()), Ok(Some("U".to_owned())));
+        assert_eq!(udid(Flags::default(), plain.into()), Ok(None));
+    }
+
+    #[test]
     fn an_unknown_key_is_refused_with_its_place() {
         let (_dir, home) = home();
         let file = home.join("config.toml");
@@ -585,37 +572,5 @@ mod tests {
         let error =
             Settings::new(&flags, &Environment::from([("HOME", home.as_str())])).unwrap_err();
         assert!(matches!(error, SettingsError::Read(_)));
-    }
-
-    #[test]
-    fn every_form_of_the_mux_address() {
-        let tcp = |text: &str| Mux::Tcp(text.parse().unwrap());
-        let unix = |text: &str| Mux::Unix(text.into());
-        for (text, mux) in [
-            ("127.0.0.1:27015", tcp("127.0.0.1:27015")),
-            ("localhost:27015", tcp("127.0.0.1:27015")),
-            ("[::1]:27015", tcp("[::1]:27015")),
-            ("/var/run/usbmuxd", unix("/var/run/usbmuxd")),
-            ("./mux.sock", unix("./mux.sock")),
-            ("UNIX:/tmp/mux", unix("/tmp/mux")),
-            ("unix:mux.sock", unix("mux.sock")),
-            ("unix:///tmp/mux", unix("/tmp/mux")),
-        ] {
-            assert_eq!(mux_address("x", text).unwrap(), mux, "{text}");
-        }
-        for text in [
-            "",
-            "here",
-            "host:",
-            ":1",
-            "::1:5",
-            "127.0.0.1:0",
-            "127.0.0.1:70000",
-            "[::1]",
-            "UNIX:",
-            "[x]:1",
-        ] {
-            assert!(mux_address("x", text).is_err(), "{text}");
-        }
     }
 }

@@ -25,6 +25,21 @@ fn wrong_usage_ends_with_2_and_says_what_is_right() {
 }
 
 #[test]
+fn an_empty_udid_is_refused_wherever_it_stands() {
+    let home = home();
+    let run = home.lifeboat(["backup"]).env("LIFEBOAT_UDID", "").run();
+    assert_eq!(run.status, Some(2), "{run}");
+    assert!(run.err().contains("LIFEBOAT_UDID is empty"), "{run}");
+    fs_err::create_dir_all(home.path().join("config/lifeboat")).unwrap();
+    fs_err::write(home.path().join("config/lifeboat/config.toml"), "udid = \"\"\n").unwrap();
+    for command in ["backup", "devices", "snapshots", "status", "doctor"] {
+        let run = home.lifeboat([command]).run();
+        assert_eq!(run.status, Some(2), "{run}");
+        assert!(run.err().contains("`udid` in the configuration file is empty"), "{run}");
+    }
+}
+
+#[test]
 fn a_configuration_with_an_unknown_key_is_refused_with_its_place() {
     let home = home();
     fs_err::create_dir_all(home.path().join("config/lifeboat")).unwrap();
