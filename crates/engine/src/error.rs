@@ -292,6 +292,15 @@ impl JobError {
         self
     }
 
+    /// Masks a UDID in the message: paths of the device and of the working area begin with it, and what a service prints is a log.
+    #[must_use]
+    pub(crate) fn discreet(mut self, udid: &str) -> Self {
+        if !udid.is_empty() {
+            self.message = self.message.replace(udid, "<udid>");
+        }
+        self
+    }
+
     /// Returns whose fault it is.
     pub fn fault(&self) -> Fault {
         self.cause.fault()

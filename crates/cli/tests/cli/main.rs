@@ -11,6 +11,7 @@ mod devices;
 mod doctor;
 mod explain;
 mod export;
+mod failed;
 mod fallback;
 #[cfg(target_os = "linux")]
 mod full_disk;

@@ -1,6 +1,6 @@
 //! Backs up one device: discover, link, prepare, transfer, verify, snapshot.
 
-mod choice;
+pub(crate) mod choice;
 mod damage;
 mod doctor;
 pub(crate) mod finish;
@@ -116,6 +116,7 @@ pub async fn run(ctx: &Context, plan: BackupPlan) -> Result<BackupSummary, JobEr
     let mut summary = BackupSummary::new(plan.udid.clone().unwrap_or_default());
     let mut trace = doctor::Trace::of(started);
     let result = attempt(ctx, &plan, &mut summary, &mut trace).await;
+    let result = result.map_err(|error| error.discreet(&summary.udid));
     summary.seconds = seconds_since(ctx, started);
     if let Err(error) = &result {
         summary.failed(error);
