@@ -60,8 +60,32 @@ pub fn room(free: i64, used: Option<i64>, last: Option<i64>) -> Option<Room> {
 
 /// Adds what follows from what is known.
 pub fn derive(facts: &mut Facts) {
+    derive_held_back(facts);
     derive_room(facts);
     derive_restore(facts);
+}
+
+/// A device is held back where it lies on the bus and usbmuxd does not list it. Where nobody can look at the bus nothing is known: one
+/// that is not listed may simply not be there.
+fn derive_held_back(facts: &mut Facts) {
+    const SIGNS: [(&str, &[&str]); 3] = [
+        ("usb.device", &["normal", "not-apple-mode"]),
+        ("mux.state", &["running"]),
+        ("mux.device", &["absent"]),
+    ];
+    if facts.value("usb.device").is_none() {
+        return;
+    }
+    let mut unknown = None;
+    for (key, words) in SIGNS {
+        match facts.value(key) {
+            Some(Value::Word(word)) if words.contains(&word.as_str()) => {}
+            Some(Value::Unknown(why)) => unknown = unknown.or_else(|| Some(why.clone())),
+            None => unknown = unknown.or(Some(Why::NotLooked)),
+            Some(_) => return facts.tell("usb.held-back", false),
+        }
+    }
+    facts.tell("usb.held-back", unknown.map_or(Value::Flag(true), Value::Unknown));
 }
 
 fn number(facts: &Facts, key: &str) -> Option<i64> {
@@ -114,6 +138,36 @@ mod tests {
         ] {
             assert_eq!(room(free, used, last), wanted, "{free} {used:?} {last:?}");
         }
+    }
+
+    #[test]
+    fn a_device_is_held_back_only_where_the_bus_shows_it() {
+        let no_bus = || Value::Unknown(Why::NotThere("no bus".to_owned()));
+        for (device, state, listed, wanted) in [
+            ("normal".into(), "running", Some("absent".into()), Some(Value::Flag(true))),
+            ("not-apple-mode".into(), "running", Some("absent".into()), Some(Value::Flag(true))),
+            ("normal".into(), "running", Some("usb".into()), Some(Value::Flag(false))),
+            ("absent".into(), "running", Some("absent".into()), Some(Value::Flag(false))),
+            ("normal".into(), "missing", None, Some(Value::Flag(false))),
+            ("normal".into(), "running", None, Some(Why::NotLooked.into())),
+            // It may lie there, or not be plugged in at all.
+            (no_bus(), "running", Some("absent".into()), Some(no_bus())),
+            (no_bus(), "running", Some("usb".into()), Some(Value::Flag(false))),
+        ] {
+            let mut facts = Facts::new();
+            facts.tell("usb.device", device);
+            facts.tell("mux.state", state);
+            if let Some(listed) = listed {
+                let listed: Value = listed;
+                facts.tell("mux.device", listed);
+            }
+            derive(&mut facts);
+            assert_eq!(facts.value("usb.held-back").cloned(), wanted, "{facts:?}");
+        }
+        let mut facts = Facts::new();
+        facts.tell("mux.state", "running");
+        derive(&mut facts);
+        assert_eq!(facts.value("usb.held-back"), None, "nobody looked at the bus");
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::fact::{Facts, Value, Why};
 use crate::probe::ProbeContext;
 use crate::probe::context;
 
-pub(crate) const PRESENCE: &[&str] = &["usb.device", "usb.permission", "usb.charging-only"];
+pub(crate) const PRESENCE: &[&str] =
+    &["usb.device", "usb.permission", "usb.held-back", "usb.charging-only"];
 pub(crate) const CABLE: &[&str] = &["usb.speed", "usb.hubs", "usb.errors", "usb.reconnects"];
 
 /// How far back the kernel's log counts.
@@ -95,6 +96,8 @@ fn presence_of(bus: &UsbBus, udid: Option<&str>) -> Facts {
         Some(allowed) => facts.tell("usb.permission", if allowed { "ok" } else { "denied" }),
         None => facts.tell("usb.permission", Why::NotThere("nothing to open".to_owned())),
     }
+    // Follows from what usbmuxd says.
+    facts.tell("usb.held-back", Why::NotLooked);
     match bus.silent_ports {
         Some(ports) => facts.tell("usb.charging-only", chosen.is_none() && ports > 0),
         None => facts.tell(
