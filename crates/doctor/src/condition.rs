@@ -135,6 +135,11 @@ fn listed(key: Key, list: Vec<Scalar>, wanted: bool) -> Result<Test, ConditionEr
 }
 
 impl Condition {
+    /// Whether it only says what must not be: it can rule a cause out, and never speaks for one.
+    pub fn is_guard(&self) -> bool {
+        matches!(self.test, Test::NoneOf(_) | Test::NotNumbers(_))
+    }
+
     /// Holds it against what is known.
     pub fn holds(&self, key: Key, facts: &Facts) -> Truth {
         match facts.get(key) {

@@ -2,7 +2,7 @@
 //!
 //! A line of a cause is true, false, or cannot be told (`condition`). A `[[when]]` whose lines are all true shows its cause:
 //! confirmed where the sign is sure, else possible. One with a false line shows nothing. One that cannot be told whole but has a
-//! true line makes the cause possible; one of which nothing can be told leaves it open.
+//! true line that speaks for the cause makes it possible; one of which nothing but what must not be can be told leaves it open.
 
 use std::cmp::Reverse;
 
@@ -180,11 +180,12 @@ fn sign(when: &When, facts: &Facts) -> Sign {
             Truth::Unknown(why) => unknown.push(Missing { key: *key, why }),
         }
     }
-    let certainty = match (refuted, evidence.is_empty(), unknown.is_empty(), when.sure) {
+    let speaks = evidence.iter().any(|seen: &Evidence| !seen.condition.is_guard());
+    let certainty = match (refuted, speaks || unknown.is_empty(), unknown.is_empty(), when.sure) {
         (true, ..) => Certainty::RuledOut,
-        (false, true, ..) => Certainty::Open,
-        (false, false, true, Sure::A) => Certainty::Confirmed,
-        (false, false, ..) => Certainty::Possible,
+        (false, false, ..) => Certainty::Open,
+        (false, true, true, Sure::A) => Certainty::Confirmed,
+        (false, true, ..) => Certainty::Possible,
     };
     Sign { certainty, severity: when.severity, evidence, unknown }
 }

@@ -93,3 +93,23 @@ fn the_end_of_the_input_and_ctrl_c_end_the_questions() {
     assert_eq!(run.status, Some(130), "{run}");
     assert!(!run.out().contains("checked, and fine"), "{run}");
 }
+
+/// Who answers that all is well, or that nothing was tried, has accused nobody; neither where much could not be looked at.
+#[test]
+fn an_answer_that_says_nothing_accuses_nothing() {
+    let scene = Scene::paired("");
+    for (purpose, answers) in [
+        ("computer", &["other-cable=not-tried", "other-port=not-tried", "cancelled=no"][..]),
+        ("icloud", &["same-network=yes", "charging=nightly-locked", "account=fine"]),
+    ] {
+        let mut run = scene.doctor(&["--json", "--for", purpose]);
+        for answer in answers {
+            run = run.args(["--answer", answer]);
+        }
+        let run = run.run();
+        let report = run.json();
+        let findings = report["findings"].as_array().expect("findings");
+        let weighty = findings.iter().filter(|found| found["severity"] != "note");
+        assert_eq!(weighty.count(), 0, "{answers:?}\n{run}");
+    }
+}

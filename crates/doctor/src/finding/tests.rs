@@ -44,6 +44,34 @@ fn said(catalogue: &Catalogue, told: &[(&str, Value)]) -> Vec<(String, Certainty
 const HUNG: &str = "\"mux.state\" = { is = \"hung\" }";
 const LOW: &str = "\"battery.level\" = { below = 10 }";
 
+/// What must not be rules out, and speaks for nothing: an answer that excludes another one accuses nobody of what was not measured.
+#[test]
+fn what_must_not_be_is_no_sign_by_itself() {
+    let guarded = format!("{LOW}\n\"answer.other-cable\" = {{ not = \"same\" }}");
+    let answer = |word: &str| ("answer.other-cable", word.into());
+    let level = |level: i64| ("battery.level", level.into());
+    for (lines, told, certainty) in [
+        (&guarded, vec![answer("better")], None),
+        (&guarded, vec![answer("better"), level(50)], None),
+        (&guarded, vec![answer("better"), level(5)], Some(Certainty::Confirmed)),
+        (&guarded, vec![answer("same"), level(5)], None),
+        (&guarded, vec![level(5)], Some(Certainty::Possible)),
+        // Alone it is all that is asked for.
+        (
+            &"\"mux.state\" = { not = \"running\" }".to_owned(),
+            vec![("mux.state", "hung".into())],
+            Some(Certainty::Confirmed),
+        ),
+    ] {
+        let catalogue = catalogue(&[("a/a", "blocking", 1, "", "A", lines)]);
+        let found = said(&catalogue, &told);
+        assert_eq!(found.first().map(|found| found.1), certainty, "{lines} {told:?}");
+    }
+    let catalogue = catalogue(&[("a/a", "blocking", 1, "", "A", &guarded)]);
+    let open = diagnose(&catalogue, &facts(&[answer("better")]), For::Computer).open;
+    assert_eq!(open.len(), 1, "it could not be checked, and that is said");
+}
+
 #[test]
 fn three_values() {
     let both = format!("{HUNG}\n{LOW}");
