@@ -200,45 +200,51 @@ fn write(home: &Home, name: &str, machine: &Table, udid: &str) -> String {
     file.into_string()
 }
 
-/// Sets what is not set.
-fn set(table: &mut Table, key: &str, value: toml::Value) {
+/// Sets what is not set; says whether it did.
+fn set(table: &mut Table, key: &str, value: toml::Value) -> bool {
+    let free = !table.contains_key(key);
     table.entry(key).or_insert(value);
+    free
 }
 
-/// Sets a value at a path, unless the scenario has something there.
-fn set_below(table: &mut Table, path: &[&str], value: toml::Value) {
-    let [first, rest @ ..] = path else { return };
+/// Sets a value at a path, unless the scenario has something there; says whether it did.
+fn set_below(table: &mut Table, path: &[&str], value: toml::Value) -> bool {
+    let [first, rest @ ..] = path else { return false };
     if rest.is_empty() {
         return set(table, first, value);
     }
     let below = table.entry(*first).or_insert_with(|| Table::new().into());
-    if let Some(below) = below.as_table_mut() {
-        set_below(below, rest, value);
-    }
+    below.as_table_mut().is_some_and(|below| set_below(below, rest, value))
 }
 
-/// Two things that do no harm, which ones by the id.
+/// How many things that do no harm are known.
+const ODDITIES: usize = 7;
+
+/// Two things that do no harm, which ones by the id; where the scenario has something at that place, the next.
 fn oddities(id: &str, phone: &mut Table, machine: &mut Table) {
-    const COUNT: usize = 7;
     let seed = id.bytes().fold(7_usize, |sum, byte| sum.wrapping_mul(31) ^ usize::from(byte));
-    let first = seed % COUNT;
-    let second = (first + 1 + seed / COUNT % (COUNT - 1)) % COUNT;
-    for which in [first, second] {
-        match which {
-            0 => set_below(phone, &["state", "battery", "level"], 30.into()),
-            1 => set_below(phone, &["state", "utc-offset"], 19_800.into()),
-            2 => {
-                let device = Table::from_iter([("port".to_owned(), "1-2.3".into())]);
-                set_below(machine, &["usb", "devices"], vec![device].into());
-            }
-            3 => set_below(
-                phone,
-                &["log", "lines"],
-                vec!["SpringBoard: Application com.example.tidebook came to the front"].into(),
-            ),
-            4 => set_below(phone, &["ios"], "17".into()),
-            5 => set_below(phone, &["name"], "Zoë's 🐚 & Søn".into()),
-            _ => set_below(phone, &["state", "uptime-days"], 40.into()),
+    let step = 1 + seed / ODDITIES % (ODDITIES - 1);
+    let order = (0..ODDITIES).map(|nth| (seed % ODDITIES + nth * step) % ODDITIES);
+    // The number is a prime: every one of them comes once.
+    let done = order.filter(|which| oddity(*which, phone, machine)).take(2).count();
+    assert_eq!(done, 2, "{id} has room for two oddities");
+}
+
+fn oddity(which: usize, phone: &mut Table, machine: &mut Table) -> bool {
+    match which {
+        0 => set_below(phone, &["state", "battery", "level"], 30.into()),
+        1 => set_below(phone, &["state", "utc-offset"], 19_800.into()),
+        2 => {
+            let device = Table::from_iter([("port".to_owned(), "1-2.3".into())]);
+            set_below(machine, &["usb", "devices"], vec![device].into())
         }
+        3 => set_below(
+            phone,
+            &["log", "lines"],
+            vec!["SpringBoard: Application com.example.tidebook came to the front"].into(),
+        ),
+        4 => set_below(phone, &["ios"], "17".into()),
+        5 => set_below(phone, &["name"], "Zoë's 🐚 & Søn".into()),
+        _ => set_below(phone, &["state", "uptime-days"], 40.into()),
     }
 }
