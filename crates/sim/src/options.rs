@@ -173,7 +173,7 @@ impl PhoneSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Knobs {
-    /// The DeviceLink version the phone offers: 300 or 400.
+    /// The DeviceLink version the phone offers: 300 or 400; 500 is a phone newer than all programs.
     pub devicelink: u32,
     /// Data bytes in one upload frame, 1 to 1 MiB.
     pub chunk: usize,
@@ -397,7 +397,7 @@ impl Knobs {
     /// Refuses values that no phone could have.
     pub fn check(&self) -> Result<(), OptionsError> {
         let knob = |knob, value| Err(OptionsError::Knob { knob, value });
-        if ![300, 400].contains(&self.devicelink) {
+        if ![300, 400, 500].contains(&self.devicelink) {
             return knob("devicelink", self.devicelink.into());
         }
         if !(1..=1 << 20).contains(&self.chunk) {

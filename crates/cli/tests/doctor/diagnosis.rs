@@ -14,7 +14,6 @@ const HEAD: &str = "# What others print, and what Lifeboat says\n\n\
     What people ask about most often when a backup fails, each played on a simulated iPhone. The programs are `idevicebackup2` of\n\
     libimobiledevice and `pymobiledevice3`, unmodified, as `./test` installs them; of long output the lines with the error are shown. They are\n\
     programs to make backups, and good ones: that they name no cause is no fault of theirs.\n\n\
-    Not here yet: passwords of encrypted backups beyond the code, restore (Find My, code 211) and backups over Wi-Fi.\n\n\
     Made by a test; renew it with `INSTA_UPDATE=always cargo test -p lifeboat-cli --test doctor -- --ignored the_page`, or Lifeboat's\n\
     words alone with `INSTA_UPDATE=always cargo test -p lifeboat-cli --test doctor -- --test-threads 1 diagnosis::`.\n";
 
@@ -38,11 +37,58 @@ struct Case {
 
 const BACKUP: &[&str] = &["backup"];
 const ICLOUD: &[&str] = &["doctor", "--for", "icloud"];
+/// What people meet, the most often met first, and where it is played: every row says one or the other.
+const MET: &[(&str, &[&str], Option<&str>)] = &[
+    (
+        "the password of the backup is unknown or wrong (207)",
+        &[WRONG_PASSWORD],
+        Some(
+            "what can be said about the password itself needs encrypted backups, which Lifeboat does not make yet",
+        ),
+    ),
+    (
+        "trust and pairing (-17, -18, -19, -21)",
+        &[TRUST_LOCKED, TRUST_DENIED, TRUST_PENDING, FORGOTTEN],
+        Some("-20, a request without a name of the computer, no program at work sends"),
+    ),
+    ("the connection dies (-3, -4, broken pipe)", &[DROPPED], None),
+    (
+        "a backup over Wi-Fi is not found or lost",
+        &[],
+        Some("Lifeboat makes backups over a cable only, so far"),
+    ),
+    ("the passcode, the locked screen (208, 104)", &[LOCKED, PASSCODE, LOCKED_DURING_RUN], None),
+    ("an earlier backup that is broken or not whole (205, 103)", &[BROKEN, UNREAD], None),
+    (
+        "a program that is too old for the iPhone (-1, -6)",
+        &[HANDSHAKE, NEWER_PROTOCOL],
+        Some("-6 only other versions of `idevicebackup2` print; the one here says -1 to both"),
+    ),
+    ("files cannot be uploaded (104)", &[UPLOAD], None),
+    (
+        "Find My forbids it (211)",
+        &[],
+        Some("a restore only, and Lifeboat does not restore to an iPhone yet"),
+    ),
+    ("the disk of the computer is full (105)", &[ROOM], None),
+    ("management, set-up, a leftover snapshot (22, 212, 3)", &[MANAGED, SETUP, LEFTOVER], None),
+    (
+        "iCloud: no room, a helper that crashed, missing keys (303, 4097, 209)",
+        &[QUOTA, HELPER, KEYS],
+        None,
+    ),
+];
+
 /// The other programs put the question of trust when they are asked for a backup; Lifeboat has a command for it.
 const PAIR: &[&str] = &["pair", "--wait", "3s"];
 
-const fn case(title: &'static str, phone: &'static str) -> Case {
-    Case { title, phone, paired: true, then: &[], ask: BACKUP }
+/// A backup of such a phone; its title comes from the list.
+const fn case(phone: &'static str) -> Case {
+    Case { title: "", phone, paired: true, then: &[], ask: BACKUP }
+}
+
+const fn icloud(phone: &'static str) -> Case {
+    Case { ask: ICLOUD, ..case(phone) }
 }
 
 /// Runs one program on a fresh phone of the case.
@@ -204,10 +250,25 @@ fn path() -> Utf8PathBuf {
     Utf8PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/diagnosis.md")
 }
 
+/// Where each of the things that people meet is played, or why not.
+fn table() -> String {
+    let mut text = "\n| what people meet, most often first | played here |\n|---|---|\n".to_owned();
+    for (met, titles, why_not) in MET {
+        let mut cell = titles.join(" · ");
+        match why_not {
+            Some(why) if titles.is_empty() => cell = format!("not played: {why}"),
+            Some(why) => cell = format!("{cell}; not played: {why}"),
+            None => {}
+        }
+        let _ = writeln!(text, "| {met} | {cell} |");
+    }
+    text
+}
+
 #[test]
 #[ignore = "takes minutes: ./test --long"]
 fn the_page() {
-    let page = CASES.iter().fold(HEAD.to_owned(), |page, case| page + &section(case));
+    let page = CASES.iter().fold(HEAD.to_owned() + &table(), |page, case| page + &section(case));
     if renews() {
         fs_err::write(path(), &page).expect("the page can be written");
     }
@@ -221,11 +282,31 @@ fn the_page_has_every_case() {
     let titles: Vec<&str> = there.lines().filter_map(|line| line.strip_prefix("## ")).collect();
     let cases: Vec<&str> = CASES.iter().map(|case| case.title).collect();
     assert_eq!(titles, cases);
+    let (head, sections) = there.split_once("\n## ").expect("sections");
+    let fresh = HEAD.to_owned() + &table();
+    if renews() {
+        return fs_err::write(path(), format!("{fresh}\n## {sections}"))
+            .expect("it can be written");
+    }
+    assert_eq!(head, fresh);
+}
+
+/// Each thing that people meet is played or says why not, and nothing is played that nobody meets.
+#[test]
+fn whatever_people_meet_is_played_or_says_why_not() {
+    assert_eq!(MET.len(), 12);
+    for (met, titles, why_not) in MET {
+        assert!(!titles.is_empty() || why_not.is_some(), "{met}: neither");
+    }
+    let mut played: Vec<&str> = MET.iter().flat_map(|(_, titles, _)| *titles).copied().collect();
+    let mut cases: Vec<&str> = CASES.iter().map(|case| case.title).collect();
+    played.sort_unstable();
+    cases.sort_unstable();
+    assert_eq!(played, cases);
 }
 
 /// Our words of a case are in its section of the page.
-fn is_said(number: usize) {
-    let case = CASES.get(number).expect("a case");
+fn is_said(case: &Case) {
     let there = fs_err::read_to_string(path()).expect("the page");
     let begin = format!("\n## {}\n", case.title);
     let section = there.split_once(&begin).map(|(_, rest)| rest).unwrap_or_default();
@@ -242,77 +323,59 @@ fn is_said(number: usize) {
 
 /// The cases, and a test for each.
 macro_rules! cases {
-    ($($number:literal $name:ident: $case:expr;)+) => {
-        const CASES: &[Case] = &[$($case),+];
+    ($($name:ident: $title:ident = $words:literal, $case:expr;)+) => {
+        $(const $title: &str = $words;)+
+        const CASES: &[Case] = &[$(Case { title: $title, ..$case }),+];
         $(
             #[test]
             fn $name() {
-                is_said($number);
+                is_said(&Case { title: $title, ..$case });
             }
         )+
     };
 }
 
 cases! {
-    0 wrong_password: case(
-        "The password of the backup is wrong (207)",
-        "[[fault]]\nname = \"error\"\ncode = 207\n",
-    );
-    1 trust_pending: Case {
-        paired: false,
-        ask: PAIR,
-        ..case("Nobody answers the trust dialog", "[[fault]]\nname = \"trust-ignored\"\n")
-    };
-    2 trust_denied: Case {
-        paired: false,
-        ask: PAIR,
-        ..case("Don't Trust was tapped", "[[fault]]\nname = \"trust-denied\"\n")
-    };
-    3 forgotten: Case {
-        then: &["fault", "invalid-host"],
-        ..case("The iPhone has forgotten the computer", "")
-    };
-    4 locked: Case { then: &["fault", "locked"], ..case("The iPhone is locked", "") };
-    5 dropped: case(
-        "The connection dies in the middle",
-        "[[fault]]\nname = \"drop\"\nafter = 525\n",
-    );
-    6 handshake: case(
-        "The encrypted connection is not made",
-        "[[fault]]\nname = \"tls-abort\"\nservice = \"com.apple.mobilebackup2\"\n",
-    );
-    7 passcode: case(
-        "Nobody types the passcode (208)",
-        "[knobs]\npasscode-timeout = 1\n[[fault]]\nname = \"passcode-ignored\"\n",
-    );
-    8 broken_backup: case(
-        "The earlier backup is broken (205)",
-        "[[fault]]\nname = \"error\"\ncode = 205\n",
-    );
-    9 unread_backup: case(
-        "The earlier backup cannot be read (103)",
-        "[[fault]]\nname = \"error\"\ncode = 103\n",
-    );
-    10 upload: case("Files cannot be uploaded (104)", "[[fault]]\nname = \"error\"\ncode = 104\n");
-    11 room: case("The disk of the computer is full (105)", "[[fault]]\nname = \"error\"\ncode = 105\n");
-    12 management: case(
-        "Management forbids it (22)",
-        "[state.management]\nsupervised = true\nforbids = \"mdm\"\n",
-    );
-    13 setup: case("Setup Assistant is not finished (212)", "[state]\nsetup-finished = false\n");
-    14 leftover: case("A snapshot is left over (3)", "[state]\nleftover = \"snapshot\"\n");
-    15 quota: Case {
-        ask: ICLOUD,
-        ..case(
-            "iCloud: the storage is full (303)",
-            "[state.icloud]\nage-hours = 200\nerror = 303\nerror-text = \"Quota exceeded\"\nfailures = 6\n",
-        )
-    };
-    16 keys: Case {
-        ask: ICLOUD,
-        ..case(
-            "iCloud: encryption keys are missing (209)",
-            "[state.icloud]\nage-hours = 200\nerror = 209\nerror-text = \"Missing encryption keys\"\nfailures = 6\nmissing-key-failures = 3\n",
-        )
-    };
+    wrong_password: WRONG_PASSWORD = "The password of the backup is wrong (207)",
+        case("[[fault]]\nname = \"error\"\ncode = 207\n");
+    trust_locked: TRUST_LOCKED = "The iPhone is locked and does not know the computer (-17)",
+        Case { paired: false, ask: PAIR, ..case("[[fault]]\nname = \"locked\"\n") };
+    trust_pending: TRUST_PENDING = "Nobody answers the trust dialog",
+        Case { paired: false, ask: PAIR, ..case("[[fault]]\nname = \"trust-ignored\"\n") };
+    trust_denied: TRUST_DENIED = "Don't Trust was tapped",
+        Case { paired: false, ask: PAIR, ..case("[[fault]]\nname = \"trust-denied\"\n") };
+    forgotten: FORGOTTEN = "The iPhone has forgotten the computer",
+        Case { then: &["fault", "invalid-host"], ..case("") };
+    locked: LOCKED = "The iPhone is locked", Case { then: &["fault", "locked"], ..case("") };
+    dropped: DROPPED = "The connection dies in the middle",
+        case("[[fault]]\nname = \"drop\"\nafter = 525\n");
+    handshake: HANDSHAKE = "The encrypted connection is not made",
+        case("[[fault]]\nname = \"tls-abort\"\nservice = \"com.apple.mobilebackup2\"\n");
+    newer_protocol: NEWER_PROTOCOL = "The iPhone speaks a newer protocol than the program",
+        case("[knobs]\ndevicelink = 500\n");
+    passcode: PASSCODE = "Nobody types the passcode (208)",
+        case("[knobs]\npasscode-timeout = 1\n[[fault]]\nname = \"passcode-ignored\"\n");
+    locked_during_run: LOCKED_DURING_RUN = "The iPhone locks itself in the middle (104)",
+        case("[[fault]]\nname = \"locked-during-run\"\nafter = 139\n");
+    broken_backup: BROKEN = "The earlier backup is broken (205)",
+        case("[[fault]]\nname = \"error\"\ncode = 205\n");
+    unread_backup: UNREAD = "The earlier backup cannot be read (103)",
+        case("[[fault]]\nname = \"error\"\ncode = 103\n");
+    upload: UPLOAD = "Files cannot be uploaded (104)",
+        case("[[fault]]\nname = \"error\"\ncode = 104\n");
+    room: ROOM = "The disk of the computer is full (105)",
+        case("[[fault]]\nname = \"error\"\ncode = 105\n");
+    management: MANAGED = "Management forbids it (22)",
+        case("[state.management]\nsupervised = true\nforbids = \"mdm\"\n");
+    setup: SETUP = "Setup Assistant is not finished (212)", case("[state]\nsetup-finished = false\n");
+    leftover: LEFTOVER = "A snapshot is left over (3)", case("[state]\nleftover = \"snapshot\"\n");
+    quota: QUOTA = "iCloud: the storage is full (303)",
+        icloud("[state.icloud]\nage-hours = 200\nerror = 303\nerror-text = \"Quota exceeded\"\nfailures = 6\n");
+    helper: HELPER = "iCloud: a helper program crashed (4097)",
+        icloud(
+            "[state.icloud]\nage-hours = 200\nerror = 19\nerror-text = \"Couldn't communicate with a helper application. \
+             (NSCocoaErrorDomain/4097)\"\nfailures = 2\n",
+        );
+    keys: KEYS = "iCloud: encryption keys are missing (209)",
+        icloud("[state.icloud]\nage-hours = 200\nerror = 209\nerror-text = \"Missing encryption keys\"\nfailures = 6\nmissing-key-failures = 3\n");
 }
