@@ -178,6 +178,28 @@ fn it_waits_until_the_phone_was_unlocked() {
     assert!(run.err().contains("gone: The iPhone was restarted"), "{run}");
 }
 
+/// A computer that slept in the middle of a run: the first remedy is a backup for which it is kept awake.
+#[test]
+fn a_computer_that_slept_makes_the_backup_awake() {
+    let scene = Scene::paired("");
+    scene.ctl(&["fault", "drop", "after=40", "times=1"]);
+    assert_ne!(scene.lifeboat(["backup"]).run().status, Some(0));
+    // What the kernel says is a minute old by this machine's clock, and that is when the run was.
+    scene.machine("[kernel-log]\nlines = [\"PM: suspend entry (deep)\"]\n");
+    let file = scene.home.path().join("machine.toml");
+    let text = fs_err::read_to_string(&file).unwrap();
+    fs_err::write(&file, format!("clock = 60\n{text}")).unwrap();
+    let look = scene.doctor(&["--json"]).run();
+    assert_eq!(primary(&look), "host/sleeps", "{look}");
+    let remedies = &look.json()["primary"]["remedies"];
+    assert_eq!(remedies[0]["action"], "hold-off-sleep", "{look}");
+    // It needs no consent, and a backup comes of it.
+    let run = scene.doctor(&["--json", "--fix"]).run();
+    assert_eq!(did(&run), [row("hold-off-sleep", true, Some(true))], "{run}");
+    assert_eq!((run.status, &run.json()["refused"]), (Some(0), &json!([])), "{run}");
+    scene.lifeboat(["show", "latest"]).ok();
+}
+
 /// Of two ways to bring usbmuxd back the first fails, and the second helps.
 #[test]
 fn usbmuxd_is_restarted_where_starting_it_fails() {
