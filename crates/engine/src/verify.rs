@@ -272,7 +272,7 @@ pub(crate) fn verify(overlay: &Overlay, udid: &str) -> Result<Verified, JobError
     }
     let database = overlay.materialize(&path).map_err(failed("Manifest.db is not there"))?;
     let db = ManifestDb::open(&database).map_err(|error| manifest_error(&error))?;
-    let of_base = overlay.base().map(Base::take_rows).unwrap_or_default();
+    let of_base = overlay.base().map(Base::take_rows).transpose()?.unwrap_or_default();
     let payloads = TreePayloads { overlay, udid, of_base };
     let mut verifier = Verifier::new(&payloads, Options { encrypted: false, digests: true });
     let mut broken = None;

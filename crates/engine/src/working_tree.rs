@@ -24,10 +24,10 @@ use lifeboat_device::mobilebackup2::{
     DirectoryEntry, DirectoryEntryKind, FileError, FileSource, HostFiles, HostPath,
 };
 use lifeboat_mobilesync::FileId;
-use lifeboat_repo::{BlobId, Content, Repository, Snapshot};
+use lifeboat_repo::{BlobId, Content, Repository};
 
 use self::area::Area;
-use self::base::Base;
+use self::base::{Base, Proven};
 use self::checked::Checked;
 use self::journal::{FORMAT, Journal, Payloads, Place, Record};
 use self::overlay::{Kept, Overlay, Settings, Trouble};
@@ -48,7 +48,8 @@ pub(crate) struct Opened {
     pub(crate) discarded: bool,
 }
 
-fn disk(what: &str, error: &io::Error) -> JobError {
+/// Returns the failure of the working area's disk.
+pub(crate) fn disk(what: &str, error: &io::Error) -> JobError {
     let cause = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Cause::WorkingAreaFull,
         _ => Cause::Disk,
@@ -63,13 +64,13 @@ struct Left {
 }
 
 impl WorkingTree {
-    /// Opens the working tree of a device: what a broken run kept, where it can go on; else the newest snapshot, or with
-    /// `full` nothing.
+    /// Opens the working tree of a device: what a broken run kept, where it can go on; else the newest snapshot that serves,
+    /// or with `full` nothing.
     pub(crate) fn open(
         area: Area,
         settings: Settings,
         udid: &str,
-        newest: Option<Snapshot>,
+        newest: Option<Proven>,
         full: bool,
     ) -> Result<(Self, Opened), JobError> {
         let failed = |error: io::Error| disk("cannot read the working area", &error);
@@ -80,8 +81,7 @@ impl WorkingTree {
             let refused = full && kept.records.contains(&Record::Refused);
             if refused {
                 tracing::debug!("what was kept is no whole backup and goes");
-            } else if kept.base == newest.as_ref().map(|snapshot| snapshot.id.to_string()) {
-                area.clear_scratch().map_err(failed)?;
+            } else if kept.base == newest.as_ref().map(|newest| newest.snapshot.id.to_string()) {
                 let overlay = resume(area, settings, journal, newest, kept.records)?;
                 opened.resumed = overlay.kept().0 > 0;
                 return Ok((Self(Arc::new(Mutex::new(overlay))), opened));
@@ -92,14 +92,14 @@ impl WorkingTree {
             }
         }
         drop(journal);
-        area.clear().map_err(failed)?;
+        area.clear_kept().map_err(failed)?;
         let (mut journal, _) = Journal::open(&area.journal()).map_err(failed)?;
-        let base = newest.as_ref().map(|snapshot| snapshot.id.to_string());
+        let base = newest.as_ref().map(|newest| newest.snapshot.id.to_string());
         let begin =
             Record::Begin { format: FORMAT, udid: udid.to_owned(), base, boot: overlay::boot_id() };
         journal.append(&begin).and_then(|()| journal.sync()).map_err(failed)?;
         let mut tree = Tree::default();
-        let base = load_base(&area, &settings, newest, &mut tree)?;
+        let base = load_base(&settings, newest, &mut tree)?;
         let overlay = Overlay::new(settings, area, journal, tree, base).map_err(failed)?;
         Ok((Self(Arc::new(Mutex::new(overlay))), opened))
     }
@@ -116,18 +116,14 @@ impl WorkingTree {
 }
 
 fn load_base(
-    area: &Area,
     settings: &Settings,
-    snapshot: Option<Snapshot>,
+    proven: Option<Proven>,
     tree: &mut Tree,
 ) -> Result<Option<Base>, JobError> {
-    let (Some(snapshot), Some(repository)) = (snapshot, &settings.repository) else {
+    let (Some(proven), Some(repository)) = (proven, &settings.repository) else {
         return Ok(None);
     };
-    let base = Base::load(repository, settings.writer.as_deref(), snapshot, tree)?;
-    let scratch = area.scratch("base-manifest.db");
-    base.read_rows(scratch.map_err(|error| disk("cannot write to the working area", &error))?)?;
-    Ok(Some(base))
+    Base::load(repository, settings.writer.as_deref(), proven, tree).map(Some)
 }
 
 fn usable(records: Vec<Record>, udid: &str) -> Option<Left> {
@@ -143,14 +139,14 @@ fn resume(
     area: Area,
     settings: Settings,
     mut journal: Journal,
-    base: Option<Snapshot>,
+    base: Option<Proven>,
     records: Vec<Record>,
 ) -> Result<Overlay, JobError> {
     let failed = |error: io::Error| disk("cannot read the working area", &error);
     let boot = overlay::boot_id();
     let mut survivors = Survivors::find(&area, &settings, &records, &boot);
     let mut tree = Tree::default();
-    let base = load_base(&area, &settings, base, &mut tree)?;
+    let base = load_base(&settings, base, &mut tree)?;
     // A number is given out once: what an old record says of it never means another file.
     let next = records.iter().filter_map(Record::number).max().map_or(1, |number| number + 1);
     let mut earlier = HashMap::new();

@@ -146,15 +146,15 @@ impl Area {
 
     /// Removes the journal, then everything else: a run that begins after this begins anew.
     pub(crate) fn clear(&self) -> io::Result<()> {
-        absent_is_fine(fs::remove_file(self.journal()))?;
-        sync_folder(&self.folder)?;
-        self.clear_files()
+        self.clear_kept()?;
+        self.clear_scratch()
     }
 
-    /// Removes the files of earlier runs that no journal speaks of.
-    pub(crate) fn clear_files(&self) -> io::Result<()> {
-        absent_is_fine(fs::remove_dir_all(self.files()))?;
-        self.clear_scratch()
+    /// Removes what earlier runs kept: the journal, then the files that it speaks of.
+    pub(crate) fn clear_kept(&self) -> io::Result<()> {
+        absent_is_fine(fs::remove_file(self.journal()))?;
+        sync_folder(&self.folder)?;
+        absent_is_fine(fs::remove_dir_all(self.files()))
     }
 
     /// Removes what lives only as long as a run.

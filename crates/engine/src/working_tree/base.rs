@@ -2,29 +2,39 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 use camino::Utf8PathBuf;
 use lifeboat_mobilesync::FileId;
 use lifeboat_repo::{Content, Repository, Snapshot, Writer};
 
-use super::rows::Rows;
+use super::rows::{Reading, Rows};
 use super::tree::{File, Origin, Refused, Tree};
 use crate::error::{Cause, JobError};
-use crate::layout::{BACKUP, CONTROL, FILES, IDS, Ids, SEALED};
-use crate::view;
+use crate::layout::{About, BACKUP, CONTROL, FILES, IDS, Ids, SEALED};
+
+/// A snapshot that can be presented: its own files were read to their end, and this is what they say.
+pub(crate) struct Proven {
+    /// The snapshot.
+    pub(crate) snapshot: Snapshot,
+    /// What it says about itself.
+    pub(crate) about: Option<About>,
+    /// The file IDs that cannot be told from the names.
+    pub(crate) ids: Ids,
+    /// Its Manifest.db, on the local disk; nothing where it is sealed.
+    pub(crate) manifest: Option<Utf8PathBuf>,
+}
 
 /// The files of a snapshot, by number.
 pub(crate) struct Base {
     /// The snapshot.
     pub(crate) snapshot: Snapshot,
     contents: Vec<Stored>,
-    manifest: Option<Content>,
     /// Files that did not come, or not whole, when the snapshot was made: they are not presented, so that the device sends
     /// them again.
     damaged: HashMap<FileId, Option<Content>>,
     repository: Repository,
-    rows: Mutex<Option<JoinHandle<Rows>>>,
+    /// What its own manifest says, until it is taken.
+    rows: Mutex<Option<Reading>>,
 }
 
 /// A file of a snapshot.
@@ -39,9 +49,17 @@ struct Stored {
 pub(crate) fn for_each_file(
     repository: &Repository,
     snapshot: &Snapshot,
+    each: impl FnMut(String, Content, i64) -> Result<(), JobError>,
+) -> Result<(), JobError> {
+    each_with_ids(repository, snapshot, &ids(repository, snapshot)?, each)
+}
+
+fn each_with_ids(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    ids: &Ids,
     mut each: impl FnMut(String, Content, i64) -> Result<(), JobError>,
 ) -> Result<(), JobError> {
-    let ids = ids(repository, snapshot)?;
     let by_name: HashMap<&str, &str> =
         ids.iter().map(|(id, name)| (name.as_str(), id.as_str())).collect();
     repository.walk(snapshot, |entry| {
@@ -87,11 +105,12 @@ fn apple_path(path: &str, by_name: &HashMap<&str, &str>) -> Option<String> {
 
 impl Base {
     /// Reads the index of a snapshot into a tree, below the device's folder. What the packs are known to have lost is not
-    /// presented: the device sends it again.
+    /// presented: the device sends it again. Starts to read the rows of its manifest, for which there is time while the device
+    /// sends.
     pub(crate) fn load(
         repository: &Repository,
         writer: Option<&Writer>,
-        snapshot: Snapshot,
+        Proven { snapshot, about, ids, manifest }: Proven,
         tree: &mut Tree,
     ) -> Result<Self, JobError> {
         let is_whole = |content: &Content| writer.is_none_or(|writer| writer.holds(content));
@@ -100,14 +119,12 @@ impl Base {
             tree.create_directory(&format!("{udid}/{byte:02x}")).map_err(refused)?;
         }
         let mut contents = Vec::new();
-        let mut manifest = None;
-        let about = view::about(repository, &snapshot)?;
         let mut damaged: HashMap<FileId, Option<Content>> = about
             .iter()
             .flat_map(|about| &about.known_damage)
             .filter_map(|id| Some((id.parse().ok()?, None)))
             .collect();
-        for_each_file(repository, &snapshot, |path, content, modified| {
+        each_with_ids(repository, &snapshot, &ids, |path, content, modified| {
             let id = path.rsplit('/').next().and_then(|id| id.parse::<FileId>().ok());
             if !is_whole(&content) {
                 // The backup's own files are written anew by every run.
@@ -124,41 +141,21 @@ impl Base {
                     "the snapshot has more than four thousand million files",
                 )
             })?;
-            if path == "Manifest.db" {
-                manifest = Some(content.clone());
-            }
             let file = File { origin: Origin::Base(number), size: content.size, modified };
             tree.put(&format!("{udid}/{path}"), file).map_err(refused)?;
             contents.push(Stored { id, content });
             Ok(())
         })?;
-        let (repository, rows) = (repository.clone(), Mutex::new(None));
-        Ok(Self { snapshot, contents, manifest, damaged, repository, rows })
+        let left_out: HashSet<FileId> = damaged.keys().copied().collect();
+        let rows = manifest.map(|manifest| Reading::start(manifest, left_out)).transpose()?;
+        let (repository, rows) = (repository.clone(), Mutex::new(rows));
+        Ok(Self { snapshot, contents, damaged, repository, rows })
     }
 
-    /// Starts to read the rows of the base's own manifest: while the device sends there is time for it.
-    pub(crate) fn read_rows(&self, scratch: Utf8PathBuf) -> Result<(), JobError> {
-        let Some(reader) = self.manifest()? else { return Ok(()) };
-        let damaged: HashSet<FileId> = self.damaged.keys().copied().collect();
-        let read = move || {
-            lifeboat_repo::stand_back();
-            Rows::read(reader, &scratch, &damaged).unwrap_or_else(|error| {
-                // Without them the payloads are read and compared again.
-                tracing::warn!(%error, "the last manifest cannot be read");
-                Rows::default()
-            })
-        };
-        let thread = std::thread::Builder::new().name("last manifest".into()).spawn(read);
-        let thread = thread
-            .map_err(|error| JobError::of(Cause::Internal, "cannot start a thread", &error))?;
-        *self.rows.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
-        Ok(())
-    }
-
-    /// Returns what the base's own manifest says of its files.
-    pub(crate) fn take_rows(&self) -> Rows {
-        let thread = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take();
-        thread.and_then(|thread| thread.join().ok()).unwrap_or_default()
+    /// Returns what the base's own manifest says of its files; once.
+    pub(crate) fn take_rows(&self) -> Result<Rows, JobError> {
+        let reading = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take();
+        reading.map(Reading::finish).transpose().map(Option::unwrap_or_default)
     }
 
     /// Whether a file of the base was the payload of this row already: not one that the device moved there.
@@ -169,11 +166,6 @@ impl Base {
     /// Returns what the snapshot has of a file that is not whole: better than nothing where the device does not send it again.
     pub(crate) fn damaged(&self, id: &FileId) -> Option<&Content> {
         self.damaged.get(id)?.as_ref()
-    }
-
-    /// Opens the base's own manifest.
-    fn manifest(&self) -> Result<Option<lifeboat_repo::Reader>, JobError> {
-        Ok(self.manifest.as_ref().map(|content| self.repository.reader(content)).transpose()?)
     }
 
     /// Returns the content of a file.
@@ -197,7 +189,9 @@ impl Base {
 impl Drop for Base {
     fn drop(&mut self) {
         // Nothing works on the folder of the run when the run is over.
-        drop(self.take_rows());
+        if let Err(error) = self.take_rows() {
+            tracing::warn!(%error, "a thread is left behind");
+        }
     }
 }
 

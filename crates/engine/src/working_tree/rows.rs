@@ -2,13 +2,70 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
-use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use lifeboat_mobilesync::verify::{Freshness, INCOMPLETE};
 use lifeboat_mobilesync::{EntryKind, FileId, ManifestDb, MbFile, Row};
 
-use super::area::private_file;
+use crate::error::{Cause, JobError};
+
+/// How long a manifest on the local disk may take to be read, counted from when it is wanted.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// Rows that are being read on a thread of their own.
+pub(super) struct Reading {
+    thread: JoinHandle<()>,
+    rows: Receiver<Rows>,
+}
+
+impl Reading {
+    /// Starts to read a manifest; the rows of `left_out` are of no use.
+    pub(super) fn start(
+        manifest: Utf8PathBuf,
+        left_out: HashSet<FileId>,
+    ) -> Result<Self, JobError> {
+        Self::of(move || Rows::read(&manifest, &left_out))
+    }
+
+    fn of(read: impl FnOnce() -> Rows + Send + 'static) -> Result<Self, JobError> {
+        let (tell, rows) = channel();
+        let thread = std::thread::Builder::new().name("last manifest".into());
+        let thread = thread.spawn(move || {
+            lifeboat_repo::stand_back();
+            // Nobody listens any more when the wait was given up.
+            drop(tell.send(read()));
+        });
+        let thread = thread
+            .map_err(|error| JobError::of(Cause::Internal, "cannot start a thread", &error))?;
+        Ok(Self { thread, rows })
+    }
+
+    /// Waits for the rows. A thread that hangs is left behind: no program can end one that waits for a disk.
+    pub(super) fn finish(self) -> Result<Rows, JobError> {
+        self.finish_within(PATIENCE)
+    }
+
+    fn finish_within(self, patience: Duration) -> Result<Rows, JobError> {
+        match self.rows.recv_timeout(patience) {
+            Ok(rows) => {
+                // It has nothing left to do.
+                drop(self.thread.join());
+                Ok(rows)
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let message = "the disk of the working area does not answer";
+                Err(JobError::new(Cause::Disk, message))
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                let message = "the last manifest could not be read to its end";
+                Err(JobError::new(Cause::Internal, message))
+            }
+        }
+    }
+}
 
 /// The rows of a manifest, by file ID; empty where it cannot be read.
 #[derive(Default)]
@@ -30,25 +87,21 @@ struct Mark {
 }
 
 impl Rows {
-    /// Reads the rows of a manifest, by way of a file on the local disk. Digests of files that are not whole are left out.
-    pub(super) fn read(
-        mut manifest: impl io::Read,
-        scratch: &Utf8Path,
-        damaged: &HashSet<FileId>,
-    ) -> io::Result<Self> {
-        io::copy(&mut manifest, &mut private_file(scratch)?)?;
+    /// Reads the rows of a manifest. Those of files that are not whole are left out.
+    fn read(manifest: &Utf8Path, left_out: &HashSet<FileId>) -> Self {
         let mut rows = Self::default();
-        // The last manifest of an encrypted backup is none that can be read: then all digests are compared again.
-        let Ok(db) = ManifestDb::open(scratch) else { return Ok(rows) };
-        let read = db.for_each(|row| {
-            if row.kind == EntryKind::File && !damaged.contains(&row.file_id) {
-                rows.add(&row);
-            }
+        // Without them the payloads are read and compared again.
+        let read = ManifestDb::open(manifest).and_then(|db| {
+            db.for_each(|row| {
+                if row.kind == EntryKind::File && !left_out.contains(&row.file_id) {
+                    rows.add(&row);
+                }
+            })
         });
         if let Err(error) = read {
-            tracing::debug!(%error, "the last manifest cannot be read to its end");
+            tracing::warn!(%error, "the last manifest cannot be read to its end");
         }
-        Ok(rows)
+        rows
     }
 
     fn add(&mut self, row: &Row) {
@@ -158,6 +211,19 @@ mod tests {
         assert_eq!(Rows::default().freshness(&row(|_| {})), Freshness::Current);
         let unreadable = Row { file: None, ..row(|_| {}) };
         assert_eq!(after(&row(|_| {}), &unreadable), Freshness::Current);
+    }
+
+    #[test]
+    fn what_hangs_is_left_behind() {
+        let (keep, wait) = channel::<()>();
+        let hung = Reading::of(move || {
+            assert!(wait.recv().is_err());
+            Rows::default()
+        });
+        let error = hung.unwrap().finish_within(Duration::from_millis(10)).err().unwrap();
+        assert_eq!(error.cause, Cause::Disk);
+        drop(keep);
+        assert!(Reading::of(Rows::default).unwrap().finish_within(PATIENCE).is_ok());
     }
 
     #[test]

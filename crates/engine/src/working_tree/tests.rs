@@ -11,6 +11,7 @@ use super::*;
 
 mod checked;
 mod stale;
+mod surprise;
 mod whole;
 
 const UDID: &str = "00008110-000A1B2C3D4E5F60";
@@ -531,13 +532,20 @@ fn every_moment_of_a_run_can_be_the_last() {
     }
 }
 
-fn repository(root: &Utf8Path) -> (Repository, Arc<lifeboat_repo::Writer>) {
+fn open_repository(root: &Utf8Path) -> Repository {
     let place = lifeboat_repo::Location::from(root.join("repository"));
     let password = secrecy::SecretString::from("a password".to_owned());
     let open = if root.join("repository").exists() { Repository::open } else { Repository::init };
-    let repository = open(&place, &password, &root.join("cache")).unwrap();
-    let clock: lifeboat_repo::Clock = Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
-    let writer = repository.writer(&lifeboat_repo::WriterOptions::new(clock)).unwrap();
+    open(&place, &password, &root.join("cache")).unwrap()
+}
+
+fn writing() -> lifeboat_repo::WriterOptions {
+    lifeboat_repo::WriterOptions::new(Arc::new(|| jiff::Timestamp::UNIX_EPOCH))
+}
+
+fn repository(root: &Utf8Path) -> (Repository, Arc<lifeboat_repo::Writer>) {
+    let repository = open_repository(root);
+    let writer = repository.writer(&writing()).unwrap();
     (repository, Arc::new(writer))
 }
 

@@ -108,15 +108,7 @@ fn open(ctx: &Context, places: &Places, udid: &str, full: bool) -> Result<Local,
     let host = ctx.host.clone();
     let options =
         WriterOptions { workers: workers(), ..WriterOptions::new(Arc::new(move || host.now())) };
-    let mut writer = repository.writer(&options)?;
-    // Under the lock of the repository: nobody removes the snapshot from here on.
-    let mut chosen = choice::of(&repository, &writer, udid)?;
-    if chosen.surprised {
-        // What a read found damaged is remembered: the next writer does not build upon it.
-        drop(writer);
-        writer = repository.writer(&options)?;
-        chosen = choice::of(&repository, &writer, udid)?;
-    }
+    let (writer, chosen) = choice::open(&repository, &options, &area, udid)?;
     let writer = Arc::new(writer);
     let mut notes = damage::notes(&writer, &chosen.unreadable);
     notes.extend(chosen.note().filter(|_| !full));

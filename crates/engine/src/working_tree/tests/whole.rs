@@ -6,18 +6,19 @@ use lifeboat_repo::Snapshot;
 use sha1::{Digest as _, Sha1};
 
 use super::*;
+use crate::jobs::backup::choice;
 use crate::store::{self, Run, Stored};
 use crate::verify::{self, Verified};
 
 pub(super) fn open_on_newest(root: &Utf8Path) -> (WorkingTree, Repository) {
-    let (repository, writer) = repository(root);
+    let repository = open_repository(root);
     let mut settings = settings(&Arc::new(FakeHost::default()));
-    settings.repository = Some(repository.clone());
-    settings.writer = Some(writer);
-    let newest = repository.snapshots().unwrap().pop();
     let area = Area::take(root, UDID).unwrap();
     area.clear().unwrap();
-    (WorkingTree::open(area, settings, UDID, newest, false).unwrap().0, repository)
+    let (writer, chosen) = choice::open(&repository, &writing(), &area, UDID).unwrap();
+    settings.repository = Some(repository.clone());
+    settings.writer = Some(Arc::new(writer));
+    (WorkingTree::open(area, settings, UDID, chosen.base, false).unwrap().0, repository)
 }
 
 /// A manifest with rows for files (name, bytes that it expects), and rows that nobody can read.
