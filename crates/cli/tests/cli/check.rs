@@ -213,3 +213,45 @@ fn a_file_that_lies_in_a_damaged_pack_is_the_repositorys_fault() {
     assert!(run.err().contains("pack") && run.err().contains("lifeboat check"), "{run}");
     assert!(!run.err().contains("permissions"), "{run}");
 }
+
+/// Damages the first half of the pack that holds folders: the root is stored last.
+fn damage_folders(home: &Home) {
+    let data = home.repository().join("data");
+    for folder in fs_err::read_dir(&data).expect("packs") {
+        for pack in fs_err::read_dir(folder.expect("a folder").path()).expect("packs") {
+            let pack = Utf8PathBuf::from_path_buf(pack.expect("a pack").path()).expect("UTF-8");
+            let flip = |bytes: &mut Vec<u8>| {
+                let half = bytes.len() / 2;
+                bytes[..half].iter_mut().step_by(64).for_each(|byte| *byte ^= 0x20);
+            };
+            damage(&pack, flip);
+            fs_err::remove_dir_all(home.path().join("cache/lifeboat")).expect("the cache");
+            if home.lifeboat(["ls", "-R", "latest"]).run().status == Some(1) {
+                return;
+            }
+            damage(&pack, flip);
+        }
+    }
+    panic!("no pack holds folders");
+}
+
+#[test]
+fn find_names_folders_that_cannot_be_read_and_goes_on() {
+    let (home, _sim) = trusted_phone();
+    backup(&home, &[]);
+    let all = home.lifeboat(["find", "*", "--json"]).ok().json();
+    damage_folders(&home);
+    for arguments in [&["find", "*"][..], &["find", "*", "--snapshot", "latest"]] {
+        let run = home.lifeboat(arguments.iter().copied().chain(["--json"])).run();
+        assert_eq!(run.status, Some(1), "{run}");
+        let found = run.json();
+        let count = |list: &Value| list["found"].as_array().expect("a list").len();
+        assert!(count(&found) > 0 && count(&found) < count(&all), "{found}");
+        assert!(found["damaged"].as_array().map(Vec::len) > Some(0), "{found}");
+        assert_eq!(found["damaged"][0]["cause"], "repository-damaged", "{found}");
+        let text = home.lifeboat(arguments.iter().copied()).run();
+        assert_eq!(text.status, Some(1), "{text}");
+        assert!(text.err().contains("files/"), "{text}");
+        assert!(text.err().contains("what was looked for may be in it"), "{text}");
+    }
+}

@@ -163,6 +163,10 @@ fn a_cache_that_cannot_be_used_stops_no_reading() {
         &["show", "latest"],
         &["ls", "-R", "latest"],
         &["find", "sms.db"],
+        &["diff", "latest", "latest"],
+        &["check"],
+        &["check", "--read-data"],
+        &["repo", "stats"],
         &["export", "latest", "out", "--as", "finder"],
     ] {
         let run = home.lifeboat(arguments.iter().copied()).env("LIFEBOAT_CACHE", &cache).ok();

@@ -19,7 +19,7 @@ use crate::event::Finding;
 use crate::job::{Context, Places, blocking};
 use crate::layout::About;
 pub use crate::layout::NamedFile;
-use crate::view::{self, BackupView as _, SnapshotView};
+use crate::view::{self, SnapshotView};
 use crate::words::{choose, first, ms, things};
 
 /// The cause of a finding that packs are damaged: what a backup can mend.
@@ -324,7 +324,7 @@ pub async fn find(
     let (pattern, cancel, events) = (Pattern::new(pattern), ctx.cancel.clone(), ctx.events.clone());
     blocking(move || {
         let repository = places.open()?;
-        let (snapshots, damaged) = match snapshot {
+        let (snapshots, mut damaged) = match snapshot {
             Some(snapshot) => {
                 let one = view::find(&events, &repository, &snapshot, udid.as_deref())?;
                 (vec![one], Vec::new())
@@ -336,12 +336,24 @@ pub async fn find(
             if cancel.is_cancelled() {
                 return Err(JobError::new(Cause::Interrupted, "interrupted"));
             }
-            let (id, time) = (snapshot.id.to_string(), snapshot.time);
-            SnapshotView::new(repository.clone(), snapshot).list("", true, &mut |entry| {
+            let (id, time) = (snapshot.id, snapshot.time);
+            let mut visit = |entry: Listed| {
                 if pattern.fits(&entry.path) {
-                    found.push(Found { snapshot: id.clone(), time, entry });
+                    found.push(Found { snapshot: id.to_string(), time, entry });
                 }
-            })?;
+            };
+            let mut unread = |path: &str, error: JobError| {
+                damaged.push(Finding {
+                    cause: error.cause.id().to_owned(),
+                    message: format!(
+                        "{path} of snapshot {} cannot be read, and what was looked for may be in it: {}",
+                        id.short(),
+                        error.message
+                    ),
+                    object: Some(id.to_string()),
+                });
+            };
+            SnapshotView::new(repository.clone(), snapshot).readable(&mut visit, &mut unread)?;
         }
         Ok(FoundList { found, damaged })
     })

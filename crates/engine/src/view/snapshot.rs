@@ -6,10 +6,10 @@ use lifeboat_mobilesync::InfoPlist;
 use lifeboat_repo::{Entry, NodeKind, Repository, Snapshot};
 
 use super::{BackupView, Below, Domains, changed_meanwhile, no_such_path, not_a_file};
-use crate::error::JobError;
+use crate::error::{Cause, JobError};
 use crate::event::{Event, EventSink};
 use crate::jobs::snapshots::{FileKind, Listed, SnapshotDetails, SnapshotInfo};
-use crate::layout::{ABOUT, About, BACKUP, FILES, SEALED, sealed_path};
+use crate::layout::{ABOUT, About, BACKUP, FILES, IDS, SEALED, sealed_path};
 use crate::working_tree::base;
 
 /// A snapshot of the repository.
@@ -85,6 +85,60 @@ impl SnapshotView {
         Ok(())
     }
 
+    /// Shows all that can be read, as a list of everything does; of what is damaged it tells `damaged` the path and why.
+    pub(crate) fn readable(
+        &self,
+        visit: &mut dyn FnMut(Listed),
+        damaged: &mut dyn FnMut(&str, JobError),
+    ) -> Result<(), JobError> {
+        let named = match self.named() {
+            Ok(named) => named,
+            Err(error) => {
+                skip(IDS, error, damaged)?;
+                Vec::new()
+            }
+        };
+        let mut tops = vec![FILES];
+        if named.is_empty() {
+            tops.push(SEALED);
+        }
+        for top in tops {
+            match self.repository.entry(&self.snapshot, top) {
+                Ok(None) => {}
+                Ok(Some(entry)) => {
+                    if top == SEALED {
+                        visit(listed(&entry));
+                    }
+                    self.readable_below(top, visit, damaged)?;
+                }
+                Err(error) => skip("/", error.into(), damaged)?,
+            }
+        }
+        for named in named {
+            visit(Listed { path: named.name, ..listed(&named.entry) });
+        }
+        Ok(())
+    }
+
+    fn readable_below(
+        &self,
+        path: &str,
+        visit: &mut dyn FnMut(Listed),
+        damaged: &mut dyn FnMut(&str, JobError),
+    ) -> Result<(), JobError> {
+        let entries = match self.repository.entries(&self.snapshot, path) {
+            Ok(entries) => entries,
+            Err(error) => return skip(path, error.into(), damaged),
+        };
+        for entry in entries {
+            visit(listed(&entry));
+            if entry.node.is_directory() {
+                self.readable_below(&entry.path, visit, damaged)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the files that lie sealed and have a name, by name.
     fn named(&self) -> Result<Vec<Named>, JobError> {
         let mut found = Vec::new();
@@ -117,6 +171,19 @@ impl SnapshotView {
         let info = InfoPlist::parse(&self.repository.read(content)?);
         Ok(info.map(|info| super::apps(&info)).unwrap_or_default())
     }
+}
+
+/// Tells of damage, which ends nothing; another error does.
+fn skip(
+    path: &str,
+    error: JobError,
+    damaged: &mut dyn FnMut(&str, JobError),
+) -> Result<(), JobError> {
+    if error.cause != Cause::RepositoryDamaged {
+        return Err(error);
+    }
+    damaged(path, error);
+    Ok(())
 }
 
 /// Returns the line of an entry of a snapshot.

@@ -95,7 +95,7 @@ pub(super) fn check(
     else {
         return Ok(());
     };
-    let scratch = Scratch::new(&places.cache).map_err(|error| disk(&error))?;
+    let scratch = Scratch::new(places).map_err(|error| disk(&error))?;
     let read = scratch
         .copy(repository, manifest)
         .and_then(|database| verify(&Stored { repository, contents }, &database, digests));
@@ -195,14 +195,25 @@ fn disk(error: &io::Error) -> JobError {
     JobError::of(Cause::Disk, "the check's copy of the manifest", error)
 }
 
-/// A folder in the cache that goes with the check.
+/// A folder that goes with the check.
 struct Scratch(Utf8PathBuf);
 
 impl Scratch {
-    fn new(cache: &Utf8Path) -> io::Result<Self> {
-        let folder = cache.join(format!("check-{}", uuid::Uuid::new_v4().simple()));
+    /// Makes it in the cache, or, where that cannot be used, in the working area.
+    fn new(places: &Places) -> io::Result<Self> {
+        Self::in_folder(&places.cache).or_else(|error| {
+            tracing::info!(%error, "the cache cannot be used, the check goes on without it");
+            Self::in_folder(&places.working_area)
+        })
+    }
+
+    fn in_folder(folder: &Utf8Path) -> io::Result<Self> {
+        let folder = folder.join(format!("check-{}", uuid::Uuid::new_v4().simple()));
         private_folder(&folder)?;
-        Ok(Self(folder))
+        let scratch = Self(folder);
+        // A disk that is full or read-only has folders, and takes no file.
+        private_file(&scratch.0.join("Manifest.db"))?;
+        Ok(scratch)
     }
 
     fn copy(&self, repository: &Repository, content: &Content) -> Result<Utf8PathBuf, JobError> {
