@@ -63,3 +63,20 @@ fn the_device_is_named_as_soon_as_it_is_known_and_not_before() {
     let run = crate::home().lifeboat(["backup", "--json"]).run();
     assert_eq!((run.status, &run.summary()["udid"]), (Some(13), &"".into()), "{run}");
 }
+
+#[test]
+fn a_disk_with_little_room_is_not_blamed_for_what_has_nothing_to_do_with_room() {
+    let (home, sim) = trusted_phone();
+    let machine = home.path().join("machine.toml");
+    let folder = |below: &str| {
+        let under = home.path().join(below);
+        format!("[[folders]]\nunder = \"{under}\"\nfree = 400_000_000\ntotal = 500_000_000_000\n")
+    };
+    fs_err::write(&machine, folder("data") + &folder("state")).expect("a file");
+    for (code, finding) in [("10", "unknown"), ("105", "destination/full")] {
+        sim.ctl(&home, &["fault", "error", &format!("code={code}")]);
+        let run = home.lifeboat(["backup", "--json", "--machine", machine.as_str()]).run();
+        assert_ne!(run.status, Some(0), "{run}");
+        assert_eq!(run.summary()["finding"], finding, "{code}\n{run}");
+    }
+}

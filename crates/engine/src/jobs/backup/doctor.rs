@@ -2,7 +2,7 @@
 
 use lifeboat_device::link::Link;
 use lifeboat_doctor::report::Told;
-use lifeboat_doctor::{Action, Catalogue, Certainty, Facts, For, diagnose};
+use lifeboat_doctor::{Action, Catalogue, Certainty, Facts, For, Why, diagnose};
 
 use super::{BackupPlan, BackupSummary, transfer};
 use crate::error::{Cause, ExitClass, JobError};
@@ -167,9 +167,22 @@ async fn cause(
         Look::World => {
             let udid = Some(udid).filter(|udid| !udid.is_empty());
             findings.add(quick_look(ctx, &plan.places, &plan.mux, udid).await);
+            without_estimate(&mut findings.facts);
         }
     }
     findings.report().primary
+}
+
+/// Takes the estimate away of the room that a backup needs, where the run failed and never spoke of room: it is no cause then.
+fn without_estimate(facts: &mut Facts) {
+    const ROOM: &str = "destination.room";
+    let of_room = facts.value("job.code") == Some(&105.into())
+        || facts.is("job.underlying", "no-space-host")
+        || facts.is("log.space-short", "yes")
+        || ["no-space", "no-inodes", "quota"].iter().any(|word| facts.is("job.host-error", word));
+    if !of_room && ["tight", "too-small"].iter().any(|word| facts.is(ROOM, word)) {
+        facts.tell(ROOM, Why::NotLooked);
+    }
 }
 
 /// What the doctor looks at after a failure.
@@ -308,6 +321,26 @@ mod tests {
         // One break is not two, and what says more itself keeps its own words.
         assert_eq!(step(false, Cause::ConnectionLost), None);
         assert_eq!(step(true, Cause::DeviceFull), None);
+    }
+
+    #[test]
+    fn an_estimate_of_room_is_no_cause_of_a_run_that_never_spoke_of_room() {
+        let primary = |room: &str, code: i64| {
+            let mut facts = Facts::new();
+            facts.tell("job.outcome", "failed");
+            facts.tell("job.code", code);
+            facts.tell("destination.room", room);
+            without_estimate(&mut facts);
+            let mut findings = Findings::new(&FakeHost::default(), For::Computer, facts);
+            findings.failed_run = true;
+            findings.report().primary.unwrap().finding.id
+        };
+        for room in ["tight", "too-small"] {
+            assert_eq!(primary(room, 10), "unknown", "{room}");
+            assert_eq!(primary(room, 105), "destination/full", "{room}");
+        }
+        // What was measured stays.
+        assert_eq!(primary("full", 10), "destination/full");
     }
 
     #[test]
