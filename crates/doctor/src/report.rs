@@ -256,17 +256,17 @@ fn unknown() -> Told {
     }
 }
 
-/// Returns the probes that saw something and nothing that speaks for a cause.
+/// Returns the probes that saw what they are about and nothing that speaks for a cause.
 fn fine(diagnosis: &Diagnosis, facts: &Facts, probes: &[ProbeRun]) -> Vec<Fine> {
     let suspicious = |key: &Key| {
         diagnosis.findings.iter().flat_map(|found| &found.evidence).any(|seen| seen.key == *key)
     };
-    let known = |key: &&Key| facts.get(**key).is_some_and(crate::Value::is_known);
+    let known = |key: &Key| facts.get(*key).is_some_and(crate::Value::is_known);
     probes
         .iter()
-        .filter(|probe| {
-            probe.tells.iter().any(|key| known(&key)) && !probe.tells.iter().any(suspicious)
-        })
+        // The first key is what the probe is about: a bus that cannot be seen is not fine because its log is empty.
+        .filter(|probe| probe.tells.first().is_some_and(known))
+        .filter(|probe| !probe.tells.iter().any(suspicious))
         .map(|probe| Fine { probe: probe.id.clone(), about: probe.about.clone() })
         .collect()
 }

@@ -150,6 +150,9 @@ impl Page {
     }
 
     fn well(&mut self, report: &Report) {
+        if !report.facts.is("device.answers", "yes") {
+            return self.nobody();
+        }
         let device = match report.device.as_ref().and_then(|device| device.name.as_ref()) {
             Some(name) => plain(name.reveal()),
             None => "this device".to_owned(),
@@ -166,6 +169,12 @@ impl Page {
         };
         self.line(format_args!("{GOOD}{what}{GOOD:#}"));
         self.line(format_args!("  {FAINT}next: `{how}`{FAINT:#}"));
+    }
+
+    /// Nothing was found because there was nobody to look at: that is no good news.
+    fn nobody(&mut self) {
+        self.line(format_args!("{STRONG}No iPhone could be looked at{STRONG:#}"));
+        self.prose("Connect it with a cable, unlock it, and run `lifeboat doctor` again.", "  ");
     }
 
     fn also(&mut self, report: &Report) {

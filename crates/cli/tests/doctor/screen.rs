@@ -76,3 +76,20 @@ fn evidence_is_written_for_people() {
     assert!(text.contains("Speed of the USB connection: 12 Mbit/s"), "{text}");
     assert!(!text.contains("480 is usual"), "{text}");
 }
+
+/// Where no phone is there nothing about one is fine, and the next step is the cable; also where usbmuxd cannot say that there is none.
+#[test]
+fn a_phone_that_is_not_there_is_not_well() {
+    let scene = Scene::paired("");
+    scene.ctl(&["unplug"]);
+    for (blind, head) in [
+        (&[][..], "The iPhone cannot be reached over Wi-Fi"),
+        (&["--blind", "P03"], "No iPhone could be looked at"),
+    ] {
+        let run = scene.doctor(blind).run();
+        assert!(run.out().starts_with(head), "{run}");
+        assert!(run.out().contains("with a cable"), "{run}");
+        assert!(!run.out().contains("Nothing keeps"), "{run}");
+        assert!(!run.out().contains("cable, port and hubs"), "{run}");
+    }
+}

@@ -103,7 +103,7 @@ fn derive_room(facts: &mut Facts) {
         facts.tell("destination.room", room.word());
     } else {
         let why = Why::NotThere("how much the backup needs is not known".to_owned());
-        facts.unknown(&["destination.room"], &why);
+        facts.tell("destination.room", why);
     }
 }
 
@@ -182,6 +182,13 @@ mod tests {
         facts.tell("existing.state", "good");
         derive(&mut facts);
         assert!(facts.is("destination.room", "enough"));
+        // Where nothing says how much is needed, that is the reason, and not that nobody looked.
+        let mut facts = Facts::new();
+        facts.tell("destination.free", 10 * GB);
+        facts.tell("destination.room", Why::NotLooked);
+        derive(&mut facts);
+        let why = facts.value("destination.room");
+        assert!(matches!(why, Some(Value::Unknown(Why::NotThere(_)))), "{why:?}");
     }
 
     #[test]
