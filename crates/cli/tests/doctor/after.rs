@@ -10,18 +10,18 @@ fn said(report: &Value) -> (&Value, &Value) {
 
 #[test]
 fn the_summary_and_the_doctor_name_the_same_cause() {
-    for fault in [
-        &["error", "code=7"][..],
-        &["error", "code=19"],
-        &["error", "code=22", "text=disabled by MDM"],
-        &["error", "code=205"],
-        &["cancel", "after=3"],
-        &["drop", "after=40"],
-        &["passcode-cancelled"],
-        &["locked-during-run", "after=3"],
-        &["space-demand", "bytes=9000000000000000"],
-        &["forgotten", "file=sms.db"],
-        &["crash", "file=sms.db"],
+    for (fault, id, certainty) in [
+        (&["error", "code=7"][..], "unknown", "possible"),
+        (&["error", "code=19"], "device/helper-crashed", "confirmed"),
+        (&["error", "code=22", "text=disabled by MDM"], "management/backup-forbidden", "confirmed"),
+        (&["error", "code=205"], "backup/existing-broken", "confirmed"),
+        (&["cancel", "after=3"], "transfer/cancelled-on-device", "confirmed"),
+        (&["drop", "after=40"], "transfer/interrupted", "confirmed"),
+        (&["passcode-cancelled"], "transfer/passcode-not-entered", "confirmed"),
+        (&["locked-during-run", "after=3"], "transfer/locked-during-run", "possible"),
+        (&["space-demand", "bytes=9000000000000000"], "destination/full", "confirmed"),
+        (&["forgotten", "file=sms.db"], "backup/not-finished", "confirmed"),
+        (&["crash", "file=sms.db"], "transfer/poisonous-file", "possible"),
     ] {
         let scene = Scene::paired("");
         scene.ctl(&[&["fault"], fault].concat());
@@ -32,6 +32,7 @@ fn the_summary_and_the_doctor_name_the_same_cause() {
         let (summary, report) = (run.summary(), doctor.json());
         let told = (&summary["finding"], &summary["certainty"]);
         assert_eq!(told, said(&report), "{fault:?}\n{run}\n{doctor}");
+        assert_eq!(told, (&id.into(), &certainty.into()), "{fault:?}\n{run}");
     }
 }
 
