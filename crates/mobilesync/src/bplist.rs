@@ -84,7 +84,7 @@ impl<'a> Bplist<'a> {
         if !Self::is_binary(data) {
             return Err(malformed("the magic is missing"));
         }
-        let end = data.len().checked_sub(TRAILER).ok_or(malformed("it is too short"))?;
+        let end = data.len().checked_sub(TRAILER).ok_or_else(|| malformed("it is too short"))?;
         let (front, trailer) = data.split_at(end);
         let byte = |at: usize| trailer.get(at).map_or(0, |byte| usize::from(*byte));
         let long = |at: usize| trailer.get(at..at + 8).map_or(0, big_endian);
@@ -94,13 +94,14 @@ impl<'a> Bplist<'a> {
             return Err(malformed("the trailer names impossible sizes"));
         }
         let table = index(table)?;
-        let length =
-            index(count)?.checked_mul(offset_size).ok_or(malformed("the table is too large"))?;
-        let body = front.get(..table).ok_or(malformed("the table lies outside"))?;
+        let length = index(count)?
+            .checked_mul(offset_size)
+            .ok_or_else(|| malformed("the table is too large"))?;
+        let body = front.get(..table).ok_or_else(|| malformed("the table lies outside"))?;
         let offsets = front
             .get(table..)
             .and_then(|rest| rest.get(..length))
-            .ok_or(malformed("the table lies outside"))?;
+            .ok_or_else(|| malformed("the table lies outside"))?;
         if top >= count {
             return Err(malformed("the top object is missing"));
         }
@@ -118,11 +119,14 @@ impl<'a> Bplist<'a> {
         }
         let offset = Refs { bytes: self.offsets, size: self.offset_size }
             .get(at)
-            .ok_or(malformed("a reference leads nowhere"))?;
-        let rest = self.body.get(index(offset)?..).ok_or(malformed("an offset lies outside"))?;
-        let (marker, rest) = rest.split_first().ok_or(malformed("an offset lies outside"))?;
+            .ok_or_else(|| malformed("a reference leads nowhere"))?;
+        let rest =
+            self.body.get(index(offset)?..).ok_or_else(|| malformed("an offset lies outside"))?;
+        let (marker, rest) =
+            rest.split_first().ok_or_else(|| malformed("an offset lies outside"))?;
         let (kind, low) = (marker >> 4, marker & 0x0f);
-        let take = |length: usize| rest.get(..length).ok_or(malformed("an object is cut off"));
+        let take =
+            |length: usize| rest.get(..length).ok_or_else(|| malformed("an object is cut off"));
         match (kind, low) {
             (0, 0) => Ok(Object::Null),
             (0, 8) => Ok(Object::Boolean(false)),
@@ -154,7 +158,8 @@ impl<'a> Bplist<'a> {
             }
             (0xd, _) => {
                 let (keys, rest) = sized(low, rest, self.ref_size)?;
-                let values = rest.get(..keys.len()).ok_or(malformed("an object is cut off"))?;
+                let values =
+                    rest.get(..keys.len()).ok_or_else(|| malformed("an object is cut off"))?;
                 let refs = |bytes| Refs { bytes, size: self.ref_size };
                 Ok(Object::Dictionary(refs(keys), refs(values)))
             }
@@ -179,6 +184,23 @@ impl<'a> Bplist<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Returns the keys of a dictionary that are strings, with the indexes of their values: for whoever looks up many.
+    pub(crate) fn fields(
+        &self,
+        dictionary: &Object<'a>,
+    ) -> Result<Vec<(Cow<'a, str>, u64)>, PlistError> {
+        let Object::Dictionary(keys, values) = dictionary else {
+            return Err(malformed("a dictionary is missing"));
+        };
+        let mut fields = Vec::with_capacity(keys.len());
+        for (name, value) in keys.iter().zip(values.iter()) {
+            if let Object::String(name) = self.object(name)? {
+                fields.push((name, value));
+            }
+        }
+        Ok(fields)
     }
 
     /// Builds the whole tree, unless it costs more than the limits allow.

@@ -1,5 +1,6 @@
 //! What a backup is made of: file IDs, and the records that describe files.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -245,6 +246,9 @@ struct Archive<'a> {
     top: Object<'a>,
 }
 
+/// The keys of a dictionary, with where their values stand: each name is read once, and not for every look.
+struct Fields<'a>(Vec<(Cow<'a, str>, u64)>);
+
 impl<'a> Archive<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self, MbFileError> {
         let list = Bplist::parse(bytes)?;
@@ -255,12 +259,12 @@ impl<'a> Archive<'a> {
         Ok(Self { list, objects, top })
     }
 
-    fn root(&self) -> Result<Object<'a>, MbFileError> {
+    fn root(&self) -> Result<Fields<'a>, MbFileError> {
         let missing = MbFileError::Archive("the root object is missing");
         let Some(top) = self.list.value(&self.top, "$top")? else { return Err(missing) };
         match self.list.value(&top, "root")? {
             Some(Object::Uid(root)) => match self.follow(root)? {
-                root @ Object::Dictionary(..) => Ok(root),
+                root @ Object::Dictionary(..) => Ok(Fields(self.list.fields(&root)?)),
                 _ => Err(missing),
             },
             _ => Err(missing),
@@ -274,15 +278,20 @@ impl<'a> Archive<'a> {
     }
 
     /// Returns a value, looked up behind its reference; `$null` counts as absent.
-    fn value(&self, of: &Object<'a>, key: &'static str) -> Result<Option<Object<'a>>, MbFileError> {
-        match self.list.value(of, key)? {
+    fn value(&self, of: &Fields<'a>, key: &'static str) -> Result<Option<Object<'a>>, MbFileError> {
+        let Some((_, at)) = of.0.iter().find(|(name, _)| name == key) else { return Ok(None) };
+        self.behind(Some(self.list.object(*at)?))
+    }
+
+    fn behind(&self, value: Option<Object<'a>>) -> Result<Option<Object<'a>>, MbFileError> {
+        match value {
             Some(Object::Uid(0)) => Ok(None),
             Some(Object::Uid(uid)) => self.follow(uid).map(Some),
             other => Ok(other),
         }
     }
 
-    fn integer(&self, of: &Object<'a>, key: &'static str) -> Result<i128, MbFileError> {
+    fn integer(&self, of: &Fields<'a>, key: &'static str) -> Result<i128, MbFileError> {
         match self.value(of, key)? {
             None => Ok(0),
             Some(Object::Integer(value)) => Ok(value),
@@ -291,7 +300,7 @@ impl<'a> Archive<'a> {
         }
     }
 
-    fn string(&self, of: &Object<'a>, key: &'static str) -> Result<Option<String>, MbFileError> {
+    fn string(&self, of: &Fields<'a>, key: &'static str) -> Result<Option<String>, MbFileError> {
         match self.value(of, key)? {
             None | Some(Object::Null) => Ok(None),
             Some(Object::String(text)) => Ok(Some(text.into_owned())),
@@ -300,15 +309,17 @@ impl<'a> Archive<'a> {
     }
 
     /// Data stands in the dictionary itself, behind a reference, or in an archived `NSData`.
-    fn data(&self, of: &Object<'a>, key: &'static str) -> Result<Option<Vec<u8>>, MbFileError> {
+    fn data(&self, of: &Fields<'a>, key: &'static str) -> Result<Option<Vec<u8>>, MbFileError> {
         let wrong = || MbFileError::Archive("data is of a wrong type");
         match self.value(of, key)? {
             None | Some(Object::Null) => Ok(None),
             Some(Object::Data(bytes)) => Ok(Some(bytes.to_vec())),
-            Some(boxed @ Object::Dictionary(..)) => match self.value(&boxed, "NS.data")? {
-                Some(Object::Data(bytes)) => Ok(Some(bytes.to_vec())),
-                _ => Err(wrong()),
-            },
+            Some(boxed @ Object::Dictionary(..)) => {
+                match self.behind(self.list.value(&boxed, "NS.data")?)? {
+                    Some(Object::Data(bytes)) => Ok(Some(bytes.to_vec())),
+                    _ => Err(wrong()),
+                }
+            }
             Some(_) => Err(wrong()),
         }
     }

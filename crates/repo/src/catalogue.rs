@@ -43,6 +43,8 @@ const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE suspect (pack BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;";
 const COLUMNS: &str = "name, kind, mode, uid, gid, modified, modified_ns, changed, changed_ns, inode, size, content, target";
+/// About so many nodes are read ahead.
+const AHEAD: usize = 4096;
 const FILE: i64 = 0;
 const DIRECTORY: i64 = 1;
 const SYMLINK: i64 = 2;
@@ -66,16 +68,39 @@ impl Catalogue {
         tree: TreeId,
         load: impl FnOnce() -> Result<Vec<TreeNode>, RepoError>,
     ) -> Result<Vec<TreeNode>, RepoError> {
-        let known = self.attempt(|connection| {
-            let Some(number) = number(connection, tree)? else { return Ok(None) };
-            let sql = format!("SELECT {COLUMNS} FROM node WHERE tree = ? ORDER BY name");
-            let mut statement = connection.prepare(&sql)?;
-            statement.query_map([number], read)?.collect::<rusqlite::Result<_>>().map(Some)
-        });
-        match known.flatten() {
-            Some(nodes) => Ok(nodes),
+        match self.several(tree, 1).pop() {
+            Some((_, nodes)) => Ok(nodes),
             None => self.loaded(tree, load),
         }
+    }
+
+    /// Returns the nodes of a tree and of folders below it, in the order in which a walk wants them, as far as they are here
+    /// and about [`AHEAD`] nodes at once: most folders are small, and each look for one costs as much as many nodes.
+    pub(crate) fn ahead(&self, tree: TreeId) -> Vec<(TreeId, Vec<TreeNode>)> {
+        self.several(tree, AHEAD)
+    }
+
+    fn several(&self, tree: TreeId, enough: usize) -> Vec<(TreeId, Vec<TreeNode>)> {
+        let found = self.attempt(|connection| {
+            let transaction = connection.transaction()?;
+            let mut find = transaction.prepare("SELECT number FROM tree WHERE id = ?")?;
+            let sql = format!("SELECT {COLUMNS} FROM node WHERE tree = ? ORDER BY name");
+            let mut list = transaction.prepare(&sql)?;
+            let (mut found, mut wanted, mut count) = (Vec::new(), vec![tree], 0);
+            while count < enough
+                && let Some(tree) = wanted.pop()
+            {
+                let number: Option<i64> =
+                    find.query_row([tree.as_bytes()], |row| row.get(0)).optional()?;
+                let Some(number) = number else { continue };
+                let nodes: Vec<_> = list.query_map([number], read)?.collect::<Result<_, _>>()?;
+                count += nodes.len() + 1;
+                wanted.extend(nodes.iter().rev().filter_map(|node| node.subtree));
+                found.push((tree, nodes));
+            }
+            Ok(found)
+        });
+        found.unwrap_or_default()
     }
 
     /// Returns one node of a tree.
@@ -414,6 +439,29 @@ mod tests {
 
     fn never() -> Result<Vec<TreeNode>, RepoError> {
         panic!("it should be in the catalogue")
+    }
+
+    #[test]
+    fn what_is_below_is_read_ahead_as_far_as_it_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalogue = Catalogue::new(camino::Utf8Path::from_path(folder.path()).unwrap().into());
+        let id = |byte| BlobId::new([byte; 32]);
+        let within = |name: &str, tree| TreeNode {
+            name: name.into(),
+            node: Node::directory(moment(0, 0)),
+            subtree: Some(id(tree)),
+        };
+        let trees = [
+            (id(1), vec![within("a", 2), within("b", 9), within("c", 3)]),
+            (id(2), vec![within("d", 4)]),
+            (id(3), Vec::new()),
+            (id(4), some()),
+        ];
+        catalogue.put(&trees).unwrap();
+        let [first, second, third, fourth] = trees;
+        // A folder that is not here is left to whoever needs it.
+        assert_eq!(catalogue.ahead(id(1)), [first, second, fourth, third]);
+        assert_eq!(catalogue.ahead(id(9)), []);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The way in.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -239,7 +239,9 @@ impl Repository {
         snapshot: &Snapshot,
         mut visit: impl FnMut(&Entry) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut open = vec![(String::new(), self.inner.rows(snapshot.tree)?.into_iter())];
+        let mut ahead = HashMap::new();
+        let mut lines = |tree| self.inner.rows_ahead(tree, &mut ahead);
+        let mut open = vec![(String::new(), lines(snapshot.tree)?.into_iter())];
         while let Some((path, rows)) = open.last_mut() {
             let Some(row) = rows.next() else {
                 open.pop();
@@ -248,7 +250,7 @@ impl Repository {
             let entry = entry(path, row);
             visit(&entry)?;
             if let Some(tree) = entry.tree {
-                open.push((entry.path, self.inner.rows(tree)?.into_iter()));
+                open.push((entry.path, lines(tree)?.into_iter()));
             }
         }
         Ok(())
@@ -455,6 +457,21 @@ impl Inner {
     /// Returns the lines of a folder, out of the catalogue.
     fn rows(&self, tree: TreeId) -> Result<Vec<TreeNode>, RepoError> {
         self.catalogue.rows(tree, || self.tree(tree))
+    }
+
+    /// Returns the lines of a folder, and keeps in `ahead` those that a walk wants next.
+    fn rows_ahead(
+        &self,
+        tree: TreeId,
+        ahead: &mut HashMap<TreeId, Vec<TreeNode>>,
+    ) -> Result<Vec<TreeNode>, RepoError> {
+        if !ahead.contains_key(&tree) {
+            ahead.extend(self.catalogue.ahead(tree));
+        }
+        match ahead.remove(&tree) {
+            Some(rows) => Ok(rows),
+            None => self.rows(tree),
+        }
     }
 
     /// Returns one line of a folder, out of the catalogue.
