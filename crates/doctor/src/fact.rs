@@ -254,8 +254,21 @@ pub struct Declared {
     pub ask: bool,
     /// May name a person, a place or a thing of theirs: left out of what is passed on.
     pub private: bool,
+    /// The words of which nobody may say that all is well.
+    pub not_well: Vec<String>,
     /// What it means.
     pub about: String,
+}
+
+impl Declared {
+    /// Whether somebody who saw this value may say that all is well there.
+    pub fn is_well(&self, value: &Value) -> bool {
+        match value {
+            Value::Unknown(_) => false,
+            Value::Word(word) => !self.not_well.contains(word),
+            Value::Flag(_) | Value::Number(_) | Value::AtLeast(_) | Value::Text(_) => true,
+        }
+    }
 }
 
 /// The whole table, in the order of its keys.
@@ -272,9 +285,11 @@ impl Table {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Row {
     words: Option<Vec<String>>,
+    #[serde(default)]
+    not_well: Vec<String>,
     #[serde(default)]
     flag: bool,
     unit: Option<String>,
@@ -308,7 +323,7 @@ fn declared(row: Row) -> Declared {
             Kind::Text
         }
     };
-    Declared { kind, ask: row.ask, private: row.private, about: row.about }
+    Declared { kind, ask: row.ask, private: row.private, not_well: row.not_well, about: row.about }
 }
 
 /// What is known, key by key. A key that is not in it is not known either: nobody looked.
@@ -453,6 +468,8 @@ mod tests {
                 row.words.as_ref().map_or(0, Vec::len),
                 "{name} says a word twice"
             );
+            assert!(row.not_well.iter().all(|word| words.contains(word)), "{name}");
+            assert!(row.not_well.is_empty() || row.not_well.len() < words.len(), "{name}");
         }
     }
 

@@ -142,22 +142,25 @@ struct Sign {
     severity: Severity,
     evidence: Vec<Evidence>,
     unknown: Vec<Missing>,
+    /// Nothing that would speak for it is unknown.
+    settled: bool,
 }
 
 impl Sign {
     fn strength(&self) -> (Certainty, bool, Severity) {
-        (self.certainty, self.unknown.is_empty(), self.severity)
+        (self.certainty, self.settled, self.severity)
     }
 }
 
-/// Returns the strongest sign of an entry: the most certain, then one that is known whole, then the weightiest, then the first in
-/// its file.
+/// Returns the strongest sign of an entry: the most certain, then one that is known whole but for what must not be, then the
+/// weightiest, then the first in its file.
 fn strongest(entry: &Entry, facts: &Facts, concern: For) -> Sign {
     let mut best = Sign {
         certainty: Certainty::RuledOut,
         severity: Severity::Note,
         evidence: Vec::new(),
         unknown: Vec::new(),
+        settled: true,
     };
     for when in entry.when.iter().filter(|when| when.concerns.contains(&concern)) {
         let sign = sign(when, facts);
@@ -169,7 +172,8 @@ fn strongest(entry: &Entry, facts: &Facts, concern: For) -> Sign {
 }
 
 fn sign(when: &When, facts: &Facts) -> Sign {
-    let (mut evidence, mut unknown, mut refuted) = (Vec::new(), Vec::new(), false);
+    let (mut evidence, mut unknown) = (Vec::new(), Vec::new());
+    let (mut refuted, mut settled) = (false, true);
     for (key, condition) in &when.lines {
         match condition.holds(*key, facts) {
             Truth::True => {
@@ -177,7 +181,10 @@ fn sign(when: &When, facts: &Facts) -> Sign {
                 evidence.push(Evidence { key: *key, value, condition: condition.clone() });
             }
             Truth::False => refuted = true,
-            Truth::Unknown(why) => unknown.push(Missing { key: *key, why }),
+            Truth::Unknown(why) => {
+                settled &= condition.is_guard();
+                unknown.push(Missing { key: *key, why });
+            }
         }
     }
     let speaks = evidence.iter().any(|seen: &Evidence| !seen.condition.is_guard());
@@ -187,7 +194,7 @@ fn sign(when: &When, facts: &Facts) -> Sign {
         (false, true, true, Sure::A) => Certainty::Confirmed,
         (false, true, ..) => Certainty::Possible,
     };
-    Sign { certainty, severity: when.severity, evidence, unknown }
+    Sign { certainty, severity: when.severity, evidence, unknown, settled }
 }
 
 /// Marks what is only a consequence of another finding, directly or over causes that were not seen themselves. A cause explains

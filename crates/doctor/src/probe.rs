@@ -35,7 +35,7 @@ pub struct Probe {
     pub id: &'static str,
     /// What it looks at, in a few words that can stand after "looking at" and after "checked:".
     pub about: &'static str,
-    /// The keys that it tells.
+    /// The keys that it tells; the first is what it is about: a probe that does not know it has not seen that all is well.
     pub tells: &'static [&'static str],
     /// Looks.
     pub run: for<'a> fn(&'a ProbeContext) -> BoxFuture<'a, Facts>,

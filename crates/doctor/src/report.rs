@@ -6,7 +6,7 @@ mod identifier;
 use serde::Serialize;
 
 use crate::catalogue::{Catalogue, For};
-use crate::fact::{Facts, Key};
+use crate::fact::{Facts, Key, Value, Why};
 use crate::finding::{Certainty, Diagnosis, Finding, Missing, diagnose};
 use crate::remedy::Remedy;
 
@@ -28,7 +28,7 @@ pub struct ProbeRun {
     pub about: String,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
-    /// The keys that it tells.
+    /// The keys that it tells; the first is what it is about.
     pub tells: Vec<Key>,
 }
 
@@ -193,6 +193,15 @@ impl Report {
         }
     }
 
+    /// Returns why the device could not be asked; nothing where it could. What is told then stands on less than it seems.
+    pub fn device_not_asked(&self) -> Option<&Why> {
+        match self.facts.value("pairing.state") {
+            Some(Value::Unknown(why)) => Some(why),
+            Some(_) => None,
+            None => Some(&Why::NotLooked),
+        }
+    }
+
     /// Returns whether a confirmed finding keeps a backup from coming about.
     pub fn is_blocked(&self) -> bool {
         self.findings.iter().any(|finding| {
@@ -256,17 +265,22 @@ fn unknown() -> Told {
     }
 }
 
-/// Returns the probes that saw what they are about and nothing that speaks for a cause.
+/// Returns the probes that saw what they are about (the first key of theirs) and nothing that is bad or speaks for a cause.
 fn fine(diagnosis: &Diagnosis, facts: &Facts, probes: &[ProbeRun]) -> Vec<Fine> {
     let suspicious = |key: &Key| {
         diagnosis.findings.iter().flat_map(|found| &found.evidence).any(|seen| seen.key == *key)
     };
-    let known = |key: &Key| facts.get(*key).is_some_and(crate::Value::is_known);
+    let well = |key: &Key| facts.get(*key).is_some_and(|value| key.declared().is_well(value));
+    let bad = |key: &Key| facts.get(*key).is_some_and(Value::is_known) && !well(key);
     probes
         .iter()
-        // The first key is what the probe is about: a bus that cannot be seen is not fine because its log is empty.
-        .filter(|probe| probe.tells.first().is_some_and(known))
-        .filter(|probe| !probe.tells.iter().any(suspicious))
+        .filter(|probe| {
+            probe.tells.first().is_some_and(well)
+                && !probe.tells.iter().any(|key| suspicious(key) || bad(key))
+        })
         .map(|probe| Fine { probe: probe.id.clone(), about: probe.about.clone() })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

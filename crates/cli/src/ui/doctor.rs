@@ -149,9 +149,13 @@ impl Page {
         }
     }
 
+    /// Nothing was found: all is well where the device could be asked.
     fn well(&mut self, report: &Report) {
         if !report.facts.is("device.answers", "yes") {
             return self.nobody();
+        }
+        if let Some(why) = report.device_not_asked() {
+            return self.not_asked(why);
         }
         let device = match report.device.as_ref().and_then(|device| device.name.as_ref()) {
             Some(name) => plain(name.reveal()),
@@ -175,6 +179,16 @@ impl Page {
     fn nobody(&mut self) {
         self.line(format_args!("{STRONG}No iPhone could be looked at{STRONG:#}"));
         self.prose("Connect it with a cable, unlock it, and run `lifeboat doctor` again.", "  ");
+    }
+
+    fn not_asked(&mut self, why: &Why) {
+        self.line(format_args!(
+            "{STRONG}Nothing bad was seen, but the device could not be asked{STRONG:#}"
+        ));
+        self.labelled("not known:", FAINT, &reason(why));
+        self.line(format_args!(
+            "  {FAINT}next: unlock the device, take the cable out and put it in again, then `lifeboat doctor`{FAINT:#}"
+        ));
     }
 
     fn also(&mut self, report: &Report) {

@@ -166,6 +166,7 @@ fn a_sign_in_page_before_the_network() {
     let run = in_a_world(&Wrong { captive: true, ..WELL });
     assert_eq!(run.json()["facts"]["network.portal"], "captive", "{run}");
     assert_eq!(primary(&run).0, "network/blocked", "{run}");
+    assert_eq!(run.json()["primary"]["severity"], "blocking", "{run}");
 }
 
 #[test]

@@ -182,3 +182,20 @@ fn the_strongest_sign_of_a_cause_counts() {
     assert_eq!(found.evidence.len(), 1);
     assert!(diagnosis.is_blocked());
 }
+
+#[test]
+fn a_note_does_not_hide_what_waits_only_for_what_must_not_be() {
+    let head = "code = \"X01\"\nkind = \"cause\"\nseverity = \"blocking\"\norder = 1\nfor = [\"computer\"]\n";
+    let guard = "\"answer.same-network\" = { not = \"no\" }";
+    let note = "[[when]]\nsure = \"B\"\nseverity = \"note\"\n\"clock.zone\" = { is = \"other\" }\n";
+    for (waits_for, weight) in [(guard, Severity::Blocking), (LOW, Severity::Note)] {
+        let blocking = format!("[[when]]\nsure = \"A\"\n{HUNG}\n{waits_for}\n");
+        let text = format!("```toml\n{head}{blocking}{note}```\n# Title\n\nText.\n");
+        let (catalogue, errors) = Catalogue::read(&[("a/a".to_owned(), text.as_str())]);
+        assert!(errors.is_empty(), "{errors:?}");
+        let told = facts(&[("mux.state", "hung".into()), ("clock.zone", "other".into())]);
+        let diagnosis = diagnose(&catalogue, &told, For::Computer);
+        let found = diagnosis.primary().unwrap();
+        assert_eq!((found.severity, found.certainty), (weight, Certainty::Possible));
+    }
+}

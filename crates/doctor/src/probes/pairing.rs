@@ -99,7 +99,11 @@ fn looked(opened: Result<Link, LinkError>, connection: Connection) -> PairingLoo
         Err(error) => error,
     };
     let why = context::link(&error);
-    let tls = if matches!(error, LinkError::Tls(_)) { Ok("failed") } else { Err(why.clone()) };
+    let tls = match error {
+        LinkError::Tls(_) => Ok("failed"),
+        LinkError::HandshakeBroken(_) => Ok("broken-off"),
+        _ => Err(why.clone()),
+    };
     let state = state(&error, connection).ok_or_else(|| why.clone());
     PairingLook { state, tls, link: Err(why) }
 }

@@ -1,0 +1,76 @@
+use super::*;
+
+/// A report about a device of which these facts are known, seen by these probes: `(id, keys)`.
+fn report(told: &[(&str, Value)], probes: &[(&str, &[&str])]) -> Report {
+    let mut facts = Facts::new();
+    for (key, value) in told {
+        facts.insert(key, value.clone()).unwrap();
+    }
+    let probes = probes.iter().map(|(id, tells)| ProbeRun {
+        id: (*id).to_owned(),
+        about: format!("what {id} looks at"),
+        took_ms: 1,
+        tells: tells.iter().map(|key| Key::find(key).unwrap()).collect(),
+    });
+    let examination = Examination {
+        concern: For::Computer,
+        facts,
+        probes: probes.collect(),
+        device: None,
+        versions: Versions::default(),
+        failed_run: false,
+    };
+    Report::new(Catalogue::builtin(), examination)
+}
+
+#[test]
+fn fine_is_only_what_was_seen_and_says_so() {
+    let bus: &[&str] = &["usb.speed", "usb.hubs", "usb.errors", "usb.reconnects"];
+    let network: &[&str] = &["network.link", "network.dns", "network.tls"];
+    let no_bus = Value::from(Why::NotThere("this computer has no USB bus".to_owned()));
+    for (told, probe, fine) in [
+        (vec![("usb.speed", 480.into()), ("usb.errors", 0.into())], bus, true),
+        // What the probe is about was not seen, whatever else it knows.
+        (vec![("usb.speed", no_bus.clone()), ("usb.errors", 0.into())], bus, false),
+        (vec![("usb.errors", 0.into())], bus, false),
+        // Nothing was there to look at, or what was there is bad.
+        (vec![("job.outcome", "done".into())], &["job.outcome"][..], true),
+        (vec![("job.outcome", "none".into())], &["job.outcome"], false),
+        (vec![("job.outcome", "failed".into())], &["job.outcome"], false),
+        (vec![("existing.state", "good".into())], &["existing.state"], true),
+        (vec![("existing.state", "none".into())], &["existing.state"], false),
+        (vec![("diary.state", "not-found".into())], &["diary.state"], false),
+        (vec![("log.heard", "nothing".into())], &["log.heard"], false),
+        (vec![("network.link", "up".into()), ("network.tls", "ok".into())], network, true),
+        (vec![("network.link", "up".into()), ("network.tls", "broken".into())], network, false),
+        // It speaks for a cause.
+        (
+            vec![("battery.level", 3.into()), ("battery.external", false.into())],
+            &["battery.level"],
+            false,
+        ),
+    ] {
+        let report = report(&told, &[("P99", probe)]);
+        assert_eq!(!report.fine.is_empty(), fine, "{told:?}");
+    }
+}
+
+#[test]
+fn a_device_that_could_not_be_asked_is_told_as_that() {
+    let refused = Why::Refused("the connection was lost".to_owned());
+    let asked = report(&[("pairing.state", "trusted".into())], &[]);
+    assert_eq!(asked.device_not_asked(), None);
+    let not = report(&[("pairing.state", refused.clone().into())], &[]);
+    assert_eq!(not.device_not_asked(), Some(&refused));
+    assert_eq!(report(&[], &[]).device_not_asked(), Some(&Why::NotLooked));
+}
+
+#[test]
+fn a_handshake_that_the_device_breaks_off_is_no_healthy_device() {
+    let report = report(&[("pairing.tls", "broken-off".into())], &[]);
+    let primary = report.primary.unwrap();
+    assert_eq!(
+        (primary.finding.id.as_str(), primary.finding.certainty),
+        ("pairing/stale-record", Certainty::Possible)
+    );
+}
