@@ -82,12 +82,9 @@ fn evidence_is_written_for_people() {
 fn a_phone_that_is_not_there_is_not_well() {
     let scene = Scene::paired("");
     scene.ctl(&["unplug"]);
-    for (blind, head) in [
-        (&[][..], "The iPhone cannot be reached over Wi-Fi"),
-        (&["--blind", "P03"], "No iPhone could be looked at"),
-    ] {
+    for blind in [&[][..], &["--blind", "P03"]] {
         let run = scene.doctor(blind).run();
-        assert!(run.out().starts_with(head), "{run}");
+        assert!(run.out().starts_with("No iPhone could be looked at"), "{run}");
         assert!(run.out().contains("with a cable"), "{run}");
         assert!(!run.out().contains("Nothing keeps"), "{run}");
         assert!(!run.out().contains("cable, port and hubs"), "{run}");
