@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use lifeboat_doctor::Certainty;
 use lifeboat_doctor::report::UNKNOWN;
 use lifeboat_engine::jobs::backup::BackupSummary;
-use lifeboat_engine::{Context, Event, EventSink, JobError, Note, Places};
+use lifeboat_engine::{Cause, Context, Event, EventSink, JobError, Note, Places};
 use lifeboat_host::machine::Machine;
 use lifeboat_host::{Host, Os, secret};
 use lifeboat_repo::Location;
@@ -206,6 +206,13 @@ impl From<JobError> for Failure {
         let mut failure = Self::new(error.exit(), error.cause.id(), error.message.clone());
         if let Some(summary) = &error.summary {
             failure.told = true;
+            if error.cause == Cause::Interrupted && summary.files_kept == 0 {
+                let nothing = match summary.files_received {
+                    0 => "nothing of this run, for no file had arrived",
+                    _ => "nothing of this run",
+                };
+                failure.kept = Some(nothing.to_owned());
+            }
             if summary.files_kept > 0 {
                 let (files, size) = (things(summary.files_kept, "file"), bytes(summary.bytes_kept));
                 failure.kept = Some(format!(
@@ -214,7 +221,7 @@ impl From<JobError> for Failure {
             }
             failure.found = found(summary);
         }
-        let step = error.summary.as_ref().and_then(|summary| summary.next_step_alone());
+        let step = error.summary.as_ref().and_then(|summary| summary.next_step_alone.as_deref());
         failure.hint(step.unwrap_or_else(|| error.next_step()))
     }
 }

@@ -64,7 +64,10 @@ async fn two_backups_and_all_that_can_be_done_with_them() {
     assert_eq!((found[0].trust, found[0].backup_encrypted), (devices::Trust::Trusted, Some(false)));
 
     let first = bench.backup().await.unwrap();
-    assert_eq!((first.outcome, first.kind, first.resumed), (Outcome::Done, Kind::Full, false));
+    assert_eq!(
+        (first.outcome, first.kind, first.resumed),
+        (Outcome::Done, Some(Kind::Full), false)
+    );
     let sent = bench.traffic();
     assert_eq!((first.files_received, first.bytes_received), (sent.files_sent, sent.bytes_sent));
     assert_eq!((first.files_total, first.files_kept), (first.files_received, 0));
@@ -82,7 +85,7 @@ async fn two_backups_and_all_that_can_be_done_with_them() {
 
     bench.live(1).await;
     let second = bench.backup().await.unwrap();
-    assert_eq!((second.outcome, second.kind), (Outcome::Done, Kind::Incremental));
+    assert_eq!((second.outcome, second.kind), (Outcome::Done, Some(Kind::Incremental)));
     let sent = bench.traffic();
     assert_eq!(sent.kind.as_deref(), Some("incremental"));
     assert_eq!((second.files_received, second.bytes_received), (sent.files_sent, sent.bytes_sent));
@@ -302,7 +305,7 @@ async fn full_starts_over_and_leaves_what_is_there() {
     bench.pair().await;
     let first = bench.backup().await.unwrap();
     let full = bench.backup_with(|plan| plan.full = true).await.unwrap();
-    assert_eq!((full.outcome, full.kind), (Outcome::Done, Kind::Full));
+    assert_eq!((full.outcome, full.kind), (Outcome::Done, Some(Kind::Full)));
     assert_eq!(full.files_received, first.files_received);
     assert!(
         full.bytes_added < first.bytes_added / 4,
@@ -367,13 +370,13 @@ async fn an_incomplete_run_is_not_built_upon_and_no_row_cries_wolf() {
         let summary = bench.backup().await.unwrap();
         bench.clear_faults();
         assert_eq!((summary.outcome, summary.file_errors), (Outcome::Incomplete, 1), "{summary:?}");
-        assert_eq!(summary.kind, Kind::Incremental);
+        assert_eq!(summary.kind, Some(Kind::Incremental));
     }
     let states = status::run(&bench.context(), bench.places(), None, None).await.unwrap().devices;
     assert_eq!((states[0].snapshots, states[0].newest.files_missing), (4, 1));
     assert!(!states[0].newest.complete && states[0].age_seconds >= Some(2 * 3600));
     let summary = bench.backup().await.unwrap();
-    assert_eq!((summary.outcome, summary.kind), (Outcome::Done, Kind::Incremental));
+    assert_eq!((summary.outcome, summary.kind), (Outcome::Done, Some(Kind::Incremental)));
     let changed =
         bench.oracle().await.iter().filter(|(path, sum)| whole.get(*path) != Some(sum)).count();
     assert_eq!(bench.traffic().files_sent, changed as u64, "what changed since the last whole one");

@@ -170,8 +170,8 @@ async fn told(app: &App, settings: &Settings, summary: &BackupSummary) -> Result
 pub(crate) fn words(summary: &BackupSummary) -> String {
     use std::fmt::Write as _;
     let kind = match summary.kind {
-        Kind::Full => "full",
-        Kind::Incremental => "incremental",
+        Some(Kind::Incremental) => "incremental",
+        Some(Kind::Full) | None => "full",
     };
     let mut out = String::new();
     let head = match summary.outcome {

@@ -80,3 +80,18 @@ fn a_disk_with_little_room_is_not_blamed_for_what_has_nothing_to_do_with_room() 
         assert_eq!(run.summary()["finding"], finding, "{code}\n{run}");
     }
 }
+
+#[test]
+fn what_kind_a_failed_run_was_is_told_only_where_it_is_known() {
+    let (home, sim) = trusted_phone();
+    home.lifeboat(["backup"]).ok();
+    for (fault, kind) in
+        [("tls-abort", serde_json::Value::Null), ("truncated-upload", "incremental".into())]
+    {
+        sim.ctl(&home, &["live"]);
+        sim.ctl(&home, &["fault", fault]);
+        let run = home.lifeboat(["backup", "--json"]).run();
+        assert_eq!((run.status, &run.summary()["kind"]), (Some(17), &kind), "{fault}\n{run}");
+        sim.ctl(&home, &["fault", "--clear"]);
+    }
+}

@@ -60,3 +60,14 @@ fn who_sends_the_passcode_sheet_away_is_not_asked_again() {
     let run = running.wait();
     assert_eq!(run.status, Some(15), "{run}");
 }
+
+#[test]
+fn who_stops_before_a_file_came_reads_that_nothing_is_kept() {
+    let (home, _sim) = asking(60);
+    let running = home.lifeboat(["backup", "--json"]).start();
+    running.until("\"passcode\"");
+    running.interrupt();
+    let run = running.wait();
+    assert_eq!((run.status, &run.summary()["files_kept"]), (Some(130), &0.into()), "{run}");
+    assert!(run.err().contains("kept: nothing of this run, for no file had arrived"), "{run}");
+}

@@ -49,8 +49,8 @@ pub struct BackupSummary {
     pub udid: String,
     /// The device's name.
     pub device_name: String,
-    /// `full` or `incremental`.
-    pub kind: Kind,
+    /// `full` or `incremental`; nothing where the run ended before that was known.
+    pub kind: Option<Kind>,
     /// Files of the device received in this run; those that steer the backup (Status.plist, the manifests) are not counted.
     pub files_received: u64,
     /// Bytes of them.
@@ -82,8 +82,11 @@ pub struct BackupSummary {
     pub cause: Option<Cause>,
     /// What happened, where the outcome is not `done`.
     pub message: Option<String>,
-    /// The next step, where the outcome is not `done`.
+    /// The next step, where the outcome is not `done`, with a word about what is kept.
     pub next_step: Option<String>,
+    /// The next step alone.
+    #[serde(skip)]
+    pub next_step_alone: Option<String>,
     /// What the doctor found, where the outcome is not `done` and it has a say: an id of its catalogue, or `unknown`.
     pub finding: Option<String>,
     /// Its title, one sentence.
@@ -177,7 +180,7 @@ impl BackupSummary {
             snapshot: None,
             udid,
             device_name: String::new(),
-            kind: Kind::Full,
+            kind: None,
             files_received: 0,
             bytes_received: 0,
             bytes_added: 0,
@@ -194,6 +197,7 @@ impl BackupSummary {
             cause: None,
             message: None,
             next_step: None,
+            next_step_alone: None,
             finding: None,
             finding_title: None,
             certainty: None,
@@ -209,9 +213,7 @@ impl BackupSummary {
         self.resumed = prepared.opened.resumed;
         self.encrypted = prepared.will_encrypt;
         self.notes.clone_from(&prepared.notes);
-        if prepared.has_base {
-            self.kind = Kind::Incremental;
-        }
+        self.kind = Some(if prepared.has_base { Kind::Incremental } else { Kind::Full });
     }
 
     fn take_finding(&mut self, found: &Diagnosed, step: Option<&str>) {
@@ -221,19 +223,15 @@ impl BackupSummary {
         self.evidence.clone_from(&found.evidence);
         self.unknown.clone_from(&found.unknown);
         if let Some(step) = step {
-            self.next_step = Some(format!("{step}{}", self.kept()));
+            self.take_step(step);
         }
     }
 
-    /// Returns the next step alone, without what is kept.
-    pub fn next_step_alone(&self) -> Option<&str> {
-        let step = self.next_step.as_deref()?;
-        Some(step.strip_suffix(KEPT).unwrap_or(step))
-    }
-
-    /// Says that something is kept, where that is so.
-    fn kept(&self) -> &'static str {
-        if self.files_kept > 0 { KEPT } else { "" }
+    /// Takes the next step; behind it stands that something is kept, where that is so.
+    fn take_step(&mut self, step: &str) {
+        let kept = if self.files_kept > 0 { KEPT } else { "" };
+        self.next_step = Some(format!("{step}{kept}"));
+        self.next_step_alone = Some(step.to_owned());
     }
 
     fn failed(&mut self, error: &JobError) {
@@ -245,7 +243,7 @@ impl BackupSummary {
         };
         self.cause = Some(error.cause);
         self.message = Some(error.message.clone());
-        self.next_step = Some(format!("{}{}", error.next_step(), self.kept()));
+        self.take_step(error.next_step());
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) async fn received(
         (summary.files_received, summary.bytes_received) = (counts.files, counts.bytes);
         summary.bytes_sent_again = counts.bytes_again;
         if let Some(full) = state.was_full() {
-            summary.kind = if full { Kind::Full } else { Kind::Incremental };
+            summary.kind = Some(if full { Kind::Full } else { Kind::Incremental });
         }
     }
     watcher.finish();
@@ -207,9 +207,15 @@ pub(super) async fn snapshot(
     info.insert("Last Backup Date".into(), plist::Value::Date(now.into()));
     write_info(&prepared.tree, &prepared.udid, &info).await.at(Stage::Verify)?;
     ctx.events.stage(Stage::Verify);
-    let (ctx, kind) = (ctx.clone(), summary.kind);
+    // A run that came so far has prepared.
+    let (ctx, kind) = (ctx.clone(), summary.kind.unwrap_or(Kind::Full));
     let writer = prepared.writer.clone();
-    let (stored, verified) = blocking(move || store(&ctx, &prepared, kind)).await?;
+    let tree = prepared.tree.clone();
+    let stored = blocking(move || store(&ctx, &prepared, kind)).await;
+    if stored.is_err() && !tree.is_held() {
+        (summary.files_kept, summary.bytes_kept) = tree.state().kept();
+    }
+    let (stored, verified) = stored?;
     summary.notes.extend(repository_damage::healed(&writer.healing()));
     let missing = stored.about.missing();
     summary.snapshot = Some(stored.snapshot.to_string());
@@ -372,7 +378,7 @@ fn judge(verified: &Verified, missing: u64, summary: &mut BackupSummary) {
         "{} did not arrive whole; everything else is in the snapshot",
         things(missing, "file")
     ));
-    summary.next_step = Some(Cause::FilesMissing.next_step().to_owned());
+    summary.take_step(Cause::FilesMissing.next_step());
 }
 
 impl From<Trouble> for JobError {
