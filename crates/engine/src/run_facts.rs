@@ -186,9 +186,10 @@ pub(crate) fn forgive(facts: &mut Facts) -> bool {
 }
 
 /// Whether these facts are of a run whose failure wants a cause even now. What kept a run from its transfer is looked at anew: there
-/// it lies in the world, or it is gone.
+/// it lies in the world, or it is gone. Who stopped it knows why.
 pub(crate) fn wants_a_cause(facts: &Facts) -> bool {
     ["failed", "incomplete"].iter().any(|outcome| facts.is("job.outcome", outcome))
+        && !facts.is("job.cancelled", "keyboard")
         && ["transfer", "verify", "snapshot"].iter().any(|stage| facts.is("job.stage", stage))
 }
 

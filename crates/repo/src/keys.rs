@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustic_core::{
     ConfigOptions, Credentials, KeyOptions, OpenStatus, Repository as Engine, RepositoryBackends,
-    RepositoryOptions, repofile::MasterKey,
+    RepositoryOptions, RusticError, repofile::MasterKey,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -97,7 +97,19 @@ pub(crate) fn open(store: &Arc<dyn Store>, password: &SecretString) -> Result<Op
     if store.list(FileKind::Key)?.is_empty() {
         return Err(RepoError::NoKey);
     }
-    opened(store, &engine(store)?.open(&credentials(password))?)
+    let engine = engine(store)?.open(&credentials(password)).map_err(not_opened)?;
+    opened(store, &engine)
+}
+
+/// With the key at hand there is only the configuration left to read.
+fn not_opened(error: Box<RusticError>) -> RepoError {
+    match error.into() {
+        RepoError::Engine { source } => {
+            tracing::debug!(error = %source, "the configuration cannot be read");
+            RepoError::damaged(FileKind::Config, CONFIG_ID, Flaw::Unauthentic)
+        }
+        other => other,
+    }
 }
 
 /// Opens the part of a repository that is `rustic_core`'s.

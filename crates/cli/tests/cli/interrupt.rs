@@ -21,6 +21,7 @@ fn ctrl_c_keeps_what_arrived_and_the_next_run_goes_on() {
         assert_eq!(summary["cause"], "interrupted", "{run}");
         assert!(summary["files_kept"].as_u64() > Some(0), "{run}");
         assert!(run.err().contains("kept"), "{run}");
+        assert_ne!(summary["finding"], "unknown", "{run}");
 
         let again = home.lifeboat(["backup", "--json"]).ok().summary();
         assert_eq!((&again["outcome"], &again["resumed"]), (&"done".into(), &true.into()));

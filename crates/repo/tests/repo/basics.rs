@@ -272,6 +272,21 @@ fn a_lost_config_is_named_and_nothing_is_made_in_its_place() {
 }
 
 #[test]
+fn a_damaged_config_is_damage_of_the_repository() {
+    let (home, store) = (Home::new(), empty());
+    let config = ids(&store, FileKind::Config)[0];
+    let whole = store.read(FileKind::Config, config).unwrap();
+    for at in [0, whole.len() / 2, whole.len() - 1] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        store.remove(FileKind::Config, config).unwrap();
+        store.write(FileKind::Config, config, &bytes).unwrap();
+        let opened = unlock(&store, &home);
+        assert!(matches!(opened, Err(RepoError::Damaged(_))), "{:?}", opened.err());
+    }
+}
+
+#[test]
 fn numbers() {
     let (home, store) = (Home::new(), empty());
     let repository = open_in(&store, &home).unwrap();

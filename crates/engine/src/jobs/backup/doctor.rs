@@ -160,7 +160,7 @@ async fn cause(
         return Some(*told);
     }
     let mut findings = Findings::new(&*ctx.host, For::Computer, facts.clone());
-    findings.failed_run = true;
+    findings.failed_run = !error.is_some_and(|error| says_it_all(error.cause));
     match error.map_or(Look::Facts, |error| look(error.cause)) {
         Look::Nothing => return None,
         Look::Facts => {}
@@ -183,6 +183,11 @@ fn without_estimate(facts: &mut Facts) {
     if !of_room && ["tight", "too-small"].iter().any(|word| facts.is(ROOM, word)) {
         facts.tell(ROOM, Why::NotLooked);
     }
+}
+
+/// Whether a failure has no unknown cause behind it: the person stopped the run, or no device is there.
+fn says_it_all(cause: Cause) -> bool {
+    matches!(cause, Cause::Interrupted | Cause::NoDevice | Cause::DeviceAbsent)
 }
 
 /// What the doctor looks at after a failure.
