@@ -14,6 +14,9 @@ static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/errors");
 pub struct KnownError {
     /// Whose number it is, such as `MBErrorDomain`.
     pub domain: String,
+    /// What else people call that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// Whose that is, for people.
     pub about: String,
     /// The numbers, where it has some.
@@ -51,6 +54,8 @@ pub struct KnownError {
 #[serde(deny_unknown_fields)]
 struct File {
     domain: String,
+    #[serde(default)]
+    also: Vec<String>,
     about: String,
     remark: Option<String>,
     error: Vec<Row>,
@@ -105,8 +110,9 @@ fn place(domain: &str) -> usize {
 }
 
 fn rows(file: File) -> impl Iterator<Item = KnownError> {
-    let File { domain, about, remark, error } = file;
+    let File { domain, also, about, remark, error } = file;
     error.into_iter().map(move |row| KnownError {
+        also: if row.domain.is_some() { Vec::new() } else { also.clone() },
         domain: row.domain.unwrap_or_else(|| domain.clone()),
         about: about.clone(),
         codes: row.codes,

@@ -5,11 +5,14 @@
 
 mod index;
 mod number;
+mod words;
 
 use serde::Serialize;
 
+use crate::articles;
 use crate::catalogue::{Catalogue, Correction, Entry, For, Sure};
 use crate::errors::{self, KnownError};
+use crate::fact::Facts;
 use crate::patterns::{Hit, Patterns};
 use crate::remedy::Who;
 
@@ -26,12 +29,26 @@ const LONGEST: usize = 4096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum About {
-    /// An entry of the catalogue.
-    Entry,
-    /// A number or a message.
-    Error,
+    /// A cause of the catalogue.
+    Cause,
+    /// A topic of the catalogue: a remedy, a question, an answer.
+    Topic,
+    /// A number.
+    Number,
+    /// A message that has no number.
+    Message,
     /// A line of the device's log.
     LogLine,
+}
+
+impl About {
+    fn of_entry(entry: &Entry) -> Self {
+        if entry.is_cause() { Self::Cause } else { Self::Topic }
+    }
+
+    fn of_error(row: &KnownError) -> Self {
+        if row.codes.is_empty() { Self::Message } else { Self::Number }
+    }
 }
 
 /// A cause that is likely.
@@ -55,6 +72,24 @@ pub struct Step {
     pub text: String,
 }
 
+/// What is true where articles on the web say something else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Corrected {
+    /// What is true.
+    pub text: String,
+    /// The sentences of the articles that it corrects.
+    pub sentences: Vec<Sentence>,
+}
+
+/// A sentence of an article.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sentence {
+    /// Its place among the articles, as in `docs/articles.md`.
+    pub item: String,
+    /// Its first words.
+    pub begins: String,
+}
+
 /// What is known about something that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
@@ -71,7 +106,7 @@ pub struct Explanation {
     /// What to do, in the order in which to try it.
     pub steps: Vec<Step>,
     /// What the articles have wrong about it.
-    pub corrects: Vec<Correction>,
+    pub corrects: Vec<Corrected>,
     /// What must be said besides.
     pub remarks: Vec<String>,
     /// How sure this is.
@@ -102,57 +137,74 @@ pub fn explain(words: &str) -> Vec<Explanation> {
     {
         return vec![of_entry(catalogue, entry)];
     }
+    let patterns = Patterns::builtin();
+    if let Some(pattern) = patterns.all().iter().find(|pattern| pattern.id == words) {
+        return vec![of_line(catalogue, &Hit { pattern, facts: Facts::new() })];
+    }
     let mut found: Vec<Explanation> = Vec::new();
-    let mut add = |explanation: Explanation| {
-        let known = found
-            .iter()
-            .any(|other| other.what == explanation.what && other.title == explanation.title);
+    for explanation in meant(catalogue, words) {
+        let known = found.iter().any(|other| {
+            other.title == explanation.title
+                && (other.about == About::Number || other.what == explanation.what)
+        });
         if !known && found.len() < MOST {
             found.push(explanation);
         }
-    };
-    let numbers = number::numbers(words);
-    let whole = numbers.iter().any(|number| number.whole);
-    if !whole && let Some(hit) = Patterns::builtin().scan(words) {
-        add(of_line(catalogue, &hit));
-    }
-    for number in &numbers {
-        for (row, code) in number.rows() {
-            add(of_error(catalogue, row, Some(code), number));
-        }
-    }
-    if !whole {
-        for source in Index::builtin().search(words) {
-            match source {
-                Source::Entry(at) => catalogue
-                    .entries()
-                    .get(at)
-                    .into_iter()
-                    .for_each(|entry| add(of_entry(catalogue, entry))),
-                Source::Error(at) => {
-                    errors::all()
-                        .get(at)
-                        .into_iter()
-                        .for_each(|row| add(of_error(catalogue, row, None, &Number::default())));
-                }
-            }
-        }
     }
     found
+}
+
+/// Returns what words may mean, the best first; some of it twice.
+fn meant(catalogue: &Catalogue, words: &str) -> Vec<Explanation> {
+    let of_source = |source: Source| match source {
+        Source::Entry(at) => catalogue.entries().get(at).map(|entry| of_entry(catalogue, entry)),
+        Source::Error(at) => {
+            errors::all().get(at).map(|row| of_error(catalogue, row, None, &Number::default()))
+        }
+    };
+    let index = Index::builtin();
+    let numbers = number::numbers(words);
+    let whole = numbers.iter().any(|number| number.whole);
+    let line = if whole { None } else { Patterns::builtin().scan(words) };
+    // A line that has no cause of its own says less than a number in it.
+    let (line, vague) = match line {
+        Some(line) if line.pattern.causes.is_empty() => (None, Some(line)),
+        line => (line, None),
+    };
+    let rows = numbers
+        .iter()
+        .flat_map(|number| number.rows().into_iter().map(move |(row, code)| (row, code, number)));
+    let of_rows = rows.map(|(row, code, number)| of_error(catalogue, row, Some(code), number));
+    let of_line = |line: Option<Hit>| line.map(|hit| of_line(catalogue, &hit));
+    let searched = if whole { Vec::new() } else { index.search(words) };
+    // A number alone is looked up as one.
+    let said = index.word_by_word(words).into_iter();
+    let said = said.filter(|(source, _)| !whole || matches!(source, Source::Error(_)));
+    let (said, within): (Vec<_>, Vec<_>) = said.partition(|(_, all)| *all);
+    let sources = |said: Vec<(Source, bool)>| {
+        said.into_iter().filter_map(move |(source, _)| of_source(source))
+    };
+    sources(said)
+        .chain(of_line(line))
+        .chain(sources(within))
+        .chain(of_rows)
+        .chain(of_line(vague))
+        .chain(searched.into_iter().filter_map(of_source))
+        .collect()
 }
 
 /// Returns everything that is known: entries, numbers and messages, lines of the log.
 pub fn list() -> Vec<Listed> {
     let entries = Catalogue::builtin().entries().iter();
     let entries = entries.map(|entry| Listed {
-        about: About::Entry,
+        about: About::of_entry(entry),
         what: entry.id.clone(),
         title: entry.title.clone(),
     });
     let errors = errors::all().iter().flat_map(|row| {
         let names = names(row);
         names.into_iter().map(|what| Listed {
-            about: About::Error,
+            about: About::of_error(row),
             what,
             title: row.meaning.clone(),
         })
@@ -229,18 +281,32 @@ fn of_entry(catalogue: &Catalogue, entry: &Entry) -> Explanation {
         "there are signs of it, each of which may have another reason"
     };
     Explanation {
-        about: About::Entry,
+        about: About::of_entry(entry),
         what: entry.id.clone(),
         title: entry.title.clone(),
         meaning: entry.summary.clone(),
         causes: Vec::new(),
         steps: steps.collect(),
-        corrects: entry.corrects.clone(),
+        corrects: corrected(&entry.corrects),
         remarks: Vec::new(),
         sure: sure.to_owned(),
         run,
         also: likely(catalogue, &entry.explain_also),
     }
+}
+
+/// Puts together what is true of several sentences.
+fn corrected(corrections: &[Correction]) -> Vec<Corrected> {
+    let mut by_text: Vec<Corrected> = Vec::new();
+    for Correction { item, text } in corrections {
+        let begins = articles::begins(item).unwrap_or_default().to_owned();
+        let sentence = Sentence { item: item.clone(), begins };
+        match by_text.iter_mut().find(|known| known.text == *text) {
+            Some(known) => known.sentences.push(sentence),
+            None => by_text.push(Corrected { text: text.clone(), sentences: vec![sentence] }),
+        }
+    }
+    by_text
 }
 
 fn of_error(
@@ -275,7 +341,7 @@ fn of_error(
         None => format!("{}.", row.meaning),
     };
     Explanation {
-        about: About::Error,
+        about: About::of_error(row),
         what,
         title: row.meaning.clone(),
         meaning,

@@ -7,11 +7,13 @@
 //! In reading order: [`mod@probe`] (who looks, at what, for how long), [`probes`] (what they see), [`fact`] (the table),
 //! [`condition`] (a line of a cause, held against a fact), [`catalogue`] (causes and topics), [`finding`] (the diagnosis),
 //! [`remedy`] (what helps, and what this program can do itself), [`mod@question`] (what only the person knows), [`patterns`]
-//! (what the device writes into its log), [`errors`] (numbers and messages that people meet), [`mod@explain`] (all of that for
+//! (what the device writes into its log), [`errors`] (numbers and messages that people meet), [`articles`] (what
+//! is said elsewhere, and corrected here), [`mod@explain`] (all of that for
 //! what somebody types), [`report`] (everything of one examination, as data).
 //!
 //! What this crate is not: it prints nothing and repairs nothing by itself, and no cause is decided in code.
 
+pub mod articles;
 pub mod catalogue;
 pub mod condition;
 pub mod errors;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use lifeboat_doctor::Who;
-use lifeboat_doctor::explain::{self, About, Explanation, Listed};
+use lifeboat_doctor::explain::{self, About, Corrected, Explanation, Listed};
 use serde::Serialize;
 
 use super::Ended;
@@ -40,6 +40,9 @@ struct Explained<'a> {
     asked: &'a str,
     explanations: &'a [Explanation],
 }
+
+/// How many sentences are named that are corrected alike.
+const NAMED: usize = 2;
 
 /// Explains.
 pub(crate) fn run(app: &App, args: &ExplainArgs) -> Ended {
@@ -82,8 +85,10 @@ fn list(app: &App) -> Ended {
 
 fn row(listed: &Listed) -> Vec<String> {
     let kind = match listed.about {
-        About::Entry => "cause or topic",
-        About::Error => "number or message",
+        About::Cause => "cause",
+        About::Topic => "topic",
+        About::Number => "number",
+        About::Message => "message",
         About::LogLine => "line of the log",
     };
     vec![listed.what.clone(), kind.to_owned(), listed.title.clone()]
@@ -98,13 +103,6 @@ fn words(found: &Explanation, width: usize) -> String {
     out.push_str(&prose(meaning.unwrap_or(&found.meaning), "  ", width));
     for remark in &found.remarks {
         out.push_str(&prose(remark, "  ", width));
-    }
-    for correction in &found.corrects {
-        out.push_str(&prose(
-            &format!("Not as an article has it: {}", correction.text),
-            "  ",
-            width,
-        ));
     }
     if !found.causes.is_empty() {
         let _ = writeln!(out, "{STRONG}likely causes{STRONG:#}");
@@ -135,7 +133,25 @@ fn words(found: &Explanation, width: usize) -> String {
             let _ = writeln!(out, "  {}  {FAINT}{}{FAINT:#}", also.title, also.id);
         }
     }
+    corrected(&mut out, &found.corrects, width);
     out
+}
+
+/// What is true where articles say something else, each once, with the beginning of what they say.
+fn corrected(out: &mut String, corrects: &[Corrected], width: usize) {
+    if !corrects.is_empty() {
+        let _ = writeln!(out, "{FAINT}not as articles on the web have it:{FAINT:#}");
+    }
+    for Corrected { text, sentences } in corrects {
+        out.push_str(&prose(&format!("* {text}"), "  ", width));
+        let begins = sentences.iter().take(NAMED);
+        let mut begins: Vec<String> =
+            begins.map(|sentence| format!("“{} …”", sentence.begins.trim())).collect();
+        if sentences.len() > NAMED {
+            begins.push(format!("and {} more", sentences.len() - NAMED));
+        }
+        out.push_str(&prose(&format!("There: {}", begins.join(", ")), "    ", width));
+    }
 }
 
 fn backticked(commands: &[String]) -> String {
@@ -152,4 +168,26 @@ fn further(others: &[Explanation]) -> String {
         let _ = writeln!(out, "  {}  {FAINT}{}{FAINT:#}", other.title, other.what);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_articles_have_wrong_stands_once_and_last() {
+        let found = explain::explain("icloud/storage-full").remove(0);
+        let page = words(&found, 80);
+        let page: Vec<&str> = page.lines().collect();
+        let told = page.iter().filter(|line| line.contains("The page is named otherwise")).count();
+        assert_eq!(told, 2, "{page:#?}");
+        let place = |text: &str| page.iter().position(|line| line.contains(text)).unwrap();
+        let articles = place("not as articles on the web have it");
+        for before in ["what to do", "how sure", "see also"] {
+            assert!(place(before) < articles, "{before}");
+        }
+        let shown = &page[articles..];
+        assert!(shown.iter().any(|line| line.contains("There: “On iCloud: Check your iCloud …”")));
+        assert!(shown.len() < 30, "{shown:#?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! What people type, and the first thing that they are told.
 
-use lifeboat_doctor::explain::{About, explain, list};
+use lifeboat_doctor::explain::{explain, list};
 
 /// What was typed, and the entry or number that must be told first, or be among the causes of what is told first.
 const TYPED: &[(&str, &str)] = &[
@@ -94,19 +94,18 @@ fn a_story_is_explained() {
 }
 
 #[test]
-fn everything_listed_can_be_asked() {
+fn everything_listed_is_told_first_when_it_is_asked() {
     let listed = list();
     assert!(listed.len() > 250, "{}", listed.len());
-    for one in listed.iter().filter(|one| one.about != About::LogLine) {
+    let mut wrong = Vec::new();
+    for one in &listed {
         let explained = explain(&one.what);
-        let found = explained.iter().any(|explanation| explanation.title == one.title);
-        assert!(
-            found,
-            "{}: {:?}",
-            one.what,
-            explained.iter().map(|found| &found.what).collect::<Vec<_>>()
-        );
+        let first = explained.first();
+        if !first.is_some_and(|first| first.title == one.title && first.about == one.about) {
+            wrong.push(format!("{}: {:?}", one.what, first.map(|first| &first.what)));
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
@@ -152,4 +151,19 @@ fn what_nobody_knows_is_not_explained() {
 fn explanations() {
     insta::assert_debug_snapshot!("explain_208", explain("208"));
     insta::assert_debug_snapshot!("explain_9006", explain("9006"));
+}
+
+/// What is true is told once, with the beginnings of all sentences that it corrects.
+#[test]
+fn corrections_are_told_once() {
+    for entry in lifeboat_doctor::Catalogue::builtin().entries() {
+        let corrects = explain(&entry.id).remove(0).corrects;
+        let texts: std::collections::BTreeSet<&str> =
+            corrects.iter().map(|corrected| corrected.text.as_str()).collect();
+        assert_eq!(texts.len(), corrects.len(), "{}", entry.id);
+        let sentences: Vec<_> =
+            corrects.iter().flat_map(|corrected| &corrected.sentences).collect();
+        assert_eq!(sentences.len(), entry.corrects.len(), "{}", entry.id);
+        assert!(sentences.iter().all(|sentence| !sentence.begins.is_empty()), "{}", entry.id);
+    }
 }

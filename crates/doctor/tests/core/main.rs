@@ -11,6 +11,7 @@ mod mixtures;
 mod probes;
 mod scenario;
 mod scenarios;
+mod sentences;
 
 /// Appends formatted text.
 fn push(to: &mut String, text: std::fmt::Arguments<'_>) {
