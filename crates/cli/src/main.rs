@@ -42,7 +42,8 @@ fn main() -> ExitCode {
             return exit::code(ui.end(Exit::Done));
         }
     };
-    let ui = Ui::new(cli.global.json, cli.global.quiet, cli.global.no_color);
+    let ui = Ui::new(cli.global.json, cli.global.quiet, cli.global.no_color)
+        .with(environment.get("COLUMNS"), cli.global.verbose > 0);
     ui::log::start(cli.global.verbose, environment.get("LIFEBOAT_LOG"));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

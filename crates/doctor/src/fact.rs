@@ -256,6 +256,8 @@ pub struct Declared {
     pub private: bool,
     /// The words of which nobody may say that all is well.
     pub not_well: Vec<String>,
+    /// The facts behind which it stands as evidence: keys. It names what they only count or tell.
+    pub behind: Vec<String>,
     /// What it means.
     pub about: String,
 }
@@ -299,6 +301,8 @@ struct Row {
     ask: bool,
     #[serde(default)]
     private: bool,
+    #[serde(default)]
+    behind: Vec<String>,
     about: String,
 }
 
@@ -313,8 +317,8 @@ pub fn table() -> &'static Table {
     })
 }
 
-fn declared(row: Row) -> Declared {
-    let kind = match (row.words, row.unit) {
+fn declared(mut row: Row) -> Declared {
+    let kind = match (row.words.take(), row.unit.take()) {
         (Some(words), _) => Kind::Words(words),
         (None, Some(unit)) => Kind::Number { unit },
         (None, None) if row.flag => Kind::Flag,
@@ -323,7 +327,8 @@ fn declared(row: Row) -> Declared {
             Kind::Text
         }
     };
-    Declared { kind, ask: row.ask, private: row.private, not_well: row.not_well, about: row.about }
+    let Row { ask, private, not_well, behind, about, .. } = row;
+    Declared { kind, ask, private, not_well, behind, about }
 }
 
 /// What is known, key by key. A key that is not in it is not known either: nobody looked.
@@ -353,6 +358,14 @@ impl Facts {
                 self.0.insert(key, Value::Unknown(Why::Garbled(error.to_string())));
             }
         }
+    }
+
+    /// Returns the names that stand behind a fact, where they are known: the program, the app, the path that it is about.
+    pub fn names_behind(&self, key: Key) -> impl Iterator<Item = (Key, &Value)> {
+        self.iter().filter(move |(name, value)| {
+            let behind = &name.declared().behind;
+            value.is_known() && behind.iter().any(|behind| behind == key.as_str())
+        })
     }
 
     /// Says of each of these keys that nothing is known, and why; what was said already stays, a more exact reason among it.
@@ -460,6 +473,9 @@ mod tests {
                 "{name}"
             );
             assert_eq!(row.ask, name.starts_with("answer."), "{name}");
+            for behind in &row.behind {
+                assert!(row.text && rows.contains_key(behind), "{name} behind {behind}");
+            }
             let mut words = row.words.clone().unwrap_or_default();
             words.sort_unstable();
             words.dedup();

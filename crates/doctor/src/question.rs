@@ -1,13 +1,12 @@
 //! What only the person knows: which questions are worth asking now.
 
-use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::{Catalogue, For};
+use crate::catalogue::{Catalogue, For, Severity};
 use crate::fact::{FactError, Facts, Value};
-use crate::finding::{Certainty, Diagnosis, diagnose};
+use crate::finding::{Certainty, Diagnosis, Finding, diagnose};
 
 const FILE: &str = include_str!("../questions.toml");
 
@@ -59,13 +58,15 @@ pub fn all() -> &'static [Question] {
 
 /// Returns the questions, at most six, whose answer would change the primary cause or how certain it is; the most telling first.
 pub fn questions(catalogue: &Catalogue, facts: &Facts, concern: For) -> Vec<&'static Question> {
-    let now = outcome(&diagnose(catalogue, facts, concern));
-    let mut worth: Vec<(usize, &'static Question)> = all()
+    let now = diagnose(catalogue, facts, concern);
+    let mut worth: Vec<(bool, &'static Question)> = all()
         .iter()
         .filter(|question| question.concerns.contains(&concern))
         .filter(|question| !facts.value(&question.fact).is_some_and(Value::is_known))
-        .map(|question| (telling(catalogue, facts, concern, question, &now), question))
-        .filter(|(telling, _)| *telling > 0)
+        .filter_map(|question| {
+            let heaviest = telling(catalogue, facts, concern, question, &now)?;
+            Some((heaviest > Severity::Note, question))
+        })
         .collect();
     // Stable: among equals the first of the file.
     worth.sort_by_key(|(telling, _)| std::cmp::Reverse(*telling));
@@ -81,29 +82,31 @@ pub fn answer(facts: &mut Facts, question: &Question, word: &str) -> Result<(), 
     facts.insert(&question.fact, word)
 }
 
-type Outcome = Option<(String, Certainty)>;
-
-fn outcome(diagnosis: &Diagnosis) -> Outcome {
-    diagnosis.primary().map(|primary| (primary.id.clone(), primary.certainty))
+fn outcome(primary: Option<&Finding>) -> Option<(&str, Certainty)> {
+    primary.map(|primary| (primary.id.as_str(), primary.certainty))
 }
 
-/// Returns how many different answers the doctor would give that it does not give now.
+/// Returns how much the heaviest cause weighs that the doctor would name first after an answer, or name first no more.
 fn telling(
     catalogue: &Catalogue,
     facts: &Facts,
     concern: For,
     question: &Question,
-    now: &Outcome,
-) -> usize {
-    let mut outcomes = BTreeSet::new();
+    now: &Diagnosis,
+) -> Option<Severity> {
+    let mut heaviest = None;
     for choice in &question.choices {
         let mut facts = facts.clone();
-        if answer(&mut facts, question, &choice.word).is_ok() {
-            outcomes.insert(outcome(&diagnose(catalogue, &facts, concern)));
+        if answer(&mut facts, question, &choice.word).is_err() {
+            continue;
+        }
+        let then = diagnose(catalogue, &facts, concern);
+        if outcome(then.primary()) != outcome(now.primary()) {
+            let named = then.primary().into_iter().chain(now.primary());
+            heaviest = heaviest.max(named.map(|primary| primary.severity).max());
         }
     }
-    outcomes.remove(now);
-    outcomes.len()
+    heaviest
 }
 
 #[cfg(test)]
@@ -136,6 +139,14 @@ mod tests {
             words.sort_unstable();
             assert_eq!(said, words, "{key}");
         }
+    }
+
+    /// Where nothing is known the questions are about what is most often the cause, not about what has the most answers.
+    #[test]
+    fn the_most_frequent_causes_are_asked_for_first() {
+        let asked = questions(Catalogue::builtin(), &Facts::new(), For::Icloud);
+        let asked: Vec<&str> = asked.iter().map(|question| question.id.as_str()).collect();
+        assert_eq!(asked, ["icloud-storage", "account", "charging", "low-power", "vpn", "signal"]);
     }
 
     #[test]

@@ -259,7 +259,7 @@ fn write_report(
     report: &Report,
     with_identifiers: bool,
 ) -> Result<(), Failure> {
-    let text = markdown(report, with_identifiers);
+    let text = markdown(report, app.host.now(), with_identifiers);
     lifeboat_host::secret::write_private_file(file, text.as_bytes()).map_err(|error| {
         Failure::of(Exit::Failed, "report", &error)
             .context(format!("cannot write the report {file}"))

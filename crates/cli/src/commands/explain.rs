@@ -11,10 +11,13 @@ use super::Ended;
 use crate::app::App;
 use crate::exit::Exit;
 use crate::ui::error::Failure;
-use crate::ui::prose::prose;
+use crate::ui::prose::{beside, prose};
 use crate::ui::table::{Column, table};
 use crate::ui::text::plain;
 use crate::ui::{FAINT, HINT, STRONG};
+
+/// Text as it is.
+const PLAIN: anstyle::Style = anstyle::Style::new();
 
 /// Flags of `explain`.
 #[derive(Debug, Args)]
@@ -67,7 +70,7 @@ pub(crate) fn run(app: &App, args: &ExplainArgs) -> Ended {
     };
     if !app.ui.json {
         app.ui.text(words(best, app.ui.width))?;
-        app.ui.text(further(others))?;
+        app.ui.text(further(others, app.ui.width))?;
     }
     Ok(Exit::Done)
 }
@@ -97,7 +100,7 @@ fn row(listed: &Listed) -> Vec<String> {
 /// Returns an explanation in words.
 fn words(found: &Explanation, width: usize) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "{STRONG}{}{STRONG:#}  {FAINT}{}{FAINT:#}", found.title, found.what);
+    out.push_str(&beside(&found.title, STRONG, &found.what, "", width));
     // A number's meaning says its title again, and sometimes more.
     let meaning = found.meaning.strip_prefix(&found.title).and_then(|rest| rest.strip_prefix('.'));
     out.push_str(&prose(meaning.unwrap_or(&found.meaning), "  ", width));
@@ -107,7 +110,7 @@ fn words(found: &Explanation, width: usize) -> String {
     if !found.causes.is_empty() {
         let _ = writeln!(out, "{STRONG}likely causes{STRONG:#}");
         for cause in &found.causes {
-            let _ = writeln!(out, "  {}  {FAINT}{}{FAINT:#}", cause.title, cause.id);
+            out.push_str(&beside(&cause.title, PLAIN, &cause.id, "  ", width));
         }
     }
     if !found.steps.is_empty() {
@@ -119,18 +122,20 @@ fn words(found: &Explanation, width: usize) -> String {
             let doer =
                 if step.who == Who::Program { " (`lifeboat doctor --fix` does it)" } else { "" };
             let head = if at == 0 { "first" } else { "or" };
-            let _ = writeln!(out, "  {FAINT}{head}:{FAINT:#}{doer}");
+            let wrapped = prose(&format!("{head}:{doer}"), "  ", width);
+            let rest = wrapped.trim_start().strip_prefix(head).unwrap_or_default();
+            let _ = write!(out, "  {FAINT}{head}{FAINT:#}{rest}");
         }
         out.push_str(&prose(&step.text, if many { "    " } else { "  " }, width));
     }
-    let _ = writeln!(out, "{FAINT}how sure:{FAINT:#} {}", found.sure);
+    out.push_str(&labelled("how sure:", &found.sure, width));
     if !found.run.is_empty() {
-        let _ = writeln!(out, "{FAINT}to run:{FAINT:#} {}", backticked(&found.run));
+        out.push_str(&labelled("to run:", &backticked(&found.run), width));
     }
     if !found.also.is_empty() {
         let _ = writeln!(out, "{FAINT}see also:{FAINT:#}");
         for also in &found.also {
-            let _ = writeln!(out, "  {}  {FAINT}{}{FAINT:#}", also.title, also.id);
+            out.push_str(&beside(&also.title, PLAIN, &also.id, "  ", width));
         }
     }
     corrected(&mut out, &found.corrects, width);
@@ -154,18 +159,25 @@ fn corrected(out: &mut String, corrects: &[Corrected], width: usize) {
     }
 }
 
+/// Returns a text behind a faint word that says what it is.
+fn labelled(label: &str, text: &str, width: usize) -> String {
+    let wrapped = prose(&format!("{label} {text}"), "", width);
+    let rest = wrapped.strip_prefix(label).unwrap_or(&wrapped);
+    format!("{FAINT}{label}{FAINT:#}{rest}")
+}
+
 fn backticked(commands: &[String]) -> String {
     commands.iter().map(|command| format!("`{command}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns what else the words could mean.
-fn further(others: &[Explanation]) -> String {
+fn further(others: &[Explanation], width: usize) -> String {
     let mut out = String::new();
     if !others.is_empty() {
         let _ = writeln!(out, "\n{STRONG}it could also mean{STRONG:#}");
     }
     for other in others {
-        let _ = writeln!(out, "  {}  {FAINT}{}{FAINT:#}", other.title, other.what);
+        out.push_str(&beside(&other.title, PLAIN, &other.what, "  ", width));
     }
     out
 }
@@ -173,6 +185,22 @@ fn further(others: &[Explanation]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_fits_a_narrow_terminal() {
+        for asked in ["icloud/storage-full", "208", "my laptop can't find my iphone"] {
+            let found = explain::explain(asked);
+            for width in [40, 80, 96] {
+                let page = words(&found[0], width) + &further(&found, width);
+                let page = anstream::adapter::strip_str(&page).to_string();
+                for line in page.lines() {
+                    // A single long word, such as a command, is not broken.
+                    let bare = line.trim_start_matches([' ', '*', '.', '1', '2', '3']);
+                    assert!(line.chars().count() <= width || !bare.contains(' '), "{line}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn what_articles_have_wrong_stands_once_and_last() {

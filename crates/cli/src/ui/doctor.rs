@@ -5,22 +5,22 @@ use std::fmt::Write as _;
 
 use lifeboat_doctor::fact::Kind;
 use lifeboat_doctor::finding::Evidence;
-use lifeboat_doctor::report::{NotChecked, UNKNOWN};
-use lifeboat_doctor::{Certainty, For, Key, Report, Severity, Told, Value, Why};
+use lifeboat_doctor::report::UNKNOWN;
+use lifeboat_doctor::{Certainty, Facts, For, Key, Report, Severity, Told, Value, Why};
 
-use super::prose::prose;
+use super::prose::{beside, prose};
 use super::text::{bytes, plain};
 use super::{BAD, FAINT, GOOD, HINT, STRONG, Ui};
 
-/// How many causes that could not be checked are named for each reason.
+/// How many causes that could not be checked are named where not everything is told.
 const NAMED: usize = 3;
 
 /// Returns the whole report.
 pub(crate) fn words(report: &Report, ui: Ui) -> String {
-    let mut page = Page { out: String::new(), width: ui.width };
+    let mut page = Page { out: String::new(), width: ui.width, verbose: ui.verbose };
     match &report.primary {
         Some(primary) if primary.finding.severity > Severity::Note => {
-            page.cause(primary);
+            page.cause(primary, &report.facts);
             page.next_step(primary);
         }
         _ => page.well(report),
@@ -70,6 +70,18 @@ fn value(seen: &Evidence) -> String {
     }
 }
 
+/// What speaks for a cause, and the names that stand behind it.
+fn evidence(seen: &Evidence, facts: &Facts) -> Vec<String> {
+    let names = facts.names_behind(seen.key);
+    let names = names.map(|(key, name)| format!("{}: {}", about(key), plain(&name.to_string())));
+    std::iter::once(format!("{}: {}", about(seen.key), value(seen))).chain(names).collect()
+}
+
+/// Whether the person answered something already.
+fn was_asked(facts: &Facts) -> bool {
+    facts.iter().any(|(key, value)| key.declared().ask && value.is_known())
+}
+
 /// Why something is not known, as people say it.
 fn reason(why: &Why) -> String {
     match why {
@@ -83,6 +95,7 @@ fn reason(why: &Why) -> String {
 struct Page {
     out: String,
     width: usize,
+    verbose: bool,
 }
 
 impl Page {
@@ -108,13 +121,27 @@ impl Page {
         }
     }
 
-    fn cause(&mut self, told: &Told) {
+    /// A line in a style; a long one is wrapped.
+    fn styled(&mut self, style: anstyle::Style, text: &str) {
+        let wrapped = prose(text, "", self.width);
+        self.line(format_args!("{style}{}{style:#}", wrapped.trim_end()));
+    }
+
+    /// The name of a cause, and how certain it is.
+    fn named(&mut self, told: &Told, indent: &str) {
+        let certainty = format!("({})", certainty(told));
+        self.out.push_str(&beside(&told.finding.id, FAINT, &certainty, indent, self.width));
+    }
+
+    fn cause(&mut self, told: &Told, facts: &Facts) {
         let style = if told.finding.severity == Severity::Blocking { BAD } else { STRONG };
-        self.line(format_args!("{style}{}{style:#}", told.title));
-        self.line(format_args!("  {FAINT}{}  ({}){FAINT:#}", told.finding.id, certainty(told)));
+        self.styled(style, &told.title);
+        self.named(told, "  ");
         self.prose(&told.summary, "  ");
         for seen in &told.finding.evidence {
-            self.labelled("seen:", STRONG, &format!("{}: {}", about(seen.key), value(seen)));
+            for text in evidence(seen, facts) {
+                self.labelled("seen:", STRONG, &text);
+            }
         }
         for missing in &told.finding.unknown {
             let (about, why) = (about(missing.key), reason(&missing.why));
@@ -168,11 +195,19 @@ impl Page {
             ),
             For::Icloud => (
                 format!("Nothing was seen that keeps {device} from backing up to iCloud"),
-                "lifeboat doctor --for icloud --ask",
+                // Nobody is asked twice: then the device itself is.
+                if was_asked(&report.facts) {
+                    "lifeboat doctor --for icloud --listen 300"
+                } else {
+                    "lifeboat doctor --for icloud --ask"
+                },
             ),
         };
-        self.line(format_args!("{GOOD}{what}{GOOD:#}"));
-        self.line(format_args!("  {FAINT}next: `{how}`{FAINT:#}"));
+        self.styled(GOOD, &what);
+        self.labelled("next:", FAINT, &format!("`{how}`"));
+        if how.contains("--listen") {
+            self.prose("While it listens, tap Back Up Now on the iPhone.", "  ");
+        }
     }
 
     /// Nothing was found because there was nobody to look at: that is no good news.
@@ -200,13 +235,10 @@ impl Page {
         self.line(format_args!("{STRONG}also seen{STRONG:#}"));
         for told in all {
             self.prose(&told.title, "  ");
-            self.line(format_args!(
-                "    {FAINT}{}  ({}){FAINT:#}",
-                told.finding.id,
-                certainty(told)
-            ));
-            if let Some(seen) = told.finding.evidence.first() {
-                self.prose(&format!("{}: {}", about(seen.key), value(seen)), "    ");
+            self.named(told, "    ");
+            let first = told.finding.evidence.first();
+            for text in first.iter().flat_map(|seen| evidence(seen, &report.facts)) {
+                self.prose(&text, "    ");
             }
         }
     }
@@ -224,21 +256,143 @@ impl Page {
         if report.open.is_empty() {
             return;
         }
-        let mut by_reason: BTreeMap<String, Vec<&NotChecked>> = BTreeMap::new();
+        self.line(format_args!("{STRONG}could not be checked{STRONG:#}"));
+        if self.verbose {
+            return self.open_with_reasons(report);
+        }
+        let named = report.open.iter().take(NAMED).map(|open| open.title.as_str());
+        let mut titles: Vec<&str> = named.collect();
+        let more = format!("and {} more", report.open.len().saturating_sub(NAMED));
+        if report.open.len() > NAMED {
+            titles.push(&more);
+        }
+        self.prose(&format!("{} (`-v` says why)", titles.join(" · ")), "  ");
+    }
+
+    fn open_with_reasons(&mut self, report: &Report) {
+        let mut by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for open in &report.open {
             let why = open.unknown.first().map(|missing| reason(&missing.why));
-            by_reason.entry(why.unwrap_or_default()).or_default().push(open);
+            by_reason.entry(why.unwrap_or_default()).or_default().push(&open.title);
         }
-        self.line(format_args!("{STRONG}could not be checked{STRONG:#}"));
-        for (why, causes) in by_reason {
-            let mut titles: Vec<&str> =
-                causes.iter().take(NAMED).map(|open| open.title.as_str()).collect();
-            let more =
-                format!("and {} more (`--json` names them)", causes.len().saturating_sub(NAMED));
-            if causes.len() > NAMED {
-                titles.push(&more);
-            }
+        for (why, titles) in by_reason {
             self.labelled(&format!("{why}:"), FAINT, &titles.join(" · "));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lifeboat_doctor::report::markdown;
+    use lifeboat_doctor::{Catalogue, Examination, Versions, diagnose};
+
+    use super::*;
+
+    fn report(concern: For, told: &[(&str, Value)]) -> Report {
+        let mut facts = Facts::new();
+        for (key, value) in told {
+            facts.tell(key, value.clone());
+        }
+        let examination = Examination {
+            concern,
+            facts,
+            probes: Vec::new(),
+            device: None,
+            versions: Versions::default(),
+            failed_run: false,
+        };
+        Report::new(Catalogue::builtin(), examination)
+    }
+
+    fn page(report: &Report, verbose: bool) -> String {
+        let ui = Ui::new(false, false, true).with(Some("80"), verbose);
+        anstream::adapter::strip_str(&words(report, ui)).to_string()
+    }
+
+    /// The person is told the name of what is in the way; who gets the report is not.
+    #[test]
+    fn names_stand_below_their_evidence_and_not_in_the_report() {
+        let text = |text: &str| Value::Text(text.to_owned());
+        for (concern, key, value, name, said) in [
+            (For::Computer, "log.crash", Value::Flag(true), "log.crash-path", "Media/Secret.app"),
+            (
+                For::Computer,
+                "host.other-program",
+                Value::Flag(true),
+                "host.other-program-name",
+                "iMazing",
+            ),
+            (
+                For::Computer,
+                "storage.available",
+                Value::Number(300_000_000),
+                "apps.biggest",
+                "Maps 2.1 GB",
+            ),
+            (
+                For::Icloud,
+                "network.dns",
+                Value::Word("filtered".to_owned()),
+                "network.filtered-hosts",
+                "gateway.icloud.com",
+            ),
+            (
+                For::Icloud,
+                "network.tls",
+                Value::Word("foreign-issuer".to_owned()),
+                "network.issuer",
+                "Acme Proxy CA",
+            ),
+        ] {
+            let report = report(concern, &[(key, value), (name, text(said))]);
+            assert!(!diagnose(Catalogue::builtin(), &report.facts, concern).findings.is_empty());
+            let page = page(&report, false);
+            assert!(page.contains(said), "{page}");
+            let private = Key::find(name).unwrap().declared().private;
+            let passed_on = markdown(&report, jiff::Timestamp::UNIX_EPOCH, false);
+            assert_eq!(!passed_on.contains(said), private, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_checked_is_a_line_and_whole_where_everything_is_told() {
+        let report = report(For::Computer, &[("device.answers", Value::Word("yes".to_owned()))]);
+        assert!(report.open.len() > 5);
+        let rest = |verbose| {
+            let page = page(&report, verbose);
+            page.split_once("could not be checked\n").unwrap().1.to_owned()
+        };
+        assert!(rest(false).lines().count() <= 4, "{}", rest(false));
+        assert!(rest(false).contains("more (`-v` says why)"), "{}", rest(false));
+        let whole = rest(true).split_whitespace().collect::<Vec<_>>().join(" ");
+        for open in &report.open {
+            assert!(whole.contains(&open.title), "{}: {whole}", open.title);
+        }
+    }
+
+    #[test]
+    fn who_answered_is_not_sent_to_the_questions_again() {
+        let answers = ("device.answers", Value::Word("yes".to_owned()));
+        let trusted = ("pairing.state", Value::Word("trusted".to_owned()));
+        let answered = ("answer.icloud-storage", Value::Word("room".to_owned()));
+        let before = page(&report(For::Icloud, &[answers.clone(), trusted.clone()]), false);
+        assert!(before.contains("next: `lifeboat doctor --for icloud --ask`"), "{before}");
+        let after = page(&report(For::Icloud, &[answers, trusted, answered]), false);
+        assert!(after.contains("next: `lifeboat doctor --for icloud --listen 300`"), "{after}");
+        assert!(after.contains("Back Up Now"), "{after}");
+    }
+
+    #[test]
+    fn a_report_fits_the_columns_that_somebody_says() {
+        let report = report(For::Computer, &[("storage.available", Value::Number(300_000_000))]);
+        for columns in [40, 80] {
+            let ui = Ui::new(false, false, true).with(Some(&columns.to_string()), true);
+            let page = anstream::adapter::strip_str(&words(&report, ui)).to_string();
+            for line in page.lines() {
+                assert!(line.chars().count() <= columns, "{line}");
+            }
+        }
+        let silly = Ui::new(false, false, true).with(Some("many"), false);
+        assert_eq!(silly.width, Ui::new(false, false, true).width);
     }
 }

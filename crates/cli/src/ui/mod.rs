@@ -59,6 +59,8 @@ pub(crate) struct Ui {
     pub(crate) stderr_is_terminal: bool,
     /// Whether questions can be asked.
     pub(crate) can_ask: bool,
+    /// Whether everything is to be told, where a summary would do else.
+    pub(crate) verbose: bool,
     /// How many columns a line of text has at most.
     pub(crate) width: usize,
 }
@@ -83,8 +85,17 @@ impl Ui {
             stdout_is_terminal,
             stderr_is_terminal,
             can_ask: std::io::stdin().is_terminal() && stderr_is_terminal,
+            verbose: false,
             width: width(stdout_is_terminal),
         }
+    }
+
+    /// Returns this with as many columns as somebody says, in the words of the variable `COLUMNS`, and telling everything or not.
+    pub(crate) fn with(self, columns: Option<&str>, verbose: bool) -> Self {
+        let said = columns.and_then(|columns| columns.trim().parse().ok());
+        let said = said.filter(|columns: &usize| *columns > 0);
+        let width = said.map_or(self.width, |columns| columns.clamp(NARROWEST, WIDEST));
+        Self { verbose, width, ..self }
     }
 
     /// Writes a line of data to standard output.

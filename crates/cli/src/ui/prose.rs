@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::STRONG;
+use anstyle::Style;
+
+use super::{FAINT, STRONG};
 
 /// Returns little Markdown (paragraphs, lists, bold, fenced code) as lines of at most `width` columns, each behind `indent`.
 pub(crate) fn prose(markdown: &str, indent: &str, width: usize) -> String {
@@ -31,6 +33,20 @@ pub(crate) fn prose(markdown: &str, indent: &str, width: usize) -> String {
     }
     close(&mut out, &mut open, indent, width);
     out
+}
+
+/// Returns a text in a style with something faint beside it, or below it where both do not fit into one line.
+pub(crate) fn beside(text: &str, style: Style, aside: &str, indent: &str, width: usize) -> String {
+    let wide = indent.chars().count() + text.chars().count() + 2 + aside.chars().count();
+    if wide <= width {
+        return format!("{indent}{style}{text}{style:#}  {FAINT}{aside}{FAINT:#}\n");
+    }
+    let text = prose(text, indent, width);
+    let text = text.strip_prefix(indent).unwrap_or(&text).trim_end();
+    let deeper = format!("{indent}  ");
+    let aside = prose(aside, &deeper, width);
+    let aside = aside.strip_prefix(&deeper).unwrap_or(&aside).trim_end();
+    format!("{indent}{style}{text}{style:#}\n{deeper}{FAINT}{aside}{FAINT:#}\n")
 }
 
 /// A paragraph, or an item of a list with its mark.

@@ -2,18 +2,26 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
+
 use super::{Examined, Identifier, Report, Scrubber, Told};
 use crate::catalogue::For;
+use crate::errors;
 use crate::fact::{Key, Value};
 use crate::finding::{Certainty, Missing};
 
-/// Renders a report. Without `with_identifiers` what names people, devices and places is left out.
-pub fn markdown(report: &Report, with_identifiers: bool) -> String {
+/// The domain of the numbers with which the device says that a backup failed.
+const DEVICE: &str = "MBErrorDomain";
+
+/// Renders a report made at that time. Without `with_identifiers` what names people, devices and places is left out.
+pub fn markdown(report: &Report, at: Timestamp, with_identifiers: bool) -> String {
     let device = report.device.iter().flat_map(|device| device.udid.iter().chain(&device.name));
     let text =
         Text { with_identifiers, scrubber: Scrubber::new(report.names.iter().chain(device)) };
     let mut out = String::from("# Lifeboat: report of an examination\n\n");
+    line(&mut out, format_args!("- Date: {}", at.strftime("%Y-%m-%d %H:%M UTC")));
     text.head(&mut out, report);
+    text.last_run(&mut out, report);
     match &report.primary {
         Some(primary) => {
             out.push_str("\n## The cause\n\n");
@@ -73,6 +81,31 @@ impl Text {
                     line(out, format_args!("- {what}: {}", self.identifier(identifier)));
                 }
             }
+        }
+    }
+
+    /// How the last run ended, with what its number means, and what the device's log said.
+    fn last_run(&self, out: &mut String, report: &Report) {
+        let ran = report.facts.value("job.outcome").filter(|outcome| outcome.is_known());
+        if ran.is_none_or(|outcome| outcome.to_string() == "none") {
+            return;
+        }
+        out.push_str("\n## The last run\n\n");
+        if let Some(Value::Number(code)) = report.facts.value("job.code")
+            && let Some(row) =
+                errors::all().iter().find(|row| row.domain == DEVICE && row.codes.contains(code))
+            && *code != 0
+        {
+            line(out, format_args!("- {DEVICE}/{code}: {}", row.meaning));
+        }
+        let of_run =
+            |key: Key| key.as_str().starts_with("job.") || key.as_str().starts_with("log.");
+        for (key, value) in
+            report.facts.iter().filter(|(key, value)| of_run(*key) && value.is_known())
+        {
+            let about = key.declared().about.as_str();
+            let about = about.split_once(';').map_or(about, |(short, _)| short);
+            line(out, format_args!("- {about}: {}", self.value(key, value)));
         }
     }
 

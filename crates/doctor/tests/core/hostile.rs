@@ -123,6 +123,41 @@ fn damaged_files_say_what_is_wrong_and_take_nobody_with_them() {
     assert_eq!(errors.len(), 2, "{errors:?}");
 }
 
+fn at() -> jiff::Timestamp {
+    "2026-01-02T03:04:05Z".parse().unwrap()
+}
+
+/// Support asks for the date, and for what a failed run said, in words and numbers.
+#[test]
+fn a_bundle_tells_when_it_was_made_and_how_the_last_run_ended() {
+    let mut facts = Facts::new();
+    facts.insert("job.outcome", "failed").unwrap();
+    facts.insert("job.code", 105).unwrap();
+    facts.insert("job.stage", "transfer").unwrap();
+    facts.insert("log.crash", true).unwrap();
+    facts.insert("log.crash-path", "/var/mobile/anna").unwrap();
+    let examination = Examination {
+        concern: For::Computer,
+        facts,
+        probes: Vec::new(),
+        device: None,
+        versions: Versions { program: "0.1.0".into(), system: "Linux".into() },
+        failed_run: true,
+    };
+    let report = Report::new(Catalogue::builtin(), examination);
+    let text = markdown(&report, at(), false);
+    for part in [
+        "- Date: 2026-01-02 03:04 UTC",
+        "## The last run",
+        "MBErrorDomain/105: Too little room for the backup",
+        "- The step at which the last run ended: transfer",
+        "- The device's backup program crashed: yes",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("anna"), "{text}");
+}
+
 #[test]
 fn a_bundle_names_nobody_unless_asked() {
     let mut facts = Facts::new();
@@ -144,12 +179,12 @@ fn a_bundle_names_nobody_unless_asked() {
         failed_run: false,
     };
     let report = Report::new(Catalogue::builtin(), examination);
-    let plain = markdown(&report, false).to_lowercase();
+    let plain = markdown(&report, at(), false).to_lowercase();
     for name in ["anna", "00008030", "5e6f70"] {
         assert!(!plain.contains(name), "{plain}");
     }
     assert!(!plain.contains("\n# forged"), "{plain}");
-    let full = markdown(&report, true);
+    let full = markdown(&report, at(), true);
     assert!(full.contains("Anna's iPhone") && full.contains("00008030-001A2B3C4D5E6F70"), "{full}");
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["format"], 1);
