@@ -32,9 +32,11 @@ const PAGE: f64 = 0.25;
 /// What a page about the other kind of backup keeps.
 const OTHER_SIDE: f64 = 0.75;
 /// What a question must weigh: one that says less says nothing.
-const LEAST: f64 = 2.0;
+const LEAST: f64 = 0.8;
 /// A message of so many words is recognised within a longer text.
 const MESSAGE: usize = 3;
+/// What the words weigh at least that make a phrase recognisable in a story.
+const STORY: f64 = 2.0;
 /// No more words of a question are looked at.
 const WORDS: usize = 64;
 
@@ -209,12 +211,15 @@ impl Index {
     fn question(&self, question: &str) -> Question {
         let mut typed = typed(question);
         typed.truncate(WORDS);
-        // Where not a single word is known it is not our subject, whatever its words are like.
+        // One word that is like a known one, and nothing else that is known: that is not our subject.
         let words = Words::builtin();
-        if typed.iter().any(|word| self.spelling.contains(word) && !words.is_empty(word)) {
-            for word in &mut typed {
-                *word = self.spelled(word);
-            }
+        let spelled: Vec<String> = typed.iter().map(|word| self.spelled(word)).collect();
+        let known = spelled.iter().filter(|word| self.spelling.contains(*word));
+        let known = known.filter(|word| !words.is_empty(word)).count();
+        let as_typed =
+            typed.iter().any(|word| self.spelling.contains(word) && !words.is_empty(word));
+        if as_typed || known > 1 {
+            typed = spelled;
         }
         let words: BTreeSet<String> = words.of(&typed).into_iter().collect();
         let names = |side: &[&str]| side.iter().any(|word| words.contains(*word));
@@ -291,7 +296,7 @@ impl Index {
     /// Somebody tells a story: what counts is what it says nearly in the words of a phrase, and the longer that is, the better.
     fn told_at_length(&self, phrase: &Phrase, question: &Question) -> f64 {
         let (shared, count) = shared(phrase, question);
-        if count > 1 && shared >= LEAST && shared >= NEARLY * phrase.weight {
+        if count > 1 && shared >= STORY && shared >= NEARLY * phrase.weight {
             shared * self.side(phrase.source, question)
         } else {
             0.0

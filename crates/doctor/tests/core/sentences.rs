@@ -212,6 +212,10 @@ const TYPED: &[(&str, &str)] = &[
     ("phone won't turn on", "device/restart-helps hardware/fault"),
     ("charging cable is loose", "bus/bad-cable bus/damaged-port"),
     ("computer suspended in the middle", "host/sleeps"),
+    ("trsut this computr", "pairing/not-trusted"),
+    ("backup stops after a few minutes", "transfer/interrupted"),
+    ("cannot connect to icloud", "network/blocked"),
+    ("photos missing after restore", "backup/what-is-in-it"),
     // A domain and its number, in every way of writing.
     ("CKErrorDomain/25", "icloud/storage-full"),
     ("CKErrorDomain 25", "icloud/storage-full"),
@@ -248,6 +252,7 @@ const NOTHING: &[&str] = &[
     "CKErrorDomain/9999",
     "error 77777",
     "i see an error 5 times a day",
+    "apple watch faces",
     "hello",
     "iphone",
     "the",
