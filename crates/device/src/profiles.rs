@@ -46,8 +46,15 @@ async fn read<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<Management, LinkError> {
     let cloud = ask(service, "GetCloudConfiguration").await?;
     let list = ask(service, "GetProfileList").await?;
+    for (answer, key) in
+        [(&cloud, "CloudConfiguration"), (&list, "ProfileMetadata"), (&list, "ProfileManifest")]
+    {
+        if answer.get(key).is_some_and(|value| value.as_dictionary().is_none()) {
+            return Err(LinkError::Malformed(format!("{key} is of another type")));
+        }
+    }
     let cloud = cloud.get("CloudConfiguration").and_then(Value::as_dictionary);
-    Ok(Management { profiles: profiles(&list), ..configuration(cloud) })
+    Ok(Management { profiles: profiles(&list), ..configuration(cloud)? })
 }
 
 async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
@@ -63,14 +70,19 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-fn configuration(cloud: Option<&Dictionary>) -> Management {
-    let flag = |key: &str| cloud.and_then(|keys| keys.get(key)).and_then(Value::as_boolean);
-    Management {
-        supervised: flag("IsSupervised").unwrap_or(false),
-        may_pair: flag("AllowPairing"),
-        shared: flag("IsMultiUser").unwrap_or(false) || flag("IsReturnToService").unwrap_or(false),
+/// Reads who manages the device. What is absent is not so; what is of another type says nothing, and must not pass for "no".
+fn configuration(cloud: Option<&Dictionary>) -> Result<Management, LinkError> {
+    let flag = |key: &str| match cloud.and_then(|keys| keys.get(key)) {
+        None => Ok(None),
+        Some(Value::Boolean(flag)) => Ok(Some(*flag)),
+        Some(_) => Err(LinkError::Malformed(format!("{key} is of another type"))),
+    };
+    Ok(Management {
+        supervised: flag("IsSupervised")?.unwrap_or(false),
+        may_pair: flag("AllowPairing")?,
+        shared: flag("IsMultiUser")?.unwrap_or(false) | flag("IsReturnToService")?.unwrap_or(false),
         profiles: Vec::new(),
-    }
+    })
 }
 
 /// Reads the list of profiles, however much of it makes sense.
@@ -179,7 +191,29 @@ mod tests {
             <key>ProfileMetadata</key><array/><key>ProfileManifest</key><integer>1</integer></dict>",
         );
         assert!(profiles(&broken).is_empty());
-        assert_eq!(configuration(Some(&broken)), Management::default());
+        assert_eq!(configuration(Some(&broken)).unwrap(), Management::default());
+    }
+
+    #[tokio::test]
+    async fn what_is_of_another_type_says_nothing() {
+        let fine = "<dict><key>Status</key><string>Acknowledged</string></dict>";
+        let of = |key: &str, value: &str| {
+            let status = "<key>Status</key><string>Acknowledged</string>";
+            format!("<dict>{status}<key>{key}</key>{value}</dict>")
+        };
+        let inner = "<dict><key>IsSupervised</key><string>true</string></dict>";
+        for (cloud, list) in [
+            (of("CloudConfiguration", "<array/>"), fine.to_owned()),
+            (of("CloudConfiguration", inner), fine.to_owned()),
+            (fine.to_owned(), of("ProfileMetadata", "<array/>")),
+            (fine.to_owned(), of("ProfileManifest", "<string>x</string>")),
+        ] {
+            let (ours, theirs) = tokio::io::duplex(8192);
+            let mut service = PlistService::new(ours);
+            let answers = vec![dictionary(&cloud), dictionary(&list)];
+            let (read, _) = tokio::join!(read(&mut service), answering(theirs, answers));
+            assert!(matches!(read, Err(LinkError::Malformed(_))), "{cloud} {list}");
+        }
     }
 
     proptest! {

@@ -139,7 +139,7 @@ pub fn explain(words: &str) -> Vec<Explanation> {
     }
     let patterns = Patterns::builtin();
     if let Some(pattern) = patterns.all().iter().find(|pattern| pattern.id == words) {
-        return vec![of_line(catalogue, &Hit { pattern, facts: Facts::new() })];
+        return vec![of_line(catalogue, &Hit { pattern, facts: Facts::new(), is_foreign: false })];
     }
     let mut found: Vec<Explanation> = Vec::new();
     for explanation in meant(catalogue, words) {

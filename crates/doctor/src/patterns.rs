@@ -33,6 +33,7 @@ pub struct Pattern {
     /// A line of its form.
     pub example: String,
     engine: Option<Engine>,
+    named: bool,
     facts: Facts,
     fields: Vec<Field>,
     /// For the fields that a group catches; the set only says which pattern matches.
@@ -44,8 +45,10 @@ pub struct Pattern {
 pub struct Hit {
     /// Which pattern.
     pub pattern: &'static Pattern,
-    /// What this line shows.
+    /// What this line shows; nothing where any program could have written it and it does not name the one that makes backups.
     pub facts: Facts,
+    /// Any program could have written it, and it does not name the one that makes backups.
+    pub is_foreign: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -67,6 +70,8 @@ struct RawPattern {
     id: String,
     about: String,
     engine: Option<Engine>,
+    #[serde(default)]
+    named: bool,
     like: String,
     example: String,
     causes: Vec<String>,
@@ -144,12 +149,17 @@ impl Patterns {
         let line = line.as_bytes();
         let line = line.get(..LONGEST).unwrap_or(line);
         let matched = self.set.matches(line);
-        let engine = if matched.matched_any() { engine(line) } else { None };
+        let (engine, named) =
+            if matched.matched_any() { (engine(line), names_backup(line)) } else { (None, false) };
         self.patterns
             .iter()
             .enumerate()
             .filter(move |(at, pattern)| matched.matched(*at) && pattern.counts_for(engine))
-            .map(move |(_, pattern)| Hit { pattern, facts: pattern.shows(line) })
+            .map(move |(_, pattern)| {
+                let is_foreign = pattern.named && !named;
+                let facts = if is_foreign { Facts::new() } else { pattern.shows(line) };
+                Hit { pattern, facts, is_foreign }
+            })
     }
 
     /// Returns what many lines show together; what is later in the log wins.
@@ -166,6 +176,20 @@ impl Patterns {
         }
         facts
     }
+}
+
+/// Whether a line names a program that makes backups, or the container that iCloud Backup keeps them in: every app has lines about
+/// its own errors with Apple's servers.
+fn names_backup(line: &[u8]) -> bool {
+    const NAMES: [(&[u8], bool); 3] =
+        [(COMPUTER.as_bytes(), true), (CLOUD.as_bytes(), true), (b"com.apple.backup.", false)];
+    NAMES.iter().any(|(name, whole)| {
+        line.windows(name.len()).enumerate().any(|(at, window)| {
+            let before = at.checked_sub(1).and_then(|before| line.get(before));
+            let after = line.get(at + name.len()).filter(|_| *whole);
+            window == *name && ![before, after].into_iter().flatten().any(u8::is_ascii_alphanumeric)
+        })
+    })
 }
 
 /// Which program a line names, where it names one.
@@ -198,6 +222,7 @@ impl RawPattern {
             causes: self.causes,
             example: self.example,
             engine: self.engine,
+            named: self.named,
             facts,
             fields: self.field,
             regex,
@@ -389,6 +414,53 @@ mod tests {
             facts("Cellular, available:1, expensive:1, constrained:1")
                 .is("log.network-limited", "constrained")
         );
+    }
+
+    /// Every app has errors with Apple's servers, and its own crashes.
+    #[test]
+    fn an_error_of_another_program_is_none_of_the_backup() {
+        for line in [
+            "cloudd[77] HTTP 401 for com.example.tidebook token refresh",
+            "cloudd[77] com.example.mybackupd: HTTP status 507",
+            "cloudd[77] <CKError: \"Not Authenticated\" (9/1002)> for com.example.tidebook",
+            "cloudd[77] <CKError: \"Account temporarily unavailable\" (36/0)>",
+            "cloudd[77] Error Domain=CKErrorDomain Code=25",
+            "cloudd[77] Error Domain=NSURLErrorDomain Code=-1009",
+            "cloudd[77] (com.apple.appleaccount/401)",
+            "cloudd[77] (NSCocoaErrorDomain/4097)",
+            "dasd[70] com.example.tidebook.refresh lowPowerMode:1, needs to be deferred",
+            "dasd[70] com.example.tidebook.refresh thermal pressure: 2",
+            "ReportCrash[9] *** Terminating app due to uncaught exception 'NSRangeException'",
+            "lockdownd[40] SocketSend (data): error 32",
+        ] {
+            let facts = facts(line);
+            let told: Vec<&str> = facts.iter().map(|(key, _)| key.as_str()).collect();
+            assert_eq!(told, ["log.heard"], "{line}");
+        }
+        let own = facts("cloudd[77] HTTP status 507 for container com.apple.backup.ios");
+        assert!(own.is("icloud.error", "quota"));
+        assert!(facts("cloudd[77] client backupd: HTTP status 401").is("icloud.error", "account"));
+    }
+
+    #[test]
+    fn a_count_of_nothing_is_no_failure() {
+        for line in [
+            "backupd[98]: =cloud-backup= Found 0 files with missing encryption keys during scan",
+            "backupd[98]: Updating MissingEncryptionKeyFailureCount for account X: 0(0)",
+            "backupd[98]: =cloud-backup= 0 files are missing encryption keys",
+            "backupd[98]: Updating FailureCount for account X: 0(3)",
+            "backupd[98]: =cloud-backup= CacheDelete purged 0 bytes",
+        ] {
+            let facts = facts(line);
+            let told: Vec<&str> = facts.iter().map(|(key, _)| key.as_str()).collect();
+            assert_eq!(told, ["log.heard"], "{line}");
+        }
+        for line in [
+            "backupd[98]: Updating MissingEncryptionKeyFailureCount for account X: 2(1)",
+            "backupd[98]: =cloud-backup= 10 files are missing encryption keys",
+        ] {
+            assert!(facts(line).is("icloud.error", "missing-keys"), "{line}");
+        }
     }
 
     #[test]

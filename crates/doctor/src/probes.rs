@@ -25,7 +25,7 @@ use plist::{Dictionary, Value as Plist};
 
 use crate::fact::{Facts, Value, Why};
 
-pub use apple::{parse_status, parse_versions};
+pub use apple::{Status, parse_status, parse_versions};
 
 /// What a blocking look at the machine may take.
 const MACHINE: Duration = Duration::from_secs(4);

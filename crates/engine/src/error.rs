@@ -231,6 +231,8 @@ causes! {
     Interrupted = "interrupted", Person, Interrupted, "Run it again.";
     /// The waiting time is over.
     TimedOut = "timed-out", Person, Postponed, "Try again when the device is there and unlocked.";
+    /// No time server answers.
+    TrueTimeUnknown = "true-time-unknown", Network, Failed, "Connect this computer to the internet and try again, or set the clock on the device itself: Settings > General > Date & Time > Set Automatically.";
     /// What a backup needs is not given now: power, a temperature.
     ConditionsNotMet = "conditions-not-met", Person, Postponed, "Run `lifeboat doctor`: it says what is missing.";
     /// The doctor found something that keeps a backup from coming about.

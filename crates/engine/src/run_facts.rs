@@ -266,6 +266,7 @@ fn tell_cause(facts: &mut Facts, error: &JobError) {
         | Cause::TargetNotEmpty
         | Cause::TimedOut
         | Cause::ConditionsNotMet
+        | Cause::TrueTimeUnknown
         | Cause::Blocked
         | Cause::Internal
         | Cause::Unknown => {}

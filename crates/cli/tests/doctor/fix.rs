@@ -39,13 +39,59 @@ fn a_stale_pairing_record_is_set_aside_and_trust_is_made_anew() {
     scene.lifeboat(["backup"]).ok();
 }
 
+/// It is set to true time, even by a computer whose own clock is wrong.
 #[test]
 fn a_clock_is_set() {
     let scene = Scene::paired("");
+    scene.machine_with_clock(1800, "");
     scene.ctl(&["fault", "clock", "offset=7200"]);
-    let run = refused_then(&scene, "clock/wrong", "set-device-clock", &[]);
+    let refused = scene.doctor_online(&["--json", "--fix"]).run();
+    assert_eq!(primary(&refused), "clock/wrong", "{refused}");
+    assert_eq!(refused.json()["refused"], json!(["set-device-clock"]), "{refused}");
+    assert!(did(&refused).is_empty(), "{refused}");
+    let run = scene.doctor_online(&["--json", "--fix", "--yes"]).run();
     assert_eq!(did(&run), [row("set-device-clock", true, Some(true))], "{run}");
-    assert_eq!(run.status, Some(0), "{run}");
+    assert_eq!(run.json()["facts"]["clock.device-skew"], 0, "{run}");
+    assert_eq!((run.status, primary(&run).as_str()), (Some(0), "clock/computer"), "{run}");
+}
+
+/// Where no time server answers, nobody knows which of two clocks is wrong: none is set.
+#[test]
+fn a_clock_is_not_set_by_one_that_may_be_wrong() {
+    let scene = Scene::paired("");
+    scene.machine_with_clock(-7200, "[[network.times]]\nsilent = true\n");
+    for run in [
+        scene.doctor(&["--json", "--fix", "--yes"]).run(),
+        scene.doctor_online(&["--json", "--fix", "--yes"]).run(),
+    ] {
+        assert!(did(&run).is_empty(), "{run}");
+        assert_eq!((run.status, primary(&run).as_str()), (Some(0), "clock/computer"), "{run}");
+        let report = run.json();
+        assert!(report["facts"]["clock.device-skew"]["unknown"].is_object(), "{run}");
+        let findings = report["findings"].as_array().unwrap();
+        let clocks = findings.iter().map(|found| (&found["id"], &found["certainty"]));
+        let both = [("clock/computer", "possible"), ("clock/wrong", "possible")];
+        assert!(
+            clocks.eq(both.map(|(id, how)| (json!(id), json!(how))).iter().map(|(a, b)| (a, b))),
+            "{run}"
+        );
+    }
+}
+
+/// The next step for a computer whose own clock is wrong is at the computer, and the backup is made all the same.
+#[test]
+fn the_wrong_clock_of_the_computer_is_its_own() {
+    let scene = Scene::paired("");
+    scene.machine_with_clock(3600, "");
+    let run = scene.doctor_online(&["--json", "--fix", "--yes"]).run();
+    assert!(did(&run).is_empty(), "{run}");
+    let report = run.json();
+    assert_eq!(report["primary"]["id"], "clock/computer", "{run}");
+    assert_eq!(report["primary"]["certainty"], "confirmed", "{run}");
+    assert_eq!(report["facts"]["clock.device-skew"], 0, "{run}");
+    let step = report["primary"]["remedies"][0]["text"].as_str().unwrap();
+    assert!(step.contains("timedatectl"), "{run}");
+    scene.lifeboat(["backup"]).ok();
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod preflight;
 mod real;
 mod scene;
 mod screen;
+mod today;
 mod watch;
 mod world;
 

@@ -36,8 +36,14 @@ impl Scene {
 
     /// Puts tables over the description of the computer.
     pub(crate) fn machine(&self, more: &str) {
+        self.machine_with_clock(0, more);
+    }
+
+    /// The same for a computer whose clock is that many seconds ahead; behind, where negative.
+    pub(crate) fn machine_with_clock(&self, ahead: i64, more: &str) {
         let silent = if more.contains("[kernel-log]") { "" } else { SILENT };
-        fs_err::write(&self.machine, format!("{MACHINE}{silent}{ROOM}{more}"))
+        let clock = if ahead == 0 { String::new() } else { format!("clock = {ahead}\n") };
+        fs_err::write(&self.machine, format!("{clock}{MACHINE}{silent}{ROOM}{more}"))
             .expect("a description");
     }
 
@@ -49,6 +55,11 @@ impl Scene {
     /// Asks the doctor.
     pub(crate) fn doctor(&self, arguments: &[&str]) -> Invocation {
         self.lifeboat(["doctor", "--offline"]).args(arguments)
+    }
+
+    /// Asks the doctor, who may ask the described network, too.
+    pub(crate) fn doctor_online(&self, arguments: &[&str]) -> Invocation {
+        self.lifeboat(["doctor"]).args(arguments)
     }
 
     /// What follows the name of the program, for a terminal.

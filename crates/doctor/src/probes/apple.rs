@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use lifeboat_host::net::{Get, Trust};
 use serde_json::Value as Json;
 
@@ -17,16 +18,10 @@ pub(crate) const VERSIONS: &[&str] = &["device.ios-age"];
 const SIZE: usize = 4 << 20;
 const LIMIT: Duration = Duration::from_secs(4);
 
-/// Services that iCloud Backup stands on, in small letters, as the list names them.
-const SERVICES: [&str; 7] = [
-    "icloud backup",
-    "icloud account & sign in",
-    "icloud storage upgrades",
-    "icloud drive",
-    "apple account",
-    "apple id",
-    "cloudkit",
-];
+/// Services that iCloud Backup stands on, in small letters, as the list names them. Upgrades of the storage plan and iCloud Drive are
+/// none of them.
+const SERVICES: [&str; 5] =
+    ["icloud backup", "icloud account & sign in", "apple account", "apple id", "cloudkit"];
 
 /// P25.
 pub(crate) async fn status(context: &ProbeContext) -> Facts {
@@ -41,20 +36,34 @@ pub(crate) async fn status(context: &ProbeContext) -> Facts {
         }
         Err(error) => return nothing(STATUS, &network_why(&error)),
     };
-    match parse_status(&page.body) {
-        Ok(services) => {
+    match parse_status(&page.body, context.host.now()) {
+        Ok(status) => {
             let mut facts = Facts::new();
-            facts.tell("apple.status", if services.is_empty() { "ok" } else { "outage" });
-            facts.tell("apple.status-services", Value::Text(services.join(", ")));
+            let word = match (status.services.is_empty(), status.is_outage) {
+                (true, _) => "ok",
+                (false, true) => "outage",
+                (false, false) => "disturbed",
+            };
+            facts.tell("apple.status", word);
+            facts.tell("apple.status-services", Value::Text(status.services.join(", ")));
             facts
         }
         Err(why) => nothing(STATUS, &why),
     }
 }
 
-/// Reads the list of services: JSON, in earlier years with a function around it. Returns those that iCloud Backup stands on and
-/// that have an event that is not over.
-pub fn parse_status(bytes: &[u8]) -> Result<Vec<String>, Why> {
+/// What Apple's list says of the services that iCloud Backup stands on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Those that have an event now.
+    pub services: Vec<String>,
+    /// One of them is down, and not for some people only.
+    pub is_outage: bool,
+}
+
+/// Reads the list of services: JSON, in earlier years with a function around it. What is over at `now`, or has not begun, does not
+/// count.
+pub fn parse_status(bytes: &[u8], now: Timestamp) -> Result<Status, Why> {
     let garbled = |what: &str| Why::Garbled(what.to_owned());
     if bytes.len() > SIZE {
         return Err(garbled("a status page that is too long"));
@@ -69,25 +78,38 @@ pub fn parse_status(bytes: &[u8]) -> Result<Vec<String>, Why> {
         serde_json::from_slice(inner).map_err(|_| garbled("a status page that is no JSON"))?;
     let services = list.get("services").and_then(Json::as_array);
     let services = services.ok_or_else(|| garbled("a status page without services"))?;
-    let mut down = Vec::new();
+    let mut status = Status::default();
     for service in services {
         let Some(name) = service.get("serviceName").and_then(Json::as_str) else { continue };
         if !SERVICES.contains(&name.to_ascii_lowercase().as_str()) {
             continue;
         }
-        let events = service.get("events").and_then(Json::as_array);
-        if events.into_iter().flatten().any(is_ongoing) {
-            down.push(plain(name));
+        let events = service.get("events").and_then(Json::as_array).into_iter().flatten();
+        let ongoing: Vec<&Json> = events.filter(|event| is_ongoing(event, now)).collect();
+        if !ongoing.is_empty() && status.services.len() < SERVICES.len() {
+            status.services.push(plain(name));
+            status.is_outage |= ongoing.iter().any(|event| is_outage(event));
         }
     }
-    down.truncate(SERVICES.len());
-    Ok(down)
+    Ok(status)
 }
 
-/// An event is over when the list says so; maintenance that lies ahead has not begun.
-fn is_ongoing(event: &Json) -> bool {
-    let status = event.get("eventStatus").and_then(Json::as_str).unwrap_or_default();
-    !matches!(status.to_ascii_lowercase().as_str(), "resolved" | "completed" | "upcoming")
+fn word(event: &Json, key: &str) -> String {
+    event.get(key).and_then(Json::as_str).unwrap_or_default().to_ascii_lowercase()
+}
+
+/// An event is over when the list says so, or its end lies behind; maintenance that lies ahead has not begun.
+fn is_ongoing(event: &Json, now: Timestamp) -> bool {
+    let milliseconds = |key: &str| event.get(key).and_then(Json::as_i64);
+    let over = milliseconds("epochEndDate").is_some_and(|end| end < now.as_millisecond());
+    let ahead = milliseconds("epochStartDate").is_some_and(|start| start > now.as_millisecond());
+    let said = matches!(word(event, "eventStatus").as_str(), "resolved" | "completed" | "upcoming");
+    !(said || over || ahead)
+}
+
+/// An event that keeps everybody out. The list also has issues and maintenance, and says of many that some users are affected.
+fn is_outage(event: &Json) -> bool {
+    word(event, "statusType") == "outage" && !word(event, "usersAffected").contains("some")
 }
 
 /// P26.
@@ -167,29 +189,63 @@ mod tests {
 
     use super::*;
 
-    fn list(name: &str, status: &str) -> String {
-        format!(
-            "jsonCallback({{\"services\":[{{\"serviceName\":\"{name}\",\"events\":[{{\"eventStatus\":\"{status}\"}}]}}]}});"
-        )
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_795_000_000).unwrap()
+    }
+
+    fn listed(name: &str, event: &str) -> Status {
+        let list = format!(
+            "jsonCallback({{\"services\":[{{\"serviceName\":\"{name}\",\"events\":[{{{event}}}]}}]}});"
+        );
+        parse_status(list.as_bytes(), now()).unwrap()
     }
 
     #[test]
     fn an_outage_that_concerns_backups_is_named() {
-        let down = |name, status| parse_status(list(name, status).as_bytes()).unwrap();
-        assert_eq!(down("iCloud Backup", "ongoing"), ["iCloud Backup"]);
-        assert!(down("iCloud Backup", "resolved").is_empty());
-        assert!(down("Apple Music", "ongoing").is_empty());
+        let ongoing = r#""statusType":"Outage","eventStatus":"ongoing""#;
+        let down = listed("iCloud Backup", ongoing);
+        assert_eq!(
+            (down.services.as_slice(), down.is_outage),
+            (&["iCloud Backup".to_owned()][..], true)
+        );
+        for other in ["Apple Music", "iCloud Storage Upgrades", "iCloud Drive"] {
+            assert_eq!(listed(other, ongoing), Status::default(), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_over_or_ahead_is_no_outage() {
+        for event in [
+            r#""statusType":"Outage","eventStatus":"resolved""#,
+            r#""statusType":"Outage","eventStatus":"ongoing","epochEndDate":1500000000000"#,
+            r#""statusType":"Outage","eventStatus":"ongoing","epochStartDate":2000000000000"#,
+        ] {
+            assert_eq!(listed("iCloud Backup", event), Status::default(), "{event}");
+        }
+    }
+
+    #[test]
+    fn what_some_people_meet_is_only_a_disturbance() {
+        for event in [
+            r#""statusType":"Outage","eventStatus":"ongoing","usersAffected":"Some users are affected""#,
+            r#""statusType":"Issue","eventStatus":"ongoing","usersAffected":"All users are affected""#,
+            r#""statusType":"Maintenance","eventStatus":"ongoing""#,
+            r#""eventStatus":"ongoing""#,
+        ] {
+            let status = listed("iCloud Backup", event);
+            assert!(status.services.len() == 1 && !status.is_outage, "{event}");
+        }
     }
 
     #[test]
     fn what_is_no_list_is_garbled() {
         for text in ["", "<html>sign in</html>", "{}", "{\"services\":5}", "}{", "{{{"] {
-            assert!(matches!(parse_status(text.as_bytes()), Err(Why::Garbled(_))), "{text}");
+            assert!(matches!(parse_status(text.as_bytes(), now()), Err(Why::Garbled(_))), "{text}");
         }
         let odd = "{\"services\":[5,{\"serviceName\":3},{\"serviceName\":\"iCloud Backup\",\"events\":7}]}";
-        assert!(parse_status(odd.as_bytes()).unwrap().is_empty());
+        assert_eq!(parse_status(odd.as_bytes(), now()).unwrap(), Status::default());
         let deep = "[".repeat(100_000);
-        assert!(parse_status(format!("{{\"services\":{deep}}}").as_bytes()).is_err());
+        assert!(parse_status(format!("{{\"services\":{deep}}}").as_bytes(), now()).is_err());
     }
 
     #[tokio::test]
@@ -218,8 +274,8 @@ mod tests {
     proptest! {
         #[test]
         fn noise_never_panics(bytes in any::<Vec<u8>>(), text in "[{}\\[\\]\":,a-z0-9]{0,60}") {
-            drop(parse_status(&bytes));
-            drop(parse_status(text.as_bytes()));
+            drop(parse_status(&bytes, now()));
+            drop(parse_status(text.as_bytes(), now()));
             drop(parse_versions(&bytes, "iPhone15,2"));
             drop(parse_versions(text.as_bytes(), "iPhone15,2"));
         }

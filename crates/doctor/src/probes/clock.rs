@@ -2,11 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{nothing, number};
+use super::{nothing, number, told};
 use crate::fact::{Facts, Value, Why};
 use crate::probe::ProbeContext;
 
-pub(crate) const DEVICE: &[&str] = &["clock.device-skew", "clock.zone"];
+pub(crate) const DEVICE: &[&str] = &["clock.device-skew", "clock.apart", "clock.zone"];
 pub(crate) const HOST: &[&str] = &["clock.host-skew", "network.time"];
 
 /// P08.
@@ -27,15 +27,9 @@ pub(crate) async fn device(context: &ProbeContext) -> Facts {
         Ok(read) => read,
         Err(why) => return nothing(DEVICE, &why),
     };
-    let ahead = context.ahead().await.unwrap_or(SignedDuration::ZERO);
-    let mut facts = Facts::new();
     let values: plist::Dictionary =
         time.into_iter().map(|time| ("Time".to_owned(), time)).collect();
-    let device = number(&values, "Time");
-    facts.tell(
-        "clock.device-skew",
-        device.map_or_else(Value::Unknown, |seconds| skew(seconds, now, ahead).into()),
-    );
+    let mut facts = compared(number(&values, "Time"), now, context.ahead().await);
     let zone = context.values().await.and_then(|values| number(values, "TimeZoneOffsetFromUTC"));
     facts.tell(
         "clock.zone",
@@ -45,6 +39,17 @@ pub(crate) async fn device(context: &ProbeContext) -> Facts {
             (_, None) => Why::NotThere("this computer has no time zone".to_owned()).into(),
         },
     );
+    facts
+}
+
+/// Holds the device's clock against true time and against this computer's. Where no time server answers, nobody knows which of two
+/// clocks that differ is wrong.
+fn compared(device: Result<i64, Why>, now: Timestamp, ahead: Result<SignedDuration, Why>) -> Facts {
+    let mut facts = Facts::new();
+    let true_skew = device.clone().and_then(|seconds| ahead.map(|ahead| skew(seconds, now, ahead)));
+    facts.tell("clock.device-skew", told(true_skew));
+    let apart = device.map(|seconds| skew(seconds, now, SignedDuration::ZERO));
+    facts.tell("clock.apart", told(apart));
     facts
 }
 
@@ -91,5 +96,16 @@ mod tests {
         assert_eq!(skew(1_003_600, now, behind), 0, "the device is right, the computer is not");
         assert_eq!(skew(1_000_000, now, behind), 3600);
         assert_eq!(skew(i64::MIN, now, behind), i64::MAX);
+    }
+
+    #[test]
+    fn without_true_time_no_clock_is_measured() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let facts = compared(Ok(1_007_200), now, Err(Why::TimedOut));
+        assert_eq!(facts.value("clock.device-skew"), Some(&Value::Unknown(Why::TimedOut)));
+        assert_eq!(facts.value("clock.apart"), Some(&Value::Number(7200)));
+        let facts = compared(Ok(1_007_200), now, Ok(SignedDuration::from_secs(7200)));
+        assert_eq!(facts.value("clock.device-skew"), Some(&Value::Number(0)));
+        assert_eq!(facts.value("clock.apart"), Some(&Value::Number(7200)));
     }
 }

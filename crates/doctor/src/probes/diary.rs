@@ -3,6 +3,7 @@
 //! Nobody documents these files. What they hold is read where it has the form that was seen, and is not known otherwise.
 
 use jiff::Timestamp;
+use lifeboat_device::lockdown::domain;
 use lifeboat_mobilesync::Limits;
 use lifeboat_mobilesync::property_list::parse_dictionary;
 use plist::{Dictionary, Value as Plist};
@@ -20,6 +21,17 @@ pub(crate) const TELLS: &[&str] = &[
     "diary.window-missing",
     "diary.size",
     "diary.skipped-files",
+    "diary.error",
+    "icloud.error",
+    "icloud.error-code",
+];
+/// What is over as soon as an iCloud backup came to its end, and what an older diary does not measure.
+const TROUBLE: &[&str] = &[
+    "diary.failures",
+    "diary.retry",
+    "diary.missing-key-failures",
+    "diary.window-missing",
+    "diary.skipped-files",
     "icloud.error",
 ];
 
@@ -32,6 +44,10 @@ const FILES: [&str; 2] = [
 /// A diary is some kilobytes.
 const SIZE: usize = 4 << 20;
 const LIMITS: Limits = Limits { bytes: SIZE, objects: 200_000, depth: 24 };
+/// A diary that is older than this, in seconds, does not say what is the case today.
+const FRESH: i64 = 86_400;
+/// The date of the last finished iCloud backup: the diary has it, and lockdownd tells the same of today.
+const LAST: &str = "LastCloudBackupDate";
 /// A charge that is shorter than this, in seconds, is no night.
 const SHORT: i64 = 600;
 
@@ -46,6 +62,7 @@ pub(crate) async fn look(context: &ProbeContext) -> Facts {
         (None, Err(why)) => return nothing(TELLS, &why),
     };
     let read = stored(move || {
+        let made = backups.last(&udid)?.and_then(|existing| existing.made);
         let mut found = Vec::new();
         for file in FILES {
             for domain in DOMAINS {
@@ -55,22 +72,38 @@ pub(crate) async fn look(context: &ProbeContext) -> Facts {
                 }
             }
         }
-        Ok(found)
+        Ok((found, made))
     });
     match read.await {
-        Ok(files) if files.is_empty() => {
+        Ok((files, _)) if files.is_empty() => {
             let mut facts = Facts::new();
             facts.tell("diary.state", "not-found");
             facts.unknown(TELLS, &Why::NotThere("no backup holds the diary".to_owned()));
             facts
         }
-        Ok(files) => diary(&files, context.host.now()),
+        Ok((files, made)) => {
+            let values = context.domain(domain::BACKUP).await;
+            let last = values.and_then(|values| moment(&values, LAST)).ok();
+            diary(&files, &Days { now: context.host.now(), made, last })
+        }
         Err(why) => nothing(TELLS, &why),
     }
 }
 
-/// Reads the diary out of its files; what makes no sense is not known.
-pub fn diary(files: &[Vec<u8>], now: Timestamp) -> Facts {
+/// What a diary is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Days {
+    /// The time now.
+    pub now: Timestamp,
+    /// When the backup was made that holds the diary, where it says.
+    pub made: Option<Timestamp>,
+    /// When the device made its last iCloud backup, as it says today.
+    pub last: Option<Timestamp>,
+}
+
+/// Reads the diary out of its files; what makes no sense is not known. What went wrong counts only while the diary is of today, and
+/// no iCloud backup came to its end after it was written.
+pub fn diary(files: &[Vec<u8>], days: &Days) -> Facts {
     let mut keys = Dictionary::new();
     for bytes in files {
         if let Ok(list) = parse_dictionary(bytes, &LIMITS) {
@@ -86,18 +119,41 @@ pub fn diary(files: &[Vec<u8>], now: Timestamp) -> Facts {
     }
     let mut facts = Facts::new();
     facts.tell("diary.state", "found");
+    facts.tell("diary.size", told(size(&keys)));
+    let code = last_error(&keys);
+    let error = code.clone().map(|code| code.map_or("none", word));
+    if is_over(&keys, days) {
+        facts.tell("diary.error", "none");
+        let why = "iCloud Backup came to its end after the last backup to this computer was made";
+        facts.unknown(TROUBLE, &Why::NotThere(why.to_owned()));
+        return facts;
+    }
+    facts.tell("diary.error", told(error.clone()));
+    let age = days.made.map(|made| days.now.as_second() - made.as_second());
+    if age.is_none_or(|age| age > FRESH) {
+        let why = "the last backup to this computer is too old to tell; a new one tells it";
+        facts.unknown(TROUBLE, &Why::NotThere(why.to_owned()));
+        return facts;
+    }
     for (fact, key) in [
         ("diary.failures", "FailureCount"),
         ("diary.missing-key-failures", "MissingEncryptionKeyFailureCount"),
     ] {
         facts.tell(fact, told(count(&keys, key)));
     }
-    facts.tell("diary.retry", retry(&keys, now));
+    facts.tell("diary.retry", retry(&keys, days.now));
     facts.tell("diary.window-missing", told(window_missing(&keys)));
-    facts.tell("diary.size", told(size(&keys)));
     facts.tell("diary.skipped-files", told(skipped(&keys)));
-    facts.tell("icloud.error", told(last_error(&keys)));
+    facts.tell("icloud.error", told(error));
+    facts.tell("icloud.error-code", told(code.map(|code| code.unwrap_or(0))));
     facts
+}
+
+/// Whether an iCloud backup came to its end after what the diary tells: the device names a later one today than the diary knew.
+fn is_over(keys: &Dictionary, days: &Days) -> bool {
+    let Some(last) = days.last else { return false };
+    let known = moment(keys, LAST).ok().or(days.made);
+    known.is_some_and(|known| last.as_second() > known.as_second())
 }
 
 /// A counter that the device removes when it is zero.
@@ -175,18 +231,16 @@ fn skipped(keys: &Dictionary) -> Result<i64, Why> {
     }
 }
 
-/// The last error that the diary lists, as the word for its number.
-fn last_error(keys: &Dictionary) -> Result<&'static str, Why> {
+/// The number of the last error that the diary lists; nothing where it lists none.
+fn last_error(keys: &Dictionary) -> Result<Option<i64>, Why> {
     let absent = || Why::NotThere("the diary lists no errors".to_owned());
     let state = keys.get("StateInfo").and_then(Plist::as_dictionary).ok_or_else(absent)?;
     let errors = state.get("errors").and_then(Plist::as_array).ok_or_else(absent)?;
     // The one with the latest date; where they have none, the last of the list.
     let errors = errors.iter().filter_map(Plist::as_dictionary);
     let dated = |error: &&Dictionary| moment(error, "date").unwrap_or(Timestamp::MIN);
-    match errors.max_by_key(dated) {
-        None => Ok("none"),
-        Some(error) => number(error, "code").or_else(|_| number(error, "errorCode")).map(word),
-    }
+    let last = errors.max_by_key(dated);
+    last.map(|error| number(error, "code").or_else(|_| number(error, "errorCode"))).transpose()
 }
 
 /// Returns the word of `icloud.error` for a number of `MBErrorDomain`.
@@ -222,8 +276,13 @@ mod tests {
 
     use super::*;
 
-    fn now() -> Timestamp {
-        Timestamp::from_second(1_795_000_000).unwrap()
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    /// A diary of this hour, and no iCloud backup since.
+    fn now() -> Days {
+        Days { now: at(1_795_000_000), made: Some(at(1_794_999_000)), last: None }
     }
 
     fn list(inner: &str) -> Vec<u8> {
@@ -247,7 +306,7 @@ mod tests {
             <dict><key>code</key><integer>300</integer><key>date</key><date>2026-10-01T00:00:00Z</date></dict>\
             </array></dict>"
         );
-        let facts = diary(&[list(&text)], now());
+        let facts = diary(&[list(&text)], &now());
         for (key, word) in [
             ("diary.state", "found"),
             ("diary.retry", "waiting"),
@@ -271,12 +330,12 @@ mod tests {
         let text = "<key>FailureCount</key><string>4</string><key>RetryAfter</key><true/>\
             <key>LastOnConditionEvents</key><integer>1</integer><key>PreflightSizing</key><array/>\
             <key>StateInfo</key><string>x</string><key>SkippedFilesFromBackup</key><true/>";
-        let facts = diary(&[list(text)], now());
+        let facts = diary(&[list(text)], &now());
         assert!(facts.is("diary.state", "found") && facts.is("diary.retry", "none"));
         for key in ["diary.failures", "diary.window-missing", "diary.size", "icloud.error"] {
             assert!(!facts.value(key).unwrap().is_known(), "{key}");
         }
-        let broken = diary(&[b"noise".to_vec(), Vec::new()], now());
+        let broken = diary(&[b"noise".to_vec(), Vec::new()], &now());
         assert!(matches!(broken.value("diary.state"), Some(Value::Unknown(Why::Garbled(_)))));
     }
 
@@ -285,14 +344,44 @@ mod tests {
         let window =
             "<dict><key>onPower</key><true/><key>duration</key><integer>90</integer></dict>";
         let text = format!("<key>LastOnConditionEvents</key><array>{window}</array>");
-        assert!(diary(&[list(&text)], now()).is("diary.window-missing", "too-short"));
+        assert!(diary(&[list(&text)], &now()).is("diary.window-missing", "too-short"));
+    }
+
+    const FAILED: &str = "<key>FailureCount</key><integer>4</integer>\
+        <key>MissingEncryptionKeyFailureCount</key><integer>2</integer>\
+        <key>LastCloudBackupDate</key><date>2026-11-01T00:00:00Z</date>\
+        <key>StateInfo</key><dict><key>errors</key><array><dict><key>code</key>\
+        <integer>303</integer></dict></array></dict>";
+
+    fn is_told(facts: &Facts, key: &str) -> bool {
+        facts.value(key).is_some_and(Value::is_known)
+    }
+
+    #[test]
+    fn an_old_diary_measures_nothing_of_today() {
+        for made in [Some(at(1_795_000_000 - 2 * 86_400)), None] {
+            let facts = diary(&[list(FAILED)], &Days { made, ..now() });
+            assert!(facts.is("diary.error", "quota") && facts.is("diary.state", "found"));
+            assert!(TROUBLE.iter().all(|key| !is_told(&facts, key)), "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn an_icloud_backup_since_then_ends_the_trouble() {
+        let known: Timestamp = "2026-11-01T00:00:00Z".parse().unwrap();
+        let same = diary(&[list(FAILED)], &Days { last: Some(known), ..now() });
+        assert!(same.is("icloud.error", "quota") && same.is("diary.error", "quota"));
+        let later = at(known.as_second() + 3600);
+        let facts = diary(&[list(FAILED)], &Days { last: Some(later), ..now() });
+        assert!(facts.is("diary.error", "none"));
+        assert!(TROUBLE.iter().all(|key| !is_told(&facts, key)), "{facts:?}");
     }
 
     proptest! {
         #[test]
         fn noise_never_panics(bytes in any::<Vec<u8>>(), text in "(<key>[A-Za-z]{1,9}</key><integer>-?[0-9]{1,25}</integer>){0,4}") {
-            drop(diary(&[bytes], now()));
-            drop(diary(&[list(&text)], now()));
+            drop(diary(&[bytes], &now()));
+            drop(diary(&[list(&text)], &now()));
         }
     }
 }

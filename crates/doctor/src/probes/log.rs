@@ -43,6 +43,7 @@ pub(crate) const TELLS: &[&str] = &[
     "log.password-changed",
     "log.unlock-needed",
     "icloud.error",
+    "icloud.error-code",
     "device.uptime",
     "management.cloud-backup",
     "restore.state",
@@ -66,7 +67,7 @@ pub(crate) async fn look(context: &ProbeContext) -> Facts {
         if WRITERS.contains(&entry.process_name()) {
             let line = line(&entry);
             if let Some(listen) = &context.listen
-                && let Some(hit) = Patterns::builtin().scan(&line)
+                && let Some(hit) = Patterns::builtin().hits(&line).find(|hit| !hit.is_foreign)
             {
                 (listen.tell)(&line, &hit);
             }

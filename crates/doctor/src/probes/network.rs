@@ -196,8 +196,8 @@ async fn portal(network: &dyn Network, outside: &Outside) -> Value {
         Ok(page) => {
             let said = String::from_utf8_lossy(&page.body);
             let success = page.status == 200 && said.contains("Success");
-            // An error of the server itself is no sign-in page.
-            if page.status >= 500 {
+            // An error of the server itself is no sign-in page; 511 asks for a sign-in.
+            if page.status >= 500 && page.status != 511 {
                 return Why::Refused(format!("the page answers {}", page.status)).into();
             }
             Value::from(if success { "none" } else { "captive" })

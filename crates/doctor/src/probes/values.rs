@@ -117,14 +117,18 @@ pub(crate) async fn backup(context: &ProbeContext) -> Facts {
     facts
 }
 
-/// A device that was never told a password writes neither value: absent is no.
+/// A device that was never told a password writes neither value: absent is no, unless the device says nothing here as it should.
 fn backup_of(values: &Dictionary) -> Facts {
+    const KEYS: [(&str, &str); 2] =
+        [("backup.encrypted", "WillEncrypt"), ("backup.encryption-required", "RequiresEncryption")];
+    let garbled = KEYS.iter().find_map(|(_, key)| match flag(values, key) {
+        Err(why @ Why::Garbled(_)) => Some(why),
+        _ => None,
+    });
     let mut facts = Facts::new();
-    for (fact, key) in
-        [("backup.encrypted", "WillEncrypt"), ("backup.encryption-required", "RequiresEncryption")]
-    {
+    for (fact, key) in KEYS {
         let found = match flag(values, key) {
-            Err(Why::NotThere(_)) => Ok(false),
+            Err(Why::NotThere(_)) => garbled.clone().map_or(Ok(false), Err),
             other => other,
         };
         facts.tell(fact, told(found));
@@ -276,8 +280,12 @@ mod tests {
     fn absent_settings_of_computer_backups_are_off() {
         let facts = backup_of(&Dictionary::new());
         assert!(facts.is("backup.encrypted", "no"));
-        let facts = backup_of(&values([("WillEncrypt", Plist::from("yes"))]));
-        assert!(!facts.value("backup.encrypted").unwrap().is_known());
+        for key in ["WillEncrypt", "RequiresEncryption"] {
+            let facts = backup_of(&values([(key, Plist::from("yes"))]));
+            for fact in ["backup.encrypted", "backup.encryption-required"] {
+                assert!(!facts.value(fact).unwrap().is_known(), "{key}: {fact}");
+            }
+        }
     }
 
     #[test]

@@ -59,11 +59,14 @@ const FOLLOWS: &[(&str, &[&str])] = &[
             "transfer/locked-during-run",
         ],
     ),
+    ("destination/file-limit", &["transfer/interrupted", "backup/not-finished"]),
     ("destination/full", &["transfer/interrupted", "backup/not-finished"]),
     ("backup/existing-broken", &["backup/not-finished"]),
     // Trust and keys.
     ("management/pairing-forbidden", &["pairing/not-trusted", "pairing/stale-record"]),
     ("clock/wrong", &["pairing/stale-record", "icloud/backing-off"]),
+    // Its certificates have a date; the way of the phone to Apple does not lead over this computer.
+    ("clock/computer", &["pairing/stale-record"]),
     ("pairing/stale-record", &["host/protocol-trouble"]),
     (
         "device/not-unlocked-yet",
@@ -117,6 +120,7 @@ const FOLLOWS: &[(&str, &[&str])] = &[
     ("account/locked", &["icloud/backing-off"]),
     ("account/unavailable", &["icloud/backing-off"]),
     ("icloud/backup-damaged", &["icloud/backing-off"]),
+    ("icloud/other-error", &["icloud/backing-off"]),
 ];
 
 /// In which order a person looks; what stands in one line has no order among itself.
@@ -168,17 +172,19 @@ const BANDS: &[&[&str]] = &[
         "icloud/expires-soon",
     ],
     &["icloud/backing-off"],
-    &["icloud/backup-damaged", "icloud/skipped-files"],
+    &["icloud/backup-damaged", "icloud/skipped-files", "icloud/other-error"],
     &["device/storage-full", "device/no-staging-room"],
     &[
         "destination/link-dangles",
         "destination/full",
         "destination/not-writable",
+        "destination/file-limit",
         "destination/disk-fails",
     ],
     &["backup/existing-broken", "backup/newer-format", "backup/not-finished"],
     &["host/sleeps", "host/other-program"],
     &["power/low", "power/temperature"],
+    &["clock/computer"],
     &["clock/wrong"],
     &["wifi/unreachable"],
     &[

@@ -112,6 +112,7 @@ pub(crate) fn varied(healthy: &Facts, random: &mut StdRng) -> Facts {
     set("network.jitter", Value::Number(random.random_range(1..=90)));
     set("network.loss", Value::Number(random.random_range(0..=2)));
     set("clock.device-skew", Value::Number(random.random_range(0..=59)));
+    set("clock.apart", Value::Number(random.random_range(0..=118)));
     set("clock.host-skew", Value::Number(random.random_range(0..=59)));
     set("clock.zone", ["same", "other"][random.random_range(0..2)].into());
     set("host.sleep", ["held-off", "may-sleep"][random.random_range(0..2)].into());
@@ -140,6 +141,37 @@ fn fifty_healthy_devices_give_nothing_above_a_note() {
             }
         }
     }
+}
+
+/// A device in recovery mode does not show its serial number, so it may be any.
+#[test]
+fn another_device_in_recovery_mode_is_another_device() {
+    let mut facts = scenario::healthy();
+    facts.insert("usb.device", "recovery").unwrap();
+    let found = |facts: &Facts| {
+        diagnose(Catalogue::builtin(), facts, For::Computer).of("device/restart-helps").is_some()
+    };
+    assert!(!found(&facts), "the one that is meant answers");
+    facts.insert("device.answers", Why::NoDevice).unwrap();
+    assert!(found(&facts));
+}
+
+/// Two clocks differ, and no time server says which of them is wrong.
+#[test]
+fn clocks_that_differ_confirm_nothing_without_true_time() {
+    let mut facts = scenario::healthy();
+    facts.insert("clock.apart", Value::Number(7200)).unwrap();
+    let clocks = |facts: &Facts| {
+        let diagnosis = diagnose(Catalogue::builtin(), facts, For::Computer);
+        let certainty = |id| diagnosis.of(id).map(|found| (found.certainty, found.severity));
+        (certainty("clock/computer"), certainty("clock/wrong"))
+    };
+    assert_eq!(clocks(&facts), (None, None), "a time server says that both are right");
+    for key in ["clock.host-skew", "clock.device-skew"] {
+        facts.insert(key, Why::TimedOut).unwrap();
+    }
+    let may_be = Some((Certainty::Possible, Severity::Warning));
+    assert_eq!(clocks(&facts), (may_be, may_be));
 }
 
 /// What the owner of a healthy device answers.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lifeboat_device::link::Link;
 use lifeboat_device::mobilebackup2::switch_cloud_backup;
 use lifeboat_device::{diagnostics, pairing};
@@ -20,6 +20,8 @@ use crate::working_tree::area::Area;
 
 /// How long a service may take to answer after it was started.
 const SERVICE: Duration = Duration::from_secs(15);
+/// How long a time server may take to answer.
+const SERVER: Duration = Duration::from_secs(3);
 /// How often is looked whether something is there again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -34,6 +36,8 @@ pub struct MendPlan {
     pub udid: Option<String>,
     /// How long somebody may take to unlock the device or to tap Trust, and a device to start.
     pub patience: Duration,
+    /// Time servers, `host:port`; none where nothing outside the local network may be asked.
+    pub time_servers: Vec<String>,
 }
 
 impl MendPlan {
@@ -193,14 +197,35 @@ pub async fn switch_icloud_backup_on(plan: &MendPlan) -> Result<String, JobError
     Ok("the device was told to switch iCloud Backup on".to_owned())
 }
 
-/// Sets the device's clock by this computer's.
+/// Sets the device's clock to true time, as a time server tells it. This computer's own clock proves nothing: where no server
+/// answers, the device's clock stays as it is.
 pub async fn set_device_clock(ctx: &Context, plan: &MendPlan) -> Result<String, JobError> {
+    let (server, ahead) = true_time(ctx, &plan.time_servers).await?;
     let mut session = plan.link().await?.session().await?;
-    let now = plist::Value::Real(ctx.host.now().as_duration().as_secs_f64());
-    let set = session.set(None, "TimeIntervalSince1970", now).await;
+    let now = ctx.host.now().checked_add(ahead).unwrap_or_else(|_| ctx.host.now());
+    let seconds = plist::Value::Real(now.as_duration().as_secs_f64());
+    let set = session.set(None, "TimeIntervalSince1970", seconds).await;
     session.close().await;
     set?;
-    Ok("the device's clock was set by this computer's".to_owned())
+    Ok(format!("the device's clock was set to the time that {server} tells"))
+}
+
+/// Returns the first time server that answers, and how far true time is ahead of this computer's clock.
+async fn true_time<'a>(
+    ctx: &Context,
+    servers: &'a [String],
+) -> Result<(&'a str, SignedDuration), JobError> {
+    let mut why = "none may be asked".to_owned();
+    for server in servers {
+        match ctx.host.network().time(server, SERVER).await {
+            Ok(time) => return Ok((server, time.now.duration_since(ctx.host.now()))),
+            Err(error) => why = format!("{server}: {error}"),
+        }
+    }
+    let message = format!(
+        "no time server tells the true time, and this computer's clock may be wrong ({why})"
+    );
+    Err(JobError::new(Cause::TrueTimeUnknown, message))
 }
 
 /// Sets what is left of a broken backup aside, deleting nothing: the next run begins anew.

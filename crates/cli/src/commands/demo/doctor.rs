@@ -128,6 +128,7 @@ impl Teller<'_> {
             mux: self.mux.clone(),
             udid: Some(self.phone.udid().to_owned()),
             patience: Duration::from_mins(1),
+            time_servers: Vec::new(),
         };
         self.job(async |ctx| mend::pair_again(&ctx, &plan).await).await?;
         let took = start.elapsed().as_secs_f64();

@@ -229,11 +229,15 @@ async fn may(
 }
 
 fn mend_plan(examiner: &Examiner<'_>) -> MendPlan {
+    let doctor = &examiner.plan.settings;
+    let time_servers =
+        if doctor.offline { Vec::new() } else { doctor.outside.time_servers.clone() };
     MendPlan {
         places: examiner.plan.places.clone(),
         mux: examiner.plan.mux.clone(),
         udid: examiner.plan.udid.clone(),
         patience: PATIENCE,
+        time_servers,
     }
 }
 

@@ -90,9 +90,10 @@ fn cause_of(id: &str) -> Cause {
             Cause::BackupPassword
         }
         "destination/full" => Cause::NotEnoughSpace,
-        "destination/not-writable" | "destination/disk-fails" | "destination/link-dangles" => {
-            Cause::Disk
-        }
+        "destination/not-writable"
+        | "destination/file-limit"
+        | "destination/disk-fails"
+        | "destination/link-dangles" => Cause::Disk,
         "backup/newer-format" => Cause::BackupRejected,
         "backup/existing-broken" => Cause::RepositoryDamaged,
         "host/other-program" => Cause::DeviceBusy,
