@@ -4,7 +4,7 @@
 //! stands after it did not.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufRead as _, Read as _, Seek as _, SeekFrom, Write};
 
 use camino::Utf8Path;
 use fs_err::File;
@@ -224,10 +224,27 @@ pub(crate) fn is_control(path: &str) -> bool {
     CONTROL.contains(&path.rsplit('/').next().unwrap_or_default())
 }
 
+/// A file that can be cut off.
+pub(crate) trait Cut {
+    /// Takes away what stands behind so many bytes, and goes on writing there.
+    fn cut(&mut self, length: u64) -> std::io::Result<()>;
+}
+
+impl Cut for File {
+    fn cut(&mut self, length: u64) -> std::io::Result<()> {
+        self.set_len(length)?;
+        self.seek(SeekFrom::Start(length)).map(drop)
+    }
+}
+
 /// A journal open for writing.
 #[derive(Debug)]
-pub(crate) struct Journal {
-    file: File,
+pub(crate) struct Journal<F = File> {
+    file: F,
+    /// How many bytes its whole lines take.
+    whole: u64,
+    /// Whether something stands behind them: a line that could not be written to its end.
+    torn: bool,
 }
 
 impl Journal {
@@ -246,20 +263,34 @@ impl Journal {
         let (records, whole) = parse(&bytes);
         let whole = whole as u64;
         if whole < bytes.len() as u64 {
-            file.set_len(whole)?;
+            file.cut(whole)?;
         }
         file.seek(SeekFrom::Start(whole))?;
-        Ok((Self { file }, records))
-    }
-
-    /// Writes one record; it survives the end of this process from here on.
-    pub(crate) fn append(&mut self, record: &Record) -> std::io::Result<()> {
-        self.file.write_all(&line(record)?)
+        Ok((Self { file, whole, torn: false }, records))
     }
 
     /// Waits until everything written so far survives a power cut.
     pub(crate) fn sync(&self) -> std::io::Result<()> {
         self.file.sync_data()
+    }
+}
+
+impl<F: Write + Cut> Journal<F> {
+    /// Writes one record; it survives the end of this process from here on. Of one that cannot be written to its end (a full
+    /// disk) nothing stays: it would end the journal for all that come later.
+    pub(crate) fn append(&mut self, record: &Record) -> std::io::Result<()> {
+        let line = line(record)?;
+        if self.torn {
+            self.file.cut(self.whole)?;
+            self.torn = false;
+        }
+        if let Err(error) = self.file.write_all(&line) {
+            // Where even that fails, it is tried again before the next line.
+            self.torn = self.file.cut(self.whole).is_err();
+            return Err(error);
+        }
+        self.whole += line.len() as u64;
+        Ok(())
     }
 }
 
@@ -363,6 +394,62 @@ mod tests {
             journal.append(&Record::Mkdir { path: "after".into() }).unwrap();
             let (_, again) = Journal::open(&path).unwrap();
             assert_eq!(again.len(), count + 1);
+        }
+    }
+
+    /// A disk with so many bytes of room, that refuses to be cut for a while.
+    struct Small {
+        bytes: Vec<u8>,
+        room: usize,
+        stubborn: u32,
+    }
+
+    impl Write for Small {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let count = bytes.len().min(self.room - self.bytes.len());
+            if count == 0 {
+                return Err(std::io::ErrorKind::StorageFull.into());
+            }
+            self.bytes.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Cut for Small {
+        fn cut(&mut self, length: u64) -> std::io::Result<()> {
+            if self.stubborn > 0 {
+                self.stubborn -= 1;
+                return Err(std::io::ErrorKind::Other.into());
+            }
+            self.bytes.truncate(usize::try_from(length).unwrap());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_full_disk_tore_does_not_hide_what_comes_after_it() {
+        let all = records();
+        let first = line(&all[0]).unwrap().len();
+        let long = Record::Mkdir { path: "x".repeat(100) };
+        for (room, stubborn) in (0..120).flat_map(|room| [(room, 0), (room, 1)]) {
+            let file = Small { bytes: Vec::new(), room: first + room, stubborn };
+            let mut journal = Journal { file, whole: 0, torn: false };
+            journal.append(&all[0]).unwrap();
+            journal.append(&long).unwrap_err();
+            // Something was thrown away, and there is room again.
+            journal.file.room = 10_000;
+            for record in &all[1..] {
+                journal.append(record).unwrap();
+            }
+            assert_eq!(
+                parse(&journal.file.bytes),
+                (all.clone(), journal.file.bytes.len()),
+                "{room}"
+            );
         }
     }
 
