@@ -13,7 +13,7 @@ use lifeboat_repo::{RepoError, Repository, Snapshot};
 
 use crate::error::{Cause, JobError};
 use crate::event::{Event, EventSink, Note};
-use crate::job::Places;
+use crate::job::Context;
 use crate::jobs::snapshots::{DomainSummary, Listed, Look, SnapshotDetails};
 use crate::layout::{About, MOST_NAMED, NamedFile};
 use crate::words::{choose, ms, things};
@@ -41,24 +41,24 @@ pub(crate) trait BackupView: Send {
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, JobError>;
 }
 
-/// Opens what was asked for; tells where it is incomplete.
-pub(crate) fn open(events: &EventSink, look: Look) -> Result<Box<dyn BackupView>, JobError> {
+/// Opens what was asked for; tells where it is incomplete. A repository is locked for reading as long as the view is there.
+pub(crate) fn open(ctx: &Context, look: Look) -> Result<Box<dyn BackupView>, JobError> {
     match look {
         Look::Snapshot { places, snapshot, udid } => {
-            Ok(Box::new(open_snapshot(events, &places, &snapshot, udid.as_deref())?))
+            let repository = places.open_to_read(&ctx.host)?;
+            Ok(Box::new(in_repository(&ctx.events, repository, &snapshot, udid.as_deref())?))
         }
         Look::Folder(folder) => Ok(Box::new(FolderView::open(folder)?)),
     }
 }
 
-/// Opens a snapshot; tells where it is incomplete.
-pub(crate) fn open_snapshot(
+/// Looks into a snapshot of an open repository; tells where it is incomplete.
+pub(crate) fn in_repository(
     events: &EventSink,
-    places: &Places,
+    repository: Repository,
     snapshot: &str,
     udid: Option<&str>,
 ) -> Result<SnapshotView, JobError> {
-    let repository = places.open()?;
     let snapshot = find(events, &repository, snapshot, udid)?;
     Ok(SnapshotView::new(repository, snapshot))
 }

@@ -5,6 +5,8 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use camino::Utf8Path;
 use lifeboat_engine::jobs::backup::{BackupSummary, Kind};
@@ -458,6 +460,50 @@ async fn who_stops_a_run_keeps_what_came() {
     // The device sends again what it was not told to have arrived: one batch at most.
     assert!(whole.files_received + kept.files_kept <= whole.files_total + 128);
     assert_oracle(&bench, "files", "latest").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_long_holds_a_lock_until_the_end() {
+    let bench = Bench::new("").await;
+    bench.pair().await;
+    bench.backup().await.unwrap();
+    let locks = bench.places().repository.join("locks");
+    let held = move || locks.read_dir_utf8().unwrap().count();
+    for stopped in [false, true] {
+        // What is held while progress is told, and whether it is stopped there.
+        let watched = || {
+            let (most, held) = (Arc::new(AtomicUsize::new(0)), held.clone());
+            let seen = most.clone();
+            let ctx = bench.context_that_cancels(move |event| {
+                let tells = matches!(event, Event::Progress(_));
+                if tells {
+                    seen.fetch_max(held(), Relaxed);
+                }
+                stopped && tells
+            });
+            (ctx, most)
+        };
+        let expected = stopped.then_some(Cause::Interrupted);
+        let (ctx, most) = watched();
+        let checked = check::run(&ctx, bench.places(), true).await;
+        assert_eq!(checked.err().map(|error| error.cause), expected, "check");
+        assert_eq!((most.load(Relaxed), held()), (1, 0), "check, stopped: {stopped}");
+
+        let (ctx, most) = watched();
+        let plan = ExportPlan {
+            places: bench.places(),
+            snapshot: "latest".into(),
+            udid: None,
+            target: bench.root.join(format!("locked-{stopped}")),
+            form: Form::Finder,
+        };
+        let exported = export::run(&ctx, plan).await;
+        assert_eq!(exported.err().map(|error| error.cause), expected, "export");
+        assert_eq!((most.load(Relaxed), held()), (1, 0), "export, stopped: {stopped}");
+    }
+    let look = Look::Snapshot { places: bench.places(), snapshot: "latest".into(), udid: None };
+    snapshots::ls(&bench.context(), look, "HomeDomain/no/such", false).await.unwrap_err();
+    assert_eq!(held(), 0, "after an error");
 }
 
 #[tokio::test(flavor = "multi_thread")]

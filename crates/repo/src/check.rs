@@ -55,12 +55,12 @@ impl CheckReport {
 }
 
 /// Checks structure and, with `read_data`, every byte of every pack. Packs that are found damaged so are remembered: the next
-/// writer does not build upon them.
+/// writer does not build upon them. Stops, and returns nothing, as soon as `progress` answers no.
 pub(crate) fn run(
     repository: &Inner,
     read_data: bool,
-    progress: &mut dyn FnMut(CheckProgress),
-) -> Result<CheckReport, RepoError> {
+    progress: &mut dyn FnMut(CheckProgress) -> bool,
+) -> Result<Option<CheckReport>, RepoError> {
     let index = repository.index.refresh(&*repository.store, &repository.key)?;
     let mut report = CheckReport {
         blobs: index.blobs(),
@@ -76,9 +76,13 @@ pub(crate) fn run(
     report.packs = on_disk.len() as u64;
     let indexed = index.by_pack();
     compare_packs(&index, &indexed, &on_disk, &mut report);
-    check_trees(repository, &index, &on_disk, &mut report)?;
+    if !check_trees(repository, &index, &on_disk, progress, &mut report)? {
+        return Ok(None);
+    }
     if read_data {
-        read_packs(repository, &indexed, &on_disk, progress, &mut report)?;
+        if !read_packs(repository, &indexed, &on_disk, progress, &mut report)? {
+            return Ok(None);
+        }
         // All were read: one that was damaged before and is whole now is forgotten.
         let bad = report.damage.iter().filter_map(Damage::bad_pack);
         repository.set_suspects(&bad.filter(|pack| on_disk.contains_key(pack)).collect());
@@ -88,7 +92,7 @@ pub(crate) fn run(
         second_opinion(repository, &mut report);
     }
     report.damage.sort_by_key(|damage| !damage.is_serious());
-    Ok(report)
+    Ok(Some(report))
 }
 
 /// Compares what the index says of packs with what is on disk, by name and size.
@@ -124,13 +128,15 @@ fn compare_packs(
     report.damage.append(&mut damage);
 }
 
-/// Walks all snapshots: every folder can be read, and every piece of every file is in a pack that is there.
+/// Walks all snapshots: every folder can be read, and every piece of every file is in a pack that is there. Returns whether it
+/// came to the end.
 fn check_trees(
     repository: &Inner,
     index: &Index,
     on_disk: &HashMap<PackId, u64>,
+    progress: &mut dyn FnMut(CheckProgress) -> bool,
     report: &mut CheckReport,
-) -> Result<(), RepoError> {
+) -> Result<bool, RepoError> {
     let (snapshots, mut damage) = repository.snapshots()?;
     report.snapshots = snapshots.len() as u64;
     let mut seen: HashSet<TreeId> = HashSet::new();
@@ -142,6 +148,9 @@ fn check_trees(
     while let Some((path, tree)) = open.pop() {
         if !seen.insert(tree) {
             continue;
+        }
+        if !progress(CheckProgress::default()) {
+            return Ok(false);
         }
         let nodes = match repository.tree(tree) {
             Ok(nodes) => nodes,
@@ -169,17 +178,17 @@ fn check_trees(
         }
     }
     add_new(&mut report.damage, damage);
-    Ok(())
+    Ok(true)
 }
 
-/// Reads every pack that the index knows and compares name, list and every blob.
+/// Reads every pack that the index knows and compares name, list and every blob. Returns whether it came to the end.
 fn read_packs(
     repository: &Inner,
     indexed: &BTreeMap<PackId, Vec<PackBlob>>,
     on_disk: &HashMap<PackId, u64>,
-    progress: &mut dyn FnMut(CheckProgress),
+    progress: &mut dyn FnMut(CheckProgress) -> bool,
     report: &mut CheckReport,
-) -> Result<(), RepoError> {
+) -> Result<bool, RepoError> {
     let mut packs: Vec<_> = indexed
         .iter()
         .filter_map(|(pack, blobs)| Some((*pack, blobs, *on_disk.get(pack)?)))
@@ -188,7 +197,9 @@ fn read_packs(
     let bytes = packs.iter().map(|(.., size)| size).sum();
     let mut state = CheckProgress { packs: packs.len() as u64, bytes, ..CheckProgress::default() };
     for (pack, blobs, size) in packs {
-        progress(state);
+        if !progress(state) {
+            return Ok(false);
+        }
         match repository.store.read(FileKind::Pack, pack.into()) {
             Ok(data) => add_new(&mut report.damage, read_pack(repository, pack, blobs, data)),
             Err(StoreError::NotFound { .. }) => {
@@ -202,7 +213,7 @@ fn read_packs(
     }
     progress(state);
     report.bytes_read = state.bytes_done;
-    Ok(())
+    Ok(true)
 }
 
 /// Of a bad pack that was stored again only a note stays. It lies there, and the index names it, until a repair.

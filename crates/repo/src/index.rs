@@ -66,6 +66,10 @@ impl Index {
         for (id, _) in store.list(FileKind::Index)? {
             index.files.insert(id);
             match read_file(store, key, id) {
+                // Replaced by another program after it was listed.
+                Err(RepoError::Damaged(Damage::MissingFile { .. })) => {
+                    index.files.remove(&id);
+                }
                 Ok(file) => index.take_in(&file),
                 Err(RepoError::Damaged(damage)) => index.damage.push(damage),
                 Err(error) => return Err(error),

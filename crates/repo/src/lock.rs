@@ -1,6 +1,6 @@
 //! The lock of a repository, as restic understands it.
 //!
-//! A lock is a sealed file in `locks/`. Writers hold ordinary ones, side by side; whoever removes things holds an
+//! A lock is a sealed file in `locks/`. Writers and readers hold ordinary ones, side by side; whoever removes things holds an
 //! exclusive one, alone. A holder writes its lock anew every five minutes; one that is older than half an hour, or
 //! whose process on this machine is gone, is stale and removed by whoever meets it.
 
@@ -98,6 +98,22 @@ impl Lock {
         Ok((Self { shared, refresher: Some(refresher), is_left: false }, shared_with > 0))
     }
 
+    /// Takes an ordinary lock for reading. A repository that cannot be written to is read without one, unless somebody else
+    /// has it alone: nobody removes anything from a medium that is read-only, and a full disk must not keep what is on it.
+    pub(crate) fn take_to_read(
+        repository: &Arc<Inner>,
+        clock: &Clock,
+    ) -> Result<Option<Self>, RepoError> {
+        match Self::take(repository, clock) {
+            Ok((lock, _)) => Ok(Some(lock)),
+            Err(error) if is_not_writable(&error) => {
+                tracing::info!(%error, "the repository cannot be written to and is read without a lock");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Returns what can look whether the lock still stands, on any thread.
     pub(crate) fn watch(&self) -> Watch {
         Watch(Arc::clone(&self.shared))
@@ -184,6 +200,18 @@ impl Shared {
     }
 }
 
+/// Whether a lock could not be written because nothing can be.
+fn is_not_writable(error: &RepoError) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    match error {
+        RepoError::NoSpace { .. } => true,
+        RepoError::Io { source, .. } => {
+            matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem)
+        }
+        _ => false,
+    }
+}
+
 fn give_back(repository: &Inner, id: FileId) {
     if let Err(error) = repository.store.remove(FileKind::Lock, id) {
         tracing::warn!(%error, "the lock could not be removed; it ends by itself after half an hour");
@@ -227,7 +255,9 @@ fn others(repository: &Inner, clock: &Clock, own: Option<FileId>) -> Result<usiz
             continue;
         };
         if is_stale(&lock, clock()) {
-            repository.store.remove(FileKind::Lock, id)?;
+            if let Err(error) = repository.store.remove(FileKind::Lock, id) {
+                tracing::info!(%error, "a stale lock cannot be removed and is passed over");
+            }
             continue;
         }
         if lock.exclusive {
@@ -348,5 +378,52 @@ mod tests {
         };
         assert_eq!((by.hostname.as_str(), by.pid, by.exclusive), ("elsewhere", 9, true));
         assert_eq!(count(), 1, "none of ours stays behind");
+    }
+
+    #[test]
+    fn what_cannot_be_written_to_is_read_without_a_lock_unless_somebody_has_it_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = camino::Utf8Path::from_path(folder.path()).unwrap();
+        let store = crate::store::MemoryStore::new();
+        let repository =
+            crate::Repository::init_in(Arc::new(store.clone()), &"x".into(), cache).unwrap();
+        let inner = repository.inner();
+        let put = |lock: &LockFile| {
+            let sealed = file::seal(&inner.key, &lock::encode(lock));
+            inner.store.write(FileKind::Lock, FileId::new(sha256(&sealed)), &sealed).unwrap();
+        };
+        let count = || inner.store.list(FileKind::Lock).unwrap().len();
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let clock: Clock = Arc::new(move || now);
+
+        let reading = repository.to_read(&clock).unwrap();
+        assert_eq!(count(), 1);
+        for (id, _) in inner.store.list(FileKind::Lock).unwrap() {
+            inner.store.remove(FileKind::Lock, id).unwrap();
+        }
+        assert!(matches!(reading.verify_lock(), Err(RepoError::LockLost)));
+        drop(reading);
+
+        // A stale lock that nobody can remove there keeps nobody out.
+        put(&lock(9, "elsewhere".into(), "2026-11-22T11:00:00Z"));
+        store.fill_up();
+        let reading = repository.to_read(&clock).unwrap();
+        reading.verify_lock().unwrap();
+        drop(reading);
+        store.heal();
+        put(&lock(9, "elsewhere".into(), "2026-11-22T11:55:00Z"));
+        store.fill_up();
+        assert!(matches!(repository.to_read(&clock), Err(RepoError::Locked { .. })));
+    }
+
+    #[test]
+    fn what_says_that_nothing_can_be_written() {
+        use std::io::ErrorKind::{Other, PermissionDenied, ReadOnlyFilesystem, StorageFull};
+        let failed = |kind: std::io::ErrorKind| RepoError::io("write", "x", kind.into());
+        for kind in [PermissionDenied, ReadOnlyFilesystem, StorageFull] {
+            assert!(is_not_writable(&failed(kind)), "{kind:?}");
+        }
+        assert!(!is_not_writable(&failed(Other)));
+        assert!(!is_not_writable(&RepoError::LockLost));
     }
 }

@@ -27,6 +27,7 @@ use crate::{
     ingest::{Gear, Writer, WriterOptions},
     keys::{self, Opened},
     location::Location,
+    lock::{Clock, Lock},
     node::{Content, Entry},
     reader::{BlobCache, Reader, open_blob},
     snapshot::{Snapshot, Tag, resolve},
@@ -41,6 +42,8 @@ pub const ABOUT: &str = "lifeboat/about.json";
 #[derive(Clone)]
 pub struct Repository {
     inner: Arc<Inner>,
+    /// Held while this value or a clone of it is there.
+    reading: Option<Arc<Lock>>,
 }
 
 /// What all parts of an open repository share.
@@ -125,7 +128,22 @@ impl Repository {
             blobs: BlobCache::default(),
             catalogue: Catalogue::new(folder),
         };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), reading: None }
+    }
+
+    /// Locks the repository for reading, beside writers and other readers: nobody removes anything from it until what this
+    /// returns and all its clones are gone. A repository that cannot be written to is read without a lock.
+    ///
+    /// Fails with [`RepoError::Locked`] where somebody else has the repository alone.
+    pub fn to_read(&self, clock: &Clock) -> Result<Self, RepoError> {
+        let reading = Lock::take_to_read(&self.inner, clock)?.map(Arc::new);
+        Ok(Self { inner: Arc::clone(&self.inner), reading })
+    }
+
+    /// Fails with [`RepoError::LockLost`] where the lock of [`Repository::to_read`] was removed by another program: what it
+    /// protects may be gone.
+    pub fn verify_lock(&self) -> Result<(), RepoError> {
+        self.reading.as_ref().map_or(Ok(()), |lock| lock.watch().verify())
     }
 
     #[cfg(test)]
@@ -276,7 +294,26 @@ impl Repository {
         read_data: bool,
         progress: &mut dyn FnMut(CheckProgress),
     ) -> Result<CheckReport, RepoError> {
-        check::run(&self.inner, read_data, progress)
+        let report = self.check_while(read_data, &mut |state| {
+            progress(state);
+            true
+        });
+        Ok(report?.unwrap_or_default())
+    }
+
+    /// Checks as [`Repository::check`] does, as long as `progress` answers yes; returns nothing where it was stopped.
+    ///
+    /// Fails with [`RepoError::LockLost`] instead of a report of damage where the lock for reading was removed meanwhile.
+    pub fn check_while(
+        &self,
+        read_data: bool,
+        progress: &mut dyn FnMut(CheckProgress) -> bool,
+    ) -> Result<Option<CheckReport>, RepoError> {
+        let report = check::run(&self.inner, read_data, progress)?;
+        if report.as_ref().is_some_and(|report| !report.is_ok()) {
+            self.verify_lock()?;
+        }
+        Ok(report)
     }
 
     /// Counts what the repository holds.
@@ -338,6 +375,8 @@ impl Inner {
         for (id, _) in self.store.list(FileKind::Snapshot)? {
             match self.snapshot(id.into()) {
                 Ok(snapshot) => snapshots.push(snapshot),
+                // Forgotten by another program after it was listed.
+                Err(RepoError::Damaged(Damage::MissingFile { .. })) => {}
                 Err(RepoError::Damaged(found)) => damage.push(found),
                 Err(error) => return Err(error),
             }
@@ -358,14 +397,27 @@ impl Inner {
         if let Some(data) = self.blobs.get(kind, id) {
             return Ok(data);
         }
+        let places = self.places(kind, id)?;
+        let read = match self.blob_in(id, &places) {
+            // Another program may have put what is still needed elsewhere, and removed the pack.
+            Err(gone @ RepoError::Damaged(Damage::MissingFile { .. })) => {
+                self.index.refresh(&*self.store, &self.key)?;
+                let now = self.places(kind, id)?;
+                if now == places { Err(gone) } else { self.blob_in(id, &now) }
+            }
+            read => read,
+        };
+        let data = Arc::new(read?);
+        self.blobs.put(kind, *id, &data);
+        Ok(data)
+    }
+
+    /// Reads a blob out of the first of these places that gives it.
+    fn blob_in(&self, id: &BlobId, places: &[Place]) -> Result<Vec<u8>, RepoError> {
         let mut failure = None;
-        for place in self.places(kind, id)? {
-            match self.blob_at(&place) {
-                Ok(data) => {
-                    let data = Arc::new(data);
-                    self.blobs.put(kind, *id, &data);
-                    return Ok(data);
-                }
+        for place in places {
+            match self.blob_at(place) {
+                Ok(data) => return Ok(data),
                 // Another pack may hold it too.
                 Err(error) => {
                     if let RepoError::Damaged(Damage::Blob { pack, .. }) = &error {

@@ -121,3 +121,19 @@ fn the_disk_of_a_demo_or_of_a_simulated_phone_is_too_small() {
         }
     }
 }
+
+#[test]
+fn a_repository_on_a_read_only_disk_is_read_without_a_lock() {
+    let (home, _sim) = trusted_phone();
+    home.lifeboat(["backup"]).ok();
+    let disk = SmallDisk::mount(&home, "disk", ROOM);
+    let (from, disk_folder) = (home.repository(), disk.folder().to_owned());
+    disk.command(&home, "cp").args(["-a", from.as_str(), disk_folder.as_str()]).ok();
+    let copy = disk_folder.join(from.file_name().expect("it has a name"));
+    disk.command(&home, "mount").args(["-o", "remount,ro", disk_folder.as_str()]).ok();
+    for command in [&["check"][..], &["export", "latest", "out", "--as", "finder"]] {
+        let arguments = command.iter().copied().chain(["-v", "--repo", copy.as_str()]);
+        let run = disk.lifeboat(&home, arguments).ok();
+        assert!(run.err().contains("is read without a lock"), "{run}");
+    }
+}

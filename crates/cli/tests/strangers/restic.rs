@@ -114,6 +114,19 @@ fn restic_holds_the_repository_alone_and_the_backup_says_who_has_it() {
     assert_eq!(summary["cause"], "repository-locked", "{refused}");
     let by = format!("process {} on ", holder.id());
     assert!(refused.err().contains(&by), "nobody is told that it is {by}\n{refused}");
+    for reading in [
+        &["check"][..],
+        &["export", "latest", "out", "--as", "files"],
+        &["ls", "latest"],
+        &["find", "sms"],
+        &["show", "latest"],
+        &["diff", "latest", "latest"],
+        &["cat", "latest:backup/Info.plist"],
+    ] {
+        let run = home.lifeboat(reading.iter().copied()).run();
+        assert_eq!(run.status, Some(11), "{reading:?}\n{run}");
+        assert!(run.err().contains(&by), "{reading:?}\n{run}");
+    }
     let listed = home.lifeboat(["snapshots", "--json"]).ok().json();
     assert_eq!(listed["snapshots"].as_array().map(Vec::len), Some(1), "{listed}");
 

@@ -38,7 +38,11 @@ impl Kept {
     }
 
     fn open_anew(&self, udid: &str) -> Opened {
-        match view::open_snapshot(&EventSink::silent(), &self.places, "latest", Some(udid)) {
+        // Without a lock: a look changes nothing.
+        let looked = self.places.open().and_then(|repository| {
+            view::in_repository(&EventSink::silent(), repository, "latest", Some(udid))
+        });
+        match looked {
             Ok(view) => Ok(Some(Arc::new(view))),
             Err(error)
                 if matches!(error.cause, Cause::NoSuchSnapshot | Cause::RepositoryMissing) =>

@@ -1,11 +1,12 @@
 //! Opening the repository that the places name.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use lifeboat_host::{Host, SecretError, secret};
-use lifeboat_repo::{Location, RepoError, Repository};
+use lifeboat_repo::{Clock, Location, RepoError, Repository};
 use secrecy::SecretString;
 
 use super::Places;
@@ -54,6 +55,14 @@ impl Places {
         // Whoever made it may have been killed before saying so.
         self.made()?;
         Ok(opened)
+    }
+
+    /// Opens the repository as [`Places::open`] does and locks it for reading: nobody removes anything from it until what this
+    /// returns is gone. One that cannot be written to is read without a lock.
+    pub(crate) fn open_to_read(&self, host: &Arc<dyn Host>) -> Result<Repository, JobError> {
+        let host = Arc::clone(host);
+        let clock: Clock = Arc::new(move || host.now());
+        Ok(self.open()?.to_read(&clock)?)
     }
 
     /// Makes the repository; without a password with a key that is generated and kept in the key file. Its recovery sheet

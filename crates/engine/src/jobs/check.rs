@@ -46,7 +46,7 @@ pub async fn run(ctx: &Context, places: Places, read_data: bool) -> Result<Check
 fn check(ctx: &Context, places: &Places, read_data: bool) -> Result<CheckSummary, JobError> {
     let started = ctx.host.now();
     ctx.events.stage(Stage::Read);
-    let repository = places.open()?;
+    let repository = places.open_to_read(&ctx.host)?;
     let mut summary = CheckSummary {
         outcome: Outcome::Done,
         snapshots: 0,
@@ -59,8 +59,13 @@ fn check(ctx: &Context, places: &Places, read_data: bool) -> Result<CheckSummary
     };
     let mut meter = Meter::new(ctx, Stage::Read, None);
     let since = Instant::now();
-    let report = repository
-        .check(read_data, &mut |progress| meter.set_bytes(progress.bytes_done, progress.bytes))?;
+    let report = repository.check_while(read_data, &mut |progress| {
+        if progress.bytes > 0 {
+            meter.set_bytes(progress.bytes_done, progress.bytes);
+        }
+        !ctx.cancel.is_cancelled()
+    })?;
+    let report = report.ok_or_else(interrupted)?;
     summary.bytes_read = report.bytes_read;
     let (bytes, damage, ms) = (report.bytes_read, report.damage.len(), ms(since));
     tracing::info!(bytes, damage, ms, "the repository was checked");
@@ -78,6 +83,7 @@ fn check(ctx: &Context, places: &Places, read_data: bool) -> Result<CheckSummary
             manifest::check(ctx, &repository, &snapshot, places, read_data, &mut summary)?;
         }
     }
+    stop(ctx)?;
     meter.finish();
     summary.seconds = seconds_since(ctx, started);
     if !summary.findings.is_empty() {
@@ -93,11 +99,11 @@ fn is_partial_backup(repository: &Repository, snapshot: &Snapshot) -> bool {
 }
 
 fn stop(ctx: &Context) -> Result<(), JobError> {
-    if ctx.cancel.is_cancelled() {
-        Err(JobError::new(Cause::Interrupted, "interrupted"))
-    } else {
-        Ok(())
-    }
+    if ctx.cancel.is_cancelled() { Err(interrupted()) } else { Ok(()) }
+}
+
+fn interrupted() -> JobError {
+    JobError::new(Cause::Interrupted, "interrupted")
 }
 
 /// Tells a finding and keeps it.

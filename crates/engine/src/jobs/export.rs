@@ -86,8 +86,9 @@ pub async fn run(ctx: &Context, plan: ExportPlan) -> Result<ExportSummary, JobEr
 fn export(ctx: &Context, plan: &ExportPlan) -> Result<ExportSummary, JobError> {
     let started = ctx.host.now();
     ctx.events.stage(Stage::Read);
+    let repository = plan.places.open_to_read(&ctx.host)?;
     let SnapshotView { repository, snapshot } =
-        view::open_snapshot(&ctx.events, &plan.places, &plan.snapshot, plan.udid.as_deref())?;
+        view::in_repository(&ctx.events, repository, &plan.snapshot, plan.udid.as_deref())?;
     let about = view::about(&repository, &snapshot)?;
     if let Some(note) = about.as_ref().and_then(|about| view::changed_meanwhile(&snapshot, about)) {
         ctx.events.tell(Event::Note(note));

@@ -3,12 +3,13 @@
 mod diff;
 mod pattern;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::time::Instant;
 
 use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use lifeboat_host::discretion::keep_quiet;
 use lifeboat_repo::{Damage, PackId, Repository, Snapshot, Tag};
@@ -271,8 +272,8 @@ pub(crate) fn snapshots_and_damage(
 
 /// Shows one in full. As all that look into a snapshot, it tells a note where that is incomplete.
 pub async fn show(ctx: &Context, look: Look) -> Result<SnapshotDetails, JobError> {
-    let events = ctx.events.clone();
-    blocking(move || view::open(&events, look)?.details()).await
+    let ctx = ctx.clone();
+    blocking(move || view::open(&ctx, look)?.details()).await
 }
 
 /// Lists a folder (`""` for the domains); with `recursive` all below it.
@@ -282,11 +283,11 @@ pub async fn ls(
     path: &str,
     recursive: bool,
 ) -> Result<Vec<Listed>, JobError> {
-    let (path, events) = (path.to_owned(), ctx.events.clone());
+    let (path, ctx) = (path.to_owned(), ctx.clone());
     blocking(move || {
         let mut all = Vec::new();
-        let view = view::open(&events, look)?;
-        view.tell_changed(&events);
+        let view = view::open(&ctx, look)?;
+        view.tell_changed(&ctx.events);
         view.list(&path, recursive, &mut |listed| all.push(listed))?;
         all.sort_by(|a: &Listed, b: &Listed| a.path.cmp(&b.path));
         Ok(all)
@@ -301,15 +302,38 @@ pub async fn cat(
     path: &str,
     mut out: Box<dyn Write + Send>,
 ) -> Result<u64, JobError> {
-    let (path, events) = (path.to_owned(), ctx.events.clone());
+    let (path, ctx) = (path.to_owned(), ctx.clone());
     blocking(move || {
-        let mut reader = view::open(&events, look)?.open(&path)?;
-        let failed = |error| view::unreadable(&path, error);
+        // Its lock is held until everything is read.
+        let view = view::open(&ctx, look)?;
+        let mut reader = Stoppable { reader: view.open(&path)?, cancel: ctx.cancel.clone() };
+        let failed = |error| {
+            if ctx.cancel.is_cancelled() {
+                JobError::new(Cause::Interrupted, "interrupted")
+            } else {
+                view::unreadable(&path, error)
+            }
+        };
         let count = std::io::copy(&mut reader, &mut out).map_err(failed)?;
         out.flush().map_err(failed)?;
         Ok(count)
     })
     .await
+}
+
+/// A reader that ends with an error as soon as somebody stops the job.
+struct Stoppable<R> {
+    reader: R,
+    cancel: CancellationToken,
+}
+
+impl<R: Read> Read for Stoppable<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.cancel.is_cancelled() {
+            return Err(std::io::Error::other("interrupted"));
+        }
+        self.reader.read(buffer)
+    }
 }
 
 /// Finds files by a part of their path, or by a pattern with `*` and `?`; in one snapshot, or in all.
@@ -321,19 +345,19 @@ pub async fn find(
     pattern: &str,
 ) -> Result<FoundList, JobError> {
     let (udid, snapshot) = (udid.map(ToOwned::to_owned), snapshot.map(ToOwned::to_owned));
-    let (pattern, cancel, events) = (Pattern::new(pattern), ctx.cancel.clone(), ctx.events.clone());
+    let (pattern, ctx) = (Pattern::new(pattern), ctx.clone());
     blocking(move || {
-        let repository = places.open()?;
+        let repository = places.open_to_read(&ctx.host)?;
         let (snapshots, mut damaged) = match snapshot {
             Some(snapshot) => {
-                let one = view::find(&events, &repository, &snapshot, udid.as_deref())?;
+                let one = view::find(&ctx.events, &repository, &snapshot, udid.as_deref())?;
                 (vec![one], Vec::new())
             }
             None => snapshots_and_damage(&repository, udid.as_deref())?,
         };
         let mut found = Vec::new();
         for snapshot in snapshots {
-            if cancel.is_cancelled() {
+            if ctx.cancel.is_cancelled() {
                 return Err(JobError::new(Cause::Interrupted, "interrupted"));
             }
             let (id, time) = (snapshot.id, snapshot.time);
@@ -369,11 +393,11 @@ pub async fn diff(
     b: &str,
 ) -> Result<Difference, JobError> {
     let (udid, a, b) = (udid.map(ToOwned::to_owned), a.to_owned(), b.to_owned());
-    let events = ctx.events.clone();
+    let ctx = ctx.clone();
     blocking(move || {
-        let repository = places.open()?;
-        let a = view::find(&events, &repository, &a, udid.as_deref())?;
-        let b = view::find(&events, &repository, &b, udid.as_deref())?;
+        let repository = places.open_to_read(&ctx.host)?;
+        let a = view::find(&ctx.events, &repository, &a, udid.as_deref())?;
+        let b = view::find(&ctx.events, &repository, &b, udid.as_deref())?;
         diff::compare(&repository, &a, &b)
     })
     .await

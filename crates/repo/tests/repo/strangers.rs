@@ -5,8 +5,8 @@ use fs_err as fs;
 use lifeboat_repo::{Entry, NodeKind, RepoError, Repository, Tag};
 
 use crate::support::{
-    Files, Home, UDID, commit, files_of, noise, password, prose, restic, some_files, try_restic,
-    writer,
+    Files, Home, UDID, commit, files_of, noise, password, prose, real_clock, restic, some_files,
+    try_restic, writer,
 };
 
 /// Returns all plain files below a folder.
@@ -221,4 +221,45 @@ fn locks_are_honoured_both_ways() {
     assert!(matches!(error, RepoError::LockLost), "{error}");
     drop(writing);
     restic(&path, &home, &["prune"]);
+}
+
+#[test]
+fn restic_does_not_prune_what_is_being_read() {
+    let home = Home::new();
+    let repository = home.init();
+    let path = home.path("repository");
+    commit(&writer(&repository).unwrap(), &some_files()).unwrap();
+    let locks = || path.join("locks").read_dir_utf8().unwrap().count();
+
+    let reading = repository.to_read(&real_clock()).unwrap();
+    let beside = reading.clone();
+    drop(reading);
+    assert_eq!(locks(), 1, "it is held as long as one of the two is there");
+    let (ok, out, err) = try_restic(&path, &home, &["prune"]);
+    assert!(!ok && err.contains("repository is already locked"), "{out}\n{err}");
+    assert!(err.contains("(lifeboat)"), "it says by whom\n{err}");
+    // Whoever only adds is let in.
+    writer(&repository).unwrap();
+    beside.verify_lock().unwrap();
+    drop(beside);
+    assert_eq!(locks(), 0);
+    restic(&path, &home, &["prune"]);
+}
+
+#[test]
+fn what_restic_moved_meanwhile_is_found_where_it_is_now() {
+    let home = Home::new();
+    let repository = home.init();
+    let path = home.path("repository");
+    let mut more = some_files();
+    more.insert("files/HomeDomain/goes".into(), noise(9, 300_000));
+    let first = commit(&writer(&repository).unwrap(), &more).unwrap();
+    commit(&writer(&repository).unwrap(), &some_files()).unwrap();
+
+    // Somebody who reads for a moment and holds no lock.
+    let reader = home.open();
+    let snapshot = reader.resolve("latest", Some(UDID)).unwrap();
+    reader.stats().unwrap();
+    restic(&path, &home, &["forget", "--prune", "--max-unused", "0", &first.to_string()]);
+    assert!(files_of(&reader, &snapshot).unwrap() == some_files());
 }

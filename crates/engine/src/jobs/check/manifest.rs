@@ -8,7 +8,7 @@ use lifeboat_mobilesync::verify::{self, Options, Payloads, Report, Verifier, Wei
 use lifeboat_mobilesync::{FileId, ManifestDb};
 use lifeboat_repo::{Content, Repository, Snapshot};
 
-use super::{CheckSummary, found};
+use super::{CheckSummary, found, stop};
 use crate::error::{Cause, JobError};
 use crate::event::{Event, Note};
 use crate::job::{Context, Places};
@@ -21,6 +21,7 @@ use crate::working_tree::area::{private_file, private_folder};
 use crate::working_tree::base;
 
 struct Stored<'a> {
+    ctx: &'a Context,
     repository: &'a Repository,
     contents: HashMap<FileId, Content>,
 }
@@ -31,6 +32,9 @@ impl Payloads for Stored<'_> {
     }
 
     fn open(&self, id: &FileId) -> io::Result<Box<dyn Read + '_>> {
+        if self.ctx.cancel.is_cancelled() {
+            return Err(io::Error::other("interrupted"));
+        }
         let content = self.contents.get(id).ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(self.repository.reader(content).map_err(io::Error::other)?))
     }
@@ -98,7 +102,9 @@ pub(super) fn check(
     let scratch = Scratch::new(places).map_err(|error| disk(&error))?;
     let read = scratch
         .copy(repository, manifest)
-        .and_then(|database| verify(&Stored { repository, contents }, &database, digests));
+        .and_then(|database| verify(&Stored { ctx, repository, contents }, &database, digests));
+    // Whoever stopped it is told of no damage that only comes of that.
+    stop(ctx)?;
     match read {
         Ok(read) => compare(ctx, snapshot, about.as_ref(), &read, summary),
         Err(error) => found(ctx, summary, "manifest-unreadable", error.message, object),
