@@ -133,7 +133,9 @@ fn a_repository_on_a_read_only_disk_is_read_without_a_lock() {
     disk.command(&home, "mount").args(["-o", "remount,ro", disk_folder.as_str()]).ok();
     for command in [&["check"][..], &["export", "latest", "out", "--as", "finder"]] {
         let arguments = command.iter().copied().chain(["-v", "--repo", copy.as_str()]);
-        let run = disk.lifeboat(&home, arguments).ok();
+        let opens = disk.lifeboat(&home, arguments);
+        // The key of a copy is that of the repository.
+        let run = opens.env("LIFEBOAT_REPO_PASSWORD_FILE", home.key_file()).ok();
         assert!(run.err().contains("is read without a lock"), "{run}");
     }
 }
