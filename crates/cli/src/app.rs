@@ -63,7 +63,7 @@ impl App {
         machine: Option<&Utf8Path>,
         environment: Environment,
     ) -> Result<Self, Failure> {
-        environment.check().map_err(|error| Failure::of(Exit::Usage, "settings", &error))?;
+        environment.check().map_err(|error| Failure::usage_of(&error))?;
         let user = environment
             .get("USER")
             .or_else(|| environment.get("USERNAME"))
@@ -74,8 +74,7 @@ impl App {
         let mut host: Arc<dyn Host> = Arc::new(Os::new(user).with_proxy(proxy));
         if let Some(file) = machine {
             host = Arc::new(Machine::read(host, file).map_err(|error| {
-                Failure::of(Exit::Usage, "machine", &error)
-                    .hint("docs/machine.md says what such a file may hold")
+                Failure::usage_of(&error).hint("docs/machine.md says what such a file may hold")
             })?);
         }
         Ok(Self { ui, host, cancel: CancellationToken::new(), flags, environment })
@@ -84,7 +83,7 @@ impl App {
     /// Returns the settings; not every command needs them.
     pub(crate) fn settings(&self) -> Result<Settings, Failure> {
         Settings::new(&self.flags, &self.environment).map_err(|error| {
-            Failure::of(Exit::Usage, "settings", &error)
+            Failure::usage_of(&error)
                 .hint("`lifeboat --help` lists the flags; docs/cli.md lists the variables and the keys of the file")
         })
     }
@@ -179,15 +178,15 @@ impl App {
 
 /// Returns the repository's folder; storage that is not built yet is refused by name.
 pub(crate) fn local(settings: &Settings) -> Result<Utf8PathBuf, Failure> {
-    let place = settings.repository.parse::<Location>().map_err(|error| {
-        Failure::of(Exit::Usage, "usage", &error).hint("give the path of a folder")
-    })?;
+    let place = settings
+        .repository
+        .parse::<Location>()
+        .map_err(|error| Failure::usage_of(&error).hint("give the path of a folder"))?;
     let Location::Local(path) = place else {
         return Err(Failure::usage(format!("a repository at `{place}` is not supported")));
     };
-    camino::absolute_utf8(&path).map_err(|error| {
-        Failure::of(Exit::Usage, "usage", &error).context("the repository's path makes no sense")
-    })
+    camino::absolute_utf8(&path)
+        .map_err(|error| Failure::usage_of(&error).context("the repository's path makes no sense"))
 }
 
 /// Returns what the doctor found, where it found something, and where to read more.

@@ -35,6 +35,8 @@ fn main() -> ExitCode {
             let ui = Ui::new(false, false, false);
             let printed = error.print();
             if error.use_stderr() {
+                let ui = Ui::new(wants_json(), false, false);
+                Failure::command_line(&error).tell_programs(ui);
                 return exit::code(Exit::Usage);
             }
             // Help may go into a pipe that nobody reads to its end.
@@ -56,6 +58,11 @@ fn main() -> ExitCode {
     // A thread that still waits for a disk or a terminal must not keep the program alive.
     runtime.shutdown_timeout(Duration::from_secs(2));
     exit::code(ui.end(exit))
+}
+
+/// Whether a command line that cannot be read asks for JSON.
+fn wants_json() -> bool {
+    std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json")
 }
 
 async fn run(cli: Cli, ui: Ui, environment: Environment) -> Exit {

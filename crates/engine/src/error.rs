@@ -102,7 +102,7 @@ macro_rules! causes {
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
             /// Returns the word for programs.
-            pub fn id(self) -> &'static str {
+            pub const fn id(self) -> &'static str {
                 match self { $(Self::$variant => $id,)+ }
             }
 
@@ -132,7 +132,7 @@ causes! {
     /// The device that was asked for is not there.
     DeviceAbsent = "device-absent", Person, DeviceNotFound, "Plug that device in, or see `lifeboat devices` for those that are there.";
     /// Several devices and none was chosen.
-    SeveralDevices = "several-devices", Person, Usage, "Choose one with `--udid`; `lifeboat devices` lists them.";
+    SeveralDevices = "several-devices", Person, Usage, "Choose one with `-u UDID`: `lifeboat devices` lists those that can be reached, `lifeboat status` those that have backups.";
     /// The device does not trust this computer yet.
     NotTrusted = "not-trusted", Person, DeviceNotTrusted, "Run `lifeboat pair`, unlock the device and tap Trust.";
     /// Somebody tapped “Don't Trust”.

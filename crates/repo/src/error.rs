@@ -191,6 +191,12 @@ pub enum RepoError {
         /// How many fit.
         count: usize,
     },
+    /// `latest` is asked for, and several devices have one.
+    #[error("`latest` is the newest backup of one device, and there are backups of {}: {}", .devices.len(), by_device(.devices))]
+    SeveralDevices {
+        /// Their UDIDs, in order.
+        devices: Vec<String>,
+    },
     /// Nothing is at this path of a snapshot.
     #[error("no `{path}` in snapshot {snapshot}")]
     NoSuchPath {
@@ -245,6 +251,12 @@ pub enum RepoError {
     },
 }
 
+/// Returns what to type for each of several devices.
+fn by_device(devices: &[String]) -> String {
+    let each: Vec<_> = devices.iter().map(|udid| format!("`-u {udid}`")).collect();
+    each.join(", ")
+}
+
 impl RepoError {
     /// Says who has to act.
     pub fn fault(&self) -> Fault {
@@ -258,6 +270,7 @@ impl RepoError {
             | Self::Format { .. }
             | Self::NoSuchSnapshot(_)
             | Self::TooFew { .. }
+            | Self::SeveralDevices { .. }
             | Self::Ambiguous { .. }
             | Self::NoSuchPath { .. }
             | Self::LockLost => Fault::Person,

@@ -182,8 +182,8 @@ impl Repository {
 
     /// Finds a snapshot: `latest`, the beginning of its identifier, or `UDID@date`; of this device only, where given.
     ///
-    /// `latest` and `UDID@date` mean complete ones; where there is none at all, the newest partial one that is a finished
-    /// backup. Snapshot files that cannot be read are passed over; see [`Repository::resolve_and_damage`].
+    /// `latest` and `UDID@date` mean complete ones; where a device has none at all, its newest partial one that is a finished
+    /// backup. `latest` is of one device: where several have one and none is given, that is an error. Snapshot files that cannot be read are passed over; see [`Repository::resolve_and_damage`].
     pub fn resolve(&self, wanted: &str, udid: Option<&str>) -> Result<Snapshot, RepoError> {
         Ok(self.resolve_and_damage(wanted, udid)?.0)
     }

@@ -1,6 +1,6 @@
 //! Snapshots: what one says, and how people name one.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 
@@ -106,9 +106,9 @@ pub struct NewSnapshot {
 /// The shortest prefix of an identifier that is understood.
 const SHORTEST_PREFIX: usize = 4;
 
-/// Finds the snapshot that `wanted` names: `latest` (the newest complete one), the beginning of an identifier, or
-/// `UDID@date` (the newest complete one of a device whose time in UTC begins so). `udid` narrows the choice. Where there is
-/// no complete one at all, the newest partial one that `is_backup` calls a finished backup takes its place.
+/// Finds the snapshot that `wanted` names: `latest` (the newest complete one of the only device, or of `udid`), the beginning of
+/// an identifier, or `UDID@date` (the newest complete one of a device whose time in UTC begins so). `udid` narrows the choice.
+/// Where a device has no complete one at all, its newest partial one that `is_backup` calls a finished backup takes its place.
 pub(crate) fn resolve(
     snapshots: &[Snapshot],
     wanted: &str,
@@ -119,7 +119,7 @@ pub(crate) fn resolve(
     let none = || RepoError::NoSuchSnapshot(wanted.to_owned());
     let candidates = snapshots.iter().filter(of_device);
     if wanted == "latest" {
-        return newest(candidates.collect(), &|_| true, is_backup)?.ok_or_else(none);
+        return latest(candidates, is_backup)?.ok_or_else(none);
     }
     if let Some((device, date)) = wanted.split_once('@') {
         let date = date.replace(' ', "T");
@@ -141,6 +141,31 @@ pub(crate) fn resolve(
         (None, _) => Err(none()),
         (Some(_), more) => Err(RepoError::Ambiguous { wanted: wanted.to_owned(), count: more + 1 }),
     }
+}
+
+/// Returns what `latest` means: nobody knows which device is meant where several have one.
+fn latest<'a>(
+    candidates: impl Iterator<Item = &'a Snapshot>,
+    is_backup: &mut dyn FnMut(&Snapshot) -> Result<bool, RepoError>,
+) -> Result<Option<Snapshot>, RepoError> {
+    let mut devices: BTreeMap<&str, Vec<&Snapshot>> = BTreeMap::new();
+    for snapshot in candidates {
+        devices.entry(&snapshot.udid).or_default().push(snapshot);
+    }
+    let mut found = Vec::new();
+    for (udid, snapshots) in devices {
+        match newest(snapshots, &|_| true, is_backup) {
+            // Passwords, certificates, what broken runs left, what other programs keep here.
+            Ok(None) => {}
+            // One that cannot be looked into may be the one that is meant.
+            latest => found.push((udid, latest)),
+        }
+    }
+    if found.len() > 1 {
+        let devices = found.into_iter().map(|(udid, _)| udid.to_owned()).collect();
+        return Err(RepoError::SeveralDevices { devices });
+    }
+    found.pop().map_or(Ok(None), |(_, latest)| latest)
 }
 
 /// Returns the newest complete one that fits; only where none is complete, fitting or not, the newest partial backup.
@@ -203,7 +228,7 @@ mod tests {
         let all = some();
         let second =
             |wanted: &str, udid| find(&all, wanted, udid).map(|found| found.id.as_bytes()[1]);
-        assert_eq!(second("latest", None).unwrap(), 3);
+        assert_eq!(second("latest", Some("B")).unwrap(), 3);
         assert_eq!(second("latest", Some("A")).unwrap(), 2);
         assert_eq!(second("ab02", None).unwrap(), 2);
         assert_eq!(second("AB02", None).unwrap(), 2);
@@ -222,6 +247,33 @@ mod tests {
                 "{wanted}: {found:?}"
             );
         }
+    }
+
+    #[test]
+    fn the_latest_of_several_devices_is_of_none() {
+        let mut all = some();
+        let several = |all: &[Snapshot]| match find(all, "latest", None) {
+            Err(RepoError::SeveralDevices { devices }) => devices.join(" "),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(several(&all), "A B");
+        assert_eq!(find(&all, "B@latest", None).unwrap().udid, "B");
+        // A partial one is the latest of a device that has nothing better.
+        all.retain(|snapshot| snapshot.udid == "A");
+        all.push(snapshot(9, 9, "C", "2026-11-19T10:00:00Z", Tag::Partial));
+        assert_eq!(several(&all), "A C");
+        // What a broken run left, a password and what another program keeps here are the latest of nothing.
+        all.push(snapshot(7, 7, "lifeboat", "2026-11-23T10:00:00Z", Tag::Password));
+        all.push(Snapshot {
+            tags: vec!["nightly".into()],
+            ..snapshot(8, 8, "laptop", "2026-11-24T10:00:00Z", Tag::Complete)
+        });
+        let one = resolve(&all, "latest", None, &mut |partial| Ok(partial.udid != "C")).unwrap();
+        assert_eq!((one.udid.as_str(), one.id.as_bytes()[1]), ("A", 2));
+        // Who cannot be looked into may be meant.
+        let mut broken = |_: &Snapshot| Err(RepoError::NoSuchSnapshot("damaged".into()));
+        let found = resolve(&all, "latest", None, &mut broken);
+        assert!(matches!(found, Err(RepoError::SeveralDevices { .. })), "{found:?}");
     }
 
     #[test]
@@ -253,7 +305,7 @@ mod tests {
         assert_eq!(second(&all, "C@2026-11-20", None), Some(1));
         assert_eq!(second(&all, "C@2026-11-22", None), None);
         all.extend(some());
-        assert_eq!(second(&all, "latest", None), Some(3), "of the device with a complete one");
+        assert_eq!(second(&all, "latest", None), None, "of which device?");
         assert_eq!(second(&all, "latest", Some("C")), Some(2));
         assert_eq!(second(&all, "A@2026-11-21T12", None), None, "it has complete ones");
     }

@@ -6,6 +6,7 @@ use lifeboat_engine::jobs::check::{self, CheckSummary};
 use super::Ended;
 use crate::app::App;
 use crate::exit::Exit;
+use crate::ui::events::Summed;
 use crate::ui::text::{bytes, count, seconds, things};
 use crate::ui::{BAD, GOOD};
 
@@ -27,7 +28,7 @@ pub(crate) async fn run(app: &App, args: &CheckArgs) -> Ended {
     progress.finish();
     let checked = checked?;
     if app.ui.json {
-        app.ui.object(&checked)?;
+        app.ui.object(&Summed::new(&checked))?;
     } else {
         app.ui.line(words(&checked))?;
     }

@@ -29,7 +29,7 @@ use crate::ui::STRONG;
 use crate::ui::error::Failure;
 use crate::ui::progress::Progress;
 use crate::ui::table::{Column, table};
-use crate::ui::text::{bytes, count, plain, seconds, things};
+use crate::ui::text::{bytes, count, plain, seconds, things, word};
 
 /// Flags of `demo`.
 #[derive(Debug, Args)]
@@ -427,9 +427,10 @@ impl<'a> Teller<'a> {
         if kept {
             ui.line(format!(
                 "Look around: LIFEBOAT_REPO_PASSWORD_FILE={} \\",
-                self.places.key_file
+                word(self.places.key_file.as_str())
             ))?;
-            ui.line(format!("  lifeboat --repo {} snapshots", self.places.repository))?;
+            let repository = word(self.places.repository.as_str());
+            ui.line(format!("  lifeboat --repo {repository} snapshots"))?;
         } else {
             ui.line("Phone, repository and export are gone now; `--dir DIR` keeps them.")?;
         }

@@ -26,6 +26,7 @@ pub(crate) struct DiffArgs {
 
 #[derive(Serialize)]
 struct Compared<'a> {
+    format: u32,
     #[serde(flatten)]
     difference: &'a Difference,
     notes: Vec<Note>,
@@ -39,7 +40,7 @@ pub(crate) async fn run(app: &App, args: DiffArgs) -> Ended {
     let difference =
         snapshots::diff(&ctx, places, settings.udid.as_deref(), &args.from, &args.to).await?;
     if app.ui.json {
-        app.ui.object(&Compared { difference: &difference, notes: notes.take() })?;
+        app.ui.object(&Compared { format: 1, difference: &difference, notes: notes.take() })?;
         return Ok(Exit::Done);
     }
     let mut lines: Vec<(&str, char, &Changed)> = Vec::new();

@@ -152,8 +152,7 @@ struct Examiner<'a> {
 
 impl<'a> Examiner<'a> {
     fn new(app: &'a App, settings: Settings, args: &DoctorArgs) -> Result<Self, Failure> {
-        let mut doctor =
-            settings.doctor().map_err(|error| Failure::of(Exit::Usage, "settings", &error))?;
+        let mut doctor = settings.doctor().map_err(|error| Failure::usage_of(&error))?;
         doctor.offline |= args.offline;
         doctor.blind = args.blind.iter().map(|id| id.to_uppercase()).collect();
         let plan = DiagnosePlan {

@@ -8,6 +8,7 @@ use lifeboat_engine::jobs::export::{self, ExportPlan, Form};
 use super::Ended;
 use crate::app::App;
 use crate::exit::Exit;
+use crate::ui::events::Summed;
 use crate::ui::text::{bytes, plain, seconds, things};
 
 /// Flags of `export`.
@@ -55,7 +56,7 @@ pub(crate) async fn run(app: &App, args: ExportArgs) -> Ended {
     let exported = exported?;
     let exit = if exported.outcome == Outcome::Done { Exit::Done } else { Exit::Incomplete };
     if app.ui.json {
-        app.ui.object(&exported)?;
+        app.ui.object(&Summed::new(&exported))?;
         return Ok(exit);
     }
     for renamed in &exported.renamed {

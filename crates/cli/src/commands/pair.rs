@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use clap::Args;
-use lifeboat_engine::jobs::pair;
+use lifeboat_engine::Outcome;
+use lifeboat_engine::jobs::pair::{self, PairSummary};
+use serde::Serialize;
 
 use super::Ended;
 use crate::app::App;
 use crate::exit::Exit;
+use crate::ui::events::Summed;
 use crate::ui::text::{parse_duration, plain};
 
 /// Flags of `pair`.
@@ -24,6 +27,14 @@ pub(crate) struct PairArgs {
     wait: Duration,
 }
 
+/// What pairing did, for programs.
+#[derive(Serialize)]
+struct Paired<'a> {
+    outcome: Outcome,
+    #[serde(flatten)]
+    paired: &'a PairSummary,
+}
+
 /// Pairs, or forgets.
 pub(crate) async fn run(app: &App, args: &PairArgs) -> Ended {
     let settings = app.settings()?;
@@ -38,7 +49,7 @@ pub(crate) async fn run(app: &App, args: &PairArgs) -> Ended {
     progress.finish();
     let paired = paired?;
     if app.ui.json {
-        app.ui.object(&paired)?;
+        app.ui.object(&Summed::new(&Paired { outcome: Outcome::Done, paired: &paired }))?;
         return Ok(Exit::Done);
     }
     let who = paired.name.as_deref().map_or_else(|| paired.udid.clone(), plain);

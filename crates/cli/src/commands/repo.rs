@@ -1,5 +1,7 @@
 //! `repo init|key|sheet|stats`: the repository itself.
 
+mod sheet;
+
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
@@ -12,7 +14,6 @@ use super::Ended;
 use crate::app::{App, local};
 use crate::exit::Exit;
 use crate::settings::Settings;
-use crate::ui::STRONG;
 use crate::ui::error::Failure;
 use crate::ui::text::{bytes, count};
 
@@ -141,41 +142,19 @@ async fn show_sheet(app: &App, settings: &Settings) -> Result<(), Failure> {
             password: password.expose_secret(),
         })?;
     } else {
-        app.ui.text(sheet(
-            &place,
-            repository.id(),
-            password.expose_secret(),
-            &app.host.host_name(),
-        ))?;
+        let (id, password) = (repository.id().to_owned(), password.expose_secret().to_owned());
+        // A snapshot file that cannot be read does not keep the sheet from being printed.
+        let (snapshots, _) = blocking(move || Ok(repository.snapshots_and_damage()?)).await?;
+        let sheet = sheet::About {
+            place: &place,
+            id: &id,
+            password: &password,
+            computer: &app.host.host_name(),
+            devices: &sheet::devices(&snapshots),
+        };
+        app.ui.text(sheet.text())?;
     }
     blocking(move || places.sheet_shown()).await
-}
-
-fn sheet(place: &str, id: &str, password: &str, computer: &str) -> String {
-    format!(
-        "{STRONG}Lifeboat recovery sheet{STRONG:#}\n\
-         \n\
-         Print this page or write it down, and keep it away from the computer. Without the\n\
-         password nobody can read the backups, not you either.\n\
-         \n\
-         computer    {computer}\n\
-         repository  {place}\n\
-         id          {id}\n\
-         password    {password}\n\
-         \n\
-         To get everything back with Lifeboat, on any computer:\n\
-         \n\
-         \x20   put the password into a file, here `password.txt`\n\
-         \x20   LIFEBOAT_REPO_PASSWORD_FILE=password.txt lifeboat --repo {place} snapshots\n\
-         \x20   LIFEBOAT_REPO_PASSWORD_FILE=password.txt lifeboat --repo {place} export latest DIR --as files\n\
-         \n\
-         To get everything back without Lifeboat, with restic (https://restic.net):\n\
-         \n\
-         \x20   restic -r {place} -p password.txt snapshots\n\
-         \x20   restic -r {place} -p password.txt restore latest --tag complete --target DIR\n\
-         \n\
-         DIR/files/ then has every file under its domain and its own name.\n"
-    )
 }
 
 #[derive(Serialize)]
@@ -241,26 +220,5 @@ async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Ok(done?),
         Err(error) => Err(Failure::of(Exit::Failed, "internal", &error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_sheet_has_all_that_a_person_needs() {
-        let text =
-            anstream::adapter::strip_str(&sheet("/srv/phones", "0123abcd", "aaaa-bbbb", "harbour"))
-                .to_string();
-        for needed in [
-            "/srv/phones",
-            "0123abcd",
-            "aaaa-bbbb",
-            "harbour",
-            "restic -r /srv/phones -p password.txt restore",
-        ] {
-            assert!(text.contains(needed), "{needed}");
-        }
     }
 }

@@ -6,6 +6,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use lifeboat_sim::ctl::{self, Action, CtlError, Reply};
 use lifeboat_sim::disk::{MOST_DAYS, Profile, is_full};
+use lifeboat_sim::phone::PhoneError;
 use lifeboat_sim::scenario;
 use lifeboat_sim::{Options, PhoneSpec, Server, SimError, serve};
 use serde::Serialize;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use super::Ended;
 use crate::app::App;
 use crate::exit::Exit;
-use crate::ui::error::Failure;
+use crate::ui::error::{Failure, WRONG_USAGE};
 use crate::ui::table::{Column, table};
 
 /// Flags of `sim`.
@@ -213,7 +214,7 @@ pub(crate) async fn run(app: &App, args: SimArgs) -> Ended {
             .map_err(anyhow::Error::from)?;
         Utf8PathBuf::try_from(throwaway.path().to_owned()).map_err(anyhow::Error::from)?
     };
-    let listen = args.listen.parse().map_err(|error| Failure::of(Exit::Usage, "usage", &error))?;
+    let listen = args.listen.parse().map_err(|error| Failure::usage_of(&error))?;
     let host = Arc::clone(&app.host);
     let options =
         Options { listen, state, phones, clock: Arc::new(move || host.now()), ask: args.ask };
@@ -232,8 +233,7 @@ const LONGEST_PHONE: u64 = 1 << 20;
 
 fn phones(args: &SimArgs) -> Result<Vec<PhoneSpec>, Failure> {
     if let Some(id) = &args.scenario {
-        let scenario =
-            scenario::load(id).map_err(|error| Failure::of(Exit::Usage, "usage", &error))?;
+        let scenario = scenario::load(id).map_err(|error| Failure::usage_of(&error))?;
         return Ok(vec![scenario.phone.clone()]);
     }
     if args.phones.is_empty() {
@@ -248,10 +248,9 @@ fn phones(args: &SimArgs) -> Result<Vec<PhoneSpec>, Failure> {
         .iter()
         .map(|path| {
             let text = lifeboat_host::read_text(path, LONGEST_PHONE)
-                .map_err(|error| Failure::of(Exit::Usage, "usage", &error))?;
-            PhoneSpec::from_toml(&text).map_err(|error| {
-                Failure::of(Exit::Usage, "usage", &error).context(format!("cannot use {path}"))
-            })
+                .map_err(|error| Failure::usage_of(&error))?;
+            PhoneSpec::from_toml(&text)
+                .map_err(|error| Failure::usage_of(&error).context(format!("cannot use {path}")))
         })
         .collect()
 }
@@ -288,7 +287,9 @@ fn announce(app: &App, server: &Server) -> anyhow::Result<()> {
 pub(super) fn failure(error: &SimError) -> Failure {
     let exit = match error {
         _ if is_full(error) => return Failure::of(Exit::NoSpace, "disk-full", error),
-        SimError::Options(_) => Exit::Usage,
+        SimError::Options(_) | SimError::Phone(PhoneError::Options(_) | PhoneError::State(_)) => {
+            return Failure::usage_of(error);
+        }
         _ => Exit::Failed,
     };
     Failure::of(exit, "sim", error)
@@ -302,7 +303,8 @@ async fn ctl(app: &App, args: CtlArgs) -> Ended {
             CtlError::Words { .. } | CtlError::Wrong { .. } => Exit::Usage,
             _ => Exit::Failed,
         };
-        let failure = Failure::of(exit, if exit == Exit::Usage { "usage" } else { "sim" }, &error);
+        let cause = if exit == Exit::Usage { WRONG_USAGE } else { "sim" };
+        let failure = Failure::of(exit, cause, &error);
         match (&error, &action) {
             (CtlError::NotServed { .. }, _) => {
                 failure.hint("start it with `lifeboat sim --state DIR`")

@@ -2,12 +2,15 @@
 
 use std::fmt::Write as _;
 
+use lifeboat_engine::Cause;
 use lifeboat_sim::disk::is_full;
 use serde::Serialize;
 
 use super::{BAD, HINT, Ui, text};
 use crate::exit::Exit;
 
+/// The cause of what was said wrong: on the command line, in a variable, in a file of settings.
+pub(crate) const WRONG_USAGE: &str = Cause::WrongUsage.id();
 /// The cause of a failure of the output alone.
 const OUTPUT_LOST: &str = "output-lost";
 
@@ -72,7 +75,22 @@ impl Failure {
 
     /// Makes a failure of wrong usage.
     pub(crate) fn usage(what: impl Into<String>) -> Self {
-        Self::new(Exit::Usage, "usage", what)
+        Self::new(Exit::Usage, WRONG_USAGE, what)
+    }
+
+    /// Makes a failure of wrong usage of an error: its chain is the why.
+    pub(crate) fn usage_of(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::of(Exit::Usage, WRONG_USAGE, error)
+    }
+
+    /// Makes a failure of a command line that is none; people were told by whoever read it.
+    pub(crate) fn command_line(error: &clap::Error) -> Self {
+        let text = error.render().to_string();
+        // Lines of the message, without the usage and the hints below it.
+        let said = text.lines().take_while(|line| !line.trim().is_empty());
+        let said = said.map(str::trim).collect::<Vec<_>>().join(" ");
+        let said = said.strip_prefix("error: ").unwrap_or(&said);
+        Self::usage(said).hint(Cause::WrongUsage.next_step())
     }
 
     /// Puts what was tried before the chain.
@@ -95,6 +113,11 @@ impl Failure {
             return;
         }
         ui.complain(self.render());
+        self.tell_programs(ui);
+    }
+
+    /// Tells the failure to programs alone, with `--json`.
+    pub(crate) fn tell_programs(&self, ui: Ui) {
         if ui.json && !self.told {
             // A reader that is gone does not need to be told.
             let _told = ui.object(&self.as_event());

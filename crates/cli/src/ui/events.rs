@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lifeboat_engine::{Event, EventSink, Stage};
+use serde::Serialize;
 
 use super::progress::{Look, Progress};
 use super::{BAD, HINT, Ui, text};
@@ -11,12 +12,30 @@ use super::{BAD, HINT, Ui, text};
 pub(crate) fn sink(ui: Ui, progress: Arc<Progress>) -> EventSink {
     if ui.json {
         return EventSink::new(move |event| {
+            if ui.quiet && matches!(event, Event::Stage { .. } | Event::Progress(_)) {
+                return;
+            }
             // A reader that is gone must not stop a backup.
             let _told = ui.object(&event);
         });
     }
     let stage = Mutex::new(None);
     EventSink::new(move |event| human(&event, &progress, &stage))
+}
+
+/// How a job that told events ends, for programs: the last line.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summed<'a, T: Serialize> {
+    event: &'static str,
+    #[serde(flatten)]
+    summary: &'a T,
+}
+
+impl<'a, T: Serialize> Summed<'a, T> {
+    /// Makes the event of a summary.
+    pub(crate) fn new(summary: &'a T) -> Self {
+        Self { event: "summary", summary }
+    }
 }
 
 fn human(event: &Event, progress: &Progress, last: &Mutex<Option<Stage>>) {

@@ -1,5 +1,7 @@
 //! Numbers and times as people read them.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -63,6 +65,32 @@ pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
         .collect()
+}
+
+/// Returns text as one word of a shell (POSIX, 2024: `$'…'`), and as it is where it is one already.
+pub(crate) fn word(text: &str) -> String {
+    let is_safe = |c: char| c.is_alphanumeric() || "@%+=:,./_-".contains(c);
+    if !text.is_empty() && text.chars().all(is_safe) {
+        return text.to_owned();
+    }
+    if !text.chars().any(char::is_control) {
+        return format!("'{}'", text.replace('\'', "'\\''"));
+    }
+    let mut word = String::from("$'");
+    for c in text.chars() {
+        match c {
+            '\'' | '\\' => word.extend(['\\', c]),
+            c if c.is_control() => {
+                let mut bytes = [0; 4];
+                for byte in c.encode_utf8(&mut bytes).bytes() {
+                    let _ = write!(word, "\\{byte:03o}");
+                }
+            }
+            c => word.push(c),
+        }
+    }
+    word.push('\'');
+    word
 }
 
 /// A length of time on the command line: `90`, `90s`, `10m`, `26h`, `7d`, `2w`, `1h30m`.
@@ -171,6 +199,25 @@ mod tests {
         for wrong in ["", "m", "1y", "1h30", "-5s", "1.5h", "99999999999999999999w"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_word_of_a_shell_is_quoted_where_it_must_be() {
+        let words =
+            ["/srv/phones", "/my repo", "it's", "", "$HOME", "a\n'b\\", "/Zoë", "\u{85}"].map(word);
+        assert_eq!(
+            words,
+            [
+                "/srv/phones",
+                "'/my repo'",
+                "'it'\\''s'",
+                "''",
+                "'$HOME'",
+                "$'a\\012\\'b\\\\'",
+                "/Zoë",
+                "$'\\302\\205'"
+            ]
+        );
     }
 
     #[test]

@@ -20,6 +20,7 @@ impl From<RepoError> for JobError {
             | RepoError::UnsupportedLocation(_)
             | RepoError::TooFew { .. }
             | RepoError::Ambiguous { .. } => Cause::WrongUsage,
+            RepoError::SeveralDevices { .. } => Cause::SeveralDevices,
             RepoError::Locked { .. } | RepoError::LockLost => Cause::RepositoryLocked,
             RepoError::WrongPassword => Cause::WrongPassword,
             RepoError::NoKey | RepoError::NoConfig(_) | RepoError::Damaged(_) => {
