@@ -255,23 +255,51 @@ impl Repository {
     pub fn walk<E: From<RepoError>>(
         &self,
         snapshot: &Snapshot,
+        visit: impl FnMut(&Entry) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.walk_tree(String::new(), snapshot.tree, visit, |_, error| Err(error.into()))
+    }
+
+    /// Shows every node below a folder of a snapshot as [`Repository::walk`] does; of a folder that cannot be read it tells
+    /// `unread` the path and why, and goes on unless that is an error.
+    pub fn walk_below<E>(
+        &self,
+        folder: &Entry,
+        visit: impl FnMut(&Entry) -> Result<(), E>,
+        unread: impl FnMut(&str, RepoError) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match folder.tree {
+            Some(tree) => self.walk_tree(folder.path.clone(), tree, visit, unread),
+            None => Ok(()),
+        }
+    }
+
+    fn walk_tree<E>(
+        &self,
+        path: String,
+        tree: TreeId,
         mut visit: impl FnMut(&Entry) -> Result<(), E>,
+        mut unread: impl FnMut(&str, RepoError) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut ahead = HashMap::new();
-        let mut lines = |tree| self.inner.rows_ahead(tree, &mut ahead);
-        let mut open = vec![(String::new(), lines(snapshot.tree)?.into_iter())];
-        while let Some((path, rows)) = open.last_mut() {
+        let mut open = Vec::new();
+        let mut next = Some((path, tree));
+        loop {
+            if let Some((path, tree)) = next.take() {
+                match self.inner.rows_ahead(tree, &mut ahead) {
+                    Ok(rows) => open.push((path, rows.into_iter())),
+                    Err(error) => unread(&path, error)?,
+                }
+            }
+            let Some((path, rows)) = open.last_mut() else { return Ok(()) };
             let Some(row) = rows.next() else {
                 open.pop();
                 continue;
             };
             let entry = entry(path, row);
             visit(&entry)?;
-            if let Some(tree) = entry.tree {
-                open.push((entry.path, lines(tree)?.into_iter()));
-            }
+            next = entry.tree.map(|tree| (entry.path, tree));
         }
-        Ok(())
     }
 
     /// Opens the content of a file.

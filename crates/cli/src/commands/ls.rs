@@ -9,7 +9,6 @@ use serde::Serialize;
 use super::{Ended, look, snapshot_and_path};
 use crate::app::App;
 use crate::exit::Exit;
-use crate::ui::Ui;
 use crate::ui::text::{bytes, plain};
 use crate::ui::tree::Tree;
 
@@ -58,21 +57,23 @@ pub(crate) async fn run(app: &App, args: LsArgs) -> Ended {
         let listing = Listing { format: 1, path: &path, entries: &entries, notes: notes.take() };
         app.ui.object(&listing)?;
     } else if args.long {
-        entries.iter().try_for_each(|entry| app.ui.line(long(entry)))?;
+        app.ui.text(lines(&entries, long))?;
     } else if app.ui.stdout_is_terminal {
         app.ui.text(tree(&path, &entries))?;
     } else {
-        plain_lines(app.ui, &entries)?;
+        app.ui.text(lines(&entries, name))?;
     }
     Ok(Exit::Done)
 }
 
-fn plain_lines(ui: Ui, entries: &[Listed]) -> anyhow::Result<()> {
-    for entry in entries {
-        let slash = if entry.kind == FileKind::Directory { "/" } else { "" };
-        ui.line(format!("{}{slash}", plain(&entry.path)))?;
-    }
-    Ok(())
+/// Puts all lines into one text: a line that is printed by itself is written by itself.
+fn lines(entries: &[Listed], line: impl Fn(&Listed) -> String) -> String {
+    entries.iter().flat_map(|entry| [line(entry), "\n".to_owned()]).collect()
+}
+
+fn name(entry: &Listed) -> String {
+    let slash = if entry.kind == FileKind::Directory { "/" } else { "" };
+    format!("{}{slash}", plain(&entry.path))
 }
 
 fn tree(path: &str, entries: &[Listed]) -> String {

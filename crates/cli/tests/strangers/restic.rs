@@ -135,3 +135,20 @@ fn restic_holds_the_repository_alone_and_the_backup_says_who_has_it() {
     home.lifeboat(["backup"]).ok();
     restic(&home, &["check", "--read-data"]).ok();
 }
+
+#[test]
+fn a_snapshot_that_restic_tagged_still_says_whose_it_is() {
+    let mut home = home();
+    let _sim = Sim::start_phones(&mut home, &[&phone("18", "")], &[]);
+    home.lifeboat(["pair"]).ok();
+    home.lifeboat(["backup"]).ok();
+    let name = |home: &Home| {
+        let status = home.lifeboat(["status", "--json"]).ok().json();
+        status["devices"][0]["device_name"].clone()
+    };
+    let before = name(&home);
+    assert!(before.is_string(), "{before}");
+    // It writes the snapshot anew, without what it does not know.
+    restic(&home, &["tag", "--add", "kept", "latest"]).ok();
+    assert_eq!(name(&home), before);
+}

@@ -11,6 +11,7 @@ use crate::error::JobError;
 use crate::event::Finding;
 use crate::job::{Context, Places, blocking};
 use crate::jobs::snapshots::{about_or_damage, known_damage, snapshots_and_damage};
+use crate::view;
 use crate::working_tree::area::Area;
 
 /// One device.
@@ -54,6 +55,8 @@ pub struct Newest {
 /// The snapshots of one device, as far as they count.
 struct Of {
     newest: (Snapshot, u64),
+    /// What the device was called then.
+    name: Option<String>,
     complete: Option<Snapshot>,
     count: u64,
 }
@@ -94,7 +97,7 @@ pub async fn run(
             DeviceStatus {
                 broken_run: Area::is_kept(&places.working_area, &udid),
                 udid,
-                device_name: newest.label.clone(),
+                device_name: of.name,
                 snapshot: of.complete.map(|snapshot| snapshot.id.to_string()),
                 time,
                 age_seconds: time.map(age),
@@ -133,9 +136,11 @@ fn devices(
             // What a broken run left.
             continue;
         }
+        let name = view::line(&snapshot, about.as_ref()).device_name;
         let missing = about.map_or(0, |about| about.missing());
         let of = devices.entry(snapshot.udid.clone()).or_insert_with(|| Of {
             newest: (snapshot.clone(), missing),
+            name: None,
             complete: None,
             count: 0,
         });
@@ -143,6 +148,8 @@ fn devices(
             (of.complete, of.count) = (Some(snapshot.clone()), of.count + 1);
         }
         of.newest = (snapshot, missing);
+        // A name that is not told does not hide one that was.
+        of.name = name.or(of.name.take());
     }
     Ok(devices)
 }

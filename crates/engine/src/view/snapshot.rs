@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use lifeboat_mobilesync::InfoPlist;
-use lifeboat_repo::{Entry, NodeKind, Repository, Snapshot};
+use lifeboat_repo::{Entry, NodeKind, RepoError, Repository, Snapshot};
 
 use super::{BackupView, Below, Domains, changed_meanwhile, no_such_path, not_a_file};
 use crate::error::{Cause, JobError};
@@ -72,15 +72,19 @@ impl SnapshotView {
 
     fn below(
         &self,
-        path: &str,
+        folder: &Entry,
         recursive: bool,
         visit: &mut dyn FnMut(Listed),
     ) -> Result<(), JobError> {
-        for entry in self.repository.entries(&self.snapshot, path)? {
+        if recursive {
+            let visit = |entry: &Entry| {
+                visit(listed(entry));
+                Ok(())
+            };
+            return self.repository.walk_below(folder, visit, |_, error| Err(error.into()));
+        }
+        for entry in self.repository.entries(&self.snapshot, &folder.path)? {
             visit(listed(&entry));
-            if recursive && entry.node.is_directory() {
-                self.below(&entry.path, true, visit)?;
-            }
         }
         Ok(())
     }
@@ -109,32 +113,18 @@ impl SnapshotView {
                     if top == SEALED {
                         visit(listed(&entry));
                     }
-                    self.readable_below(top, visit, damaged)?;
+                    let show = |entry: &Entry| {
+                        visit(listed(entry));
+                        Ok(())
+                    };
+                    let unread = |path: &str, error: RepoError| skip(path, error.into(), damaged);
+                    self.repository.walk_below(&entry, show, unread)?;
                 }
                 Err(error) => skip("/", error.into(), damaged)?,
             }
         }
         for named in named {
             visit(Listed { path: named.name, ..listed(&named.entry) });
-        }
-        Ok(())
-    }
-
-    fn readable_below(
-        &self,
-        path: &str,
-        visit: &mut dyn FnMut(Listed),
-        damaged: &mut dyn FnMut(&str, JobError),
-    ) -> Result<(), JobError> {
-        let entries = match self.repository.entries(&self.snapshot, path) {
-            Ok(entries) => entries,
-            Err(error) => return skip(path, error.into(), damaged),
-        };
-        for entry in entries {
-            visit(listed(&entry));
-            if entry.node.is_directory() {
-                self.readable_below(&entry.path, visit, damaged)?;
-            }
         }
         Ok(())
     }
@@ -157,7 +147,7 @@ impl SnapshotView {
         if let Some(sealed) = self.repository.entry(&self.snapshot, SEALED)? {
             visit(listed(&sealed));
             if recursive {
-                self.below(SEALED, true, visit)?;
+                self.below(&sealed, true, visit)?;
             }
         }
         Ok(())
@@ -250,7 +240,7 @@ impl BackupView for SnapshotView {
         let beside: Vec<&Named> =
             named.iter().filter(|named| below.shows(&named.name) || named.name == path).collect();
         match self.repository.entry(&self.snapshot, &inner)? {
-            Some(entry) if entry.node.is_directory() => self.below(&inner, recursive, visit)?,
+            Some(entry) if entry.node.is_directory() => self.below(&entry, recursive, visit)?,
             Some(entry) => visit(listed(&entry)),
             // A snapshot of which everything is sealed has no files to name.
             None if inner == FILES || !beside.is_empty() => {}

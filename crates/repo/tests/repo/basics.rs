@@ -3,14 +3,14 @@
 use std::io::{Read as _, Seek as _, SeekFrom};
 
 use lifeboat_repo::{
-    BlobId, Content, Cut, Damage, NodeKind, RepoError, Repository, Tag, TreeBuilder, WriteStats,
-    WriterOptions,
+    BlobId, Content, Cut, Damage, Entry, NodeKind, RepoError, Repository, Tag, TreeBuilder,
+    WriteStats, WriterOptions,
     store::{FileKind, Store as _},
 };
 
 use crate::support::{
-    Home, clock, commit, empty, file, files_of, ids, new_snapshot, noise, open_in, password, prose,
-    some_files, unlock, writer,
+    Home, UDID, clock, commit, empty, file, files_of, ids, new_snapshot, noise, open_in, password,
+    prose, some_files, unlock, writer,
 };
 
 #[test]
@@ -304,4 +304,43 @@ fn numbers() {
     assert_eq!(snapshot.summary.unwrap().files, some_files().len() as u64);
     assert_eq!(snapshot.summary.unwrap().bytes, raw);
     assert_eq!(snapshot.label.as_deref(), Some("Ann's iPhone"));
+}
+
+#[test]
+fn what_is_below_a_folder_is_shown_as_a_walk_shows_it() {
+    let (store, home) = (empty(), Home::new());
+    let repository = open_in(&store, &home).unwrap();
+    commit(&writer(&repository).unwrap(), &some_files()).unwrap();
+    let snapshot = repository.resolve("latest", Some(UDID)).unwrap();
+    let mut all = Vec::new();
+    repository
+        .walk(&snapshot, |entry| {
+            all.push(entry.path.clone());
+            Ok::<(), RepoError>(())
+        })
+        .unwrap();
+    all.retain(|path| path.starts_with("files/HomeDomain/"));
+    assert!(!all.is_empty());
+    // With a catalogue and without one.
+    fs_err::write(home.path("no-folder"), "").unwrap();
+    let without =
+        repository.reopen_in(std::sync::Arc::new(store), &home.path("no-folder")).unwrap();
+    for repository in [repository, without] {
+        let folder = repository.entry(&snapshot, "files/HomeDomain").unwrap().unwrap();
+        let mut below = Vec::new();
+        let show = |entry: &Entry| {
+            below.push(entry.path.clone());
+            Ok(())
+        };
+        repository.walk_below(&folder, show, |_, error| Err(error)).unwrap();
+        assert_eq!(below, all);
+        let file = repository.entry(&snapshot, "files/HomeDomain/link").unwrap().unwrap();
+        repository
+            .walk_below::<RepoError>(
+                &file,
+                |_| panic!("nothing is below it"),
+                |_, error| Err(error),
+            )
+            .unwrap();
+    }
 }
