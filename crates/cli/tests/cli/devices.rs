@@ -141,7 +141,7 @@ fn several_devices_need_a_choice() {
     );
     let run = home.lifeboat(["backup"]).run();
     assert_eq!(run.status, Some(2), "{run}");
-    assert!(run.err().contains("--udid"), "{run}");
+    assert!(run.err().contains("`-u UDID`"), "{run}");
     for udid in &sim.udids {
         home.lifeboat(["pair", "-u", udid]).ok();
     }

@@ -254,11 +254,11 @@ fn what_restic_moved_meanwhile_is_found_where_it_is_now() {
     let mut more = some_files();
     more.insert("files/HomeDomain/goes".into(), noise(9, 300_000));
     let first = commit(&writer(&repository).unwrap(), &more).unwrap();
-    commit(&writer(&repository).unwrap(), &some_files()).unwrap();
+    let second = commit(&writer(&repository).unwrap(), &some_files()).unwrap();
 
     // Somebody who reads for a moment and holds no lock.
     let reader = home.open();
-    let snapshot = reader.resolve("latest", Some(UDID)).unwrap();
+    let snapshot = reader.resolve(&second.to_string(), Some(UDID)).unwrap();
     reader.stats().unwrap();
     restic(&path, &home, &["forget", "--prune", "--max-unused", "0", &first.to_string()]);
     assert!(files_of(&reader, &snapshot).unwrap() == some_files());
