@@ -271,6 +271,11 @@ impl JobError {
         Self { cause, stage: None, message: message.into(), summary: None, clues: Box::default() }
     }
 
+    /// Makes the error of a job that somebody stopped.
+    pub(crate) fn interrupted() -> Self {
+        Self::new(Cause::Interrupted, "interrupted")
+    }
+
     /// Makes an error of a cause and the error behind it, with the chain of its sources in the message.
     pub fn of(cause: Cause, what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
         let mut made = Self::new(cause, format!("{what}: {}", chain(error)));

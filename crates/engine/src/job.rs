@@ -29,6 +29,11 @@ impl Context {
     pub fn new(host: Arc<dyn Host>, events: EventSink) -> Self {
         Self { host, events, cancel: CancellationToken::new() }
     }
+
+    /// Fails where somebody stopped the job.
+    pub(crate) fn go_on(&self) -> Result<(), JobError> {
+        if self.cancel.is_cancelled() { Err(JobError::interrupted()) } else { Ok(()) }
+    }
 }
 
 /// Where the things of a job lie; read once by the program, passed down by value.

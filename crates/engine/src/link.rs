@@ -42,7 +42,7 @@ pub(crate) async fn reach(
             tell(&ctx.events, kind);
         }
         tokio::select! {
-            () = ctx.cancel.cancelled() => return Err(JobError::new(Cause::Interrupted, "interrupted")),
+            () = ctx.cancel.cancelled() => return Err(JobError::interrupted()),
             () = tokio::time::sleep(PAUSE) => {}
         }
     }

@@ -344,60 +344,69 @@ mod tests {
         assert!(is_stale(&lock(i32::MAX.unsigned_abs(), hostname(), "2026-11-22T11:59:00Z"), now));
     }
 
-    #[test]
-    fn an_exclusive_lock_is_honoured_and_a_stale_one_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = camino::Utf8Path::from_path(folder.path()).unwrap();
-        let store = Arc::new(crate::store::MemoryStore::new());
-        let repository = crate::Repository::init_in(store, &"x".into(), cache).unwrap();
-        let inner = repository.inner();
-        let put = |lock: &LockFile| {
+    /// A repository in memory at noon, whose locks are counted.
+    struct Noon {
+        _cache: tempfile::TempDir,
+        store: crate::store::MemoryStore,
+        repository: crate::Repository,
+        clock: Clock,
+    }
+
+    impl Noon {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let cache = camino::Utf8Path::from_path(folder.path()).unwrap();
+            let store = crate::store::MemoryStore::new();
+            let repository =
+                crate::Repository::init_in(Arc::new(store.clone()), &"x".into(), cache).unwrap();
+            let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+            Self { _cache: folder, store, repository, clock: Arc::new(move || now) }
+        }
+
+        fn put(&self, lock: &LockFile) {
+            let inner = self.repository.inner();
             let sealed = file::seal(&inner.key, &lock::encode(lock));
             inner.store.write(FileKind::Lock, FileId::new(sha256(&sealed)), &sealed).unwrap();
-        };
-        let count = || inner.store.list(FileKind::Lock).unwrap().len();
-        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
-        let clock: Clock = Arc::new(move || now);
+        }
 
-        put(&lock(9, "elsewhere".into(), "2026-11-22T11:00:00Z"));
-        let (first, shared) = Lock::take(inner, &clock).unwrap();
+        fn count(&self) -> usize {
+            self.repository.inner().store.list(FileKind::Lock).unwrap().len()
+        }
+    }
+
+    #[test]
+    fn an_exclusive_lock_is_honoured_and_a_stale_one_removed() {
+        let noon = Noon::new();
+        let (inner, clock) = (noon.repository.inner(), &noon.clock);
+
+        noon.put(&lock(9, "elsewhere".into(), "2026-11-22T11:00:00Z"));
+        let (first, shared) = Lock::take(inner, clock).unwrap();
         assert!(!shared);
-        assert_eq!(count(), 1, "the stale one is gone, ours is there");
-        let (second, shared) = Lock::take(inner, &clock).unwrap();
+        assert_eq!(noon.count(), 1, "the stale one is gone, ours is there");
+        let (second, shared) = Lock::take(inner, clock).unwrap();
         assert!(shared, "two writers side by side");
         second.watch().verify().unwrap();
         first.shared.refresh(&mut first.shared.state());
         first.watch().verify().unwrap();
-        assert_eq!(count(), 2, "the old form of a lock goes when the new one is there");
+        assert_eq!(noon.count(), 2, "the old form of a lock goes when the new one is there");
         drop((first, second));
-        assert_eq!(count(), 0);
+        assert_eq!(noon.count(), 0);
 
-        put(&lock(9, "elsewhere".into(), "2026-11-22T11:55:00Z"));
-        let Err(RepoError::Locked { by }) = Lock::take(inner, &clock) else {
+        noon.put(&lock(9, "elsewhere".into(), "2026-11-22T11:55:00Z"));
+        let Err(RepoError::Locked { by }) = Lock::take(inner, clock) else {
             panic!("it is locked")
         };
         assert_eq!((by.hostname.as_str(), by.pid, by.exclusive), ("elsewhere", 9, true));
-        assert_eq!(count(), 1, "none of ours stays behind");
+        assert_eq!(noon.count(), 1, "none of ours stays behind");
     }
 
     #[test]
     fn what_cannot_be_written_to_is_read_without_a_lock_unless_somebody_has_it_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = camino::Utf8Path::from_path(folder.path()).unwrap();
-        let store = crate::store::MemoryStore::new();
-        let repository =
-            crate::Repository::init_in(Arc::new(store.clone()), &"x".into(), cache).unwrap();
-        let inner = repository.inner();
-        let put = |lock: &LockFile| {
-            let sealed = file::seal(&inner.key, &lock::encode(lock));
-            inner.store.write(FileKind::Lock, FileId::new(sha256(&sealed)), &sealed).unwrap();
-        };
-        let count = || inner.store.list(FileKind::Lock).unwrap().len();
-        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
-        let clock: Clock = Arc::new(move || now);
+        let noon = Noon::new();
+        let (inner, clock) = (noon.repository.inner(), &noon.clock);
 
-        let reading = repository.to_read(&clock).unwrap();
-        assert_eq!(count(), 1);
+        let reading = noon.repository.to_read(clock).unwrap();
+        assert_eq!(noon.count(), 1);
         for (id, _) in inner.store.list(FileKind::Lock).unwrap() {
             inner.store.remove(FileKind::Lock, id).unwrap();
         }
@@ -405,15 +414,15 @@ mod tests {
         drop(reading);
 
         // A stale lock that nobody can remove there keeps nobody out.
-        put(&lock(9, "elsewhere".into(), "2026-11-22T11:00:00Z"));
-        store.fill_up();
-        let reading = repository.to_read(&clock).unwrap();
+        noon.put(&lock(9, "elsewhere".into(), "2026-11-22T11:00:00Z"));
+        noon.store.fill_up();
+        let reading = noon.repository.to_read(clock).unwrap();
         reading.verify_lock().unwrap();
         drop(reading);
-        store.heal();
-        put(&lock(9, "elsewhere".into(), "2026-11-22T11:55:00Z"));
-        store.fill_up();
-        assert!(matches!(repository.to_read(&clock), Err(RepoError::Locked { .. })));
+        noon.store.heal();
+        noon.put(&lock(9, "elsewhere".into(), "2026-11-22T11:55:00Z"));
+        noon.store.fill_up();
+        assert!(matches!(noon.repository.to_read(clock), Err(RepoError::Locked { .. })));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Instant;
 use lifeboat_repo::{Repository, Snapshot, Tag};
 use serde::Serialize;
 
-use crate::error::{At as _, Cause, JobError};
+use crate::error::{At as _, JobError};
 use crate::event::{Event, Finding, Note};
 use crate::job::{Context, Outcome, Places, blocking, seconds_since};
 use crate::jobs::snapshots::device_snapshots;
@@ -65,7 +65,7 @@ fn check(ctx: &Context, places: &Places, read_data: bool) -> Result<CheckSummary
         }
         !ctx.cancel.is_cancelled()
     })?;
-    let report = report.ok_or_else(interrupted)?;
+    let report = report.ok_or_else(JobError::interrupted)?;
     summary.bytes_read = report.bytes_read;
     let (bytes, damage, ms) = (report.bytes_read, report.damage.len(), ms(since));
     tracing::info!(bytes, damage, ms, "the repository was checked");
@@ -77,13 +77,13 @@ fn check(ctx: &Context, places: &Places, read_data: bool) -> Result<CheckSummary
         }
     }
     for snapshot in device_snapshots(&repository, None)? {
-        stop(ctx)?;
+        ctx.go_on()?;
         summary.snapshots += 1;
         if snapshot.is(Tag::Complete) || is_partial_backup(&repository, &snapshot) {
             manifest::check(ctx, &repository, &snapshot, places, read_data, &mut summary)?;
         }
     }
-    stop(ctx)?;
+    ctx.go_on()?;
     meter.finish();
     summary.seconds = seconds_since(ctx, started);
     if !summary.findings.is_empty() {
@@ -96,14 +96,6 @@ fn check(ctx: &Context, places: &Places, read_data: bool) -> Result<CheckSummary
 fn is_partial_backup(repository: &Repository, snapshot: &Snapshot) -> bool {
     // What cannot be read is looked at, and told.
     snapshot.is(Tag::Partial) && !matches!(repository.entry(snapshot, ABOUT), Ok(None))
-}
-
-fn stop(ctx: &Context) -> Result<(), JobError> {
-    if ctx.cancel.is_cancelled() { Err(interrupted()) } else { Ok(()) }
-}
-
-fn interrupted() -> JobError {
-    JobError::new(Cause::Interrupted, "interrupted")
 }
 
 /// Tells a finding and keeps it.

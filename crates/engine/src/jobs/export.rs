@@ -212,9 +212,7 @@ impl Export<'_> {
         let mut reader = self.repository.reader(content)?;
         let mut buffer = vec![0; 1 << 17];
         loop {
-            if self.ctx.cancel.is_cancelled() {
-                return Err(JobError::new(Cause::Interrupted, "interrupted"));
-            }
+            self.ctx.go_on()?;
             let count = match reader.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => count,

@@ -258,7 +258,7 @@ async fn waited(
     future: impl Future<Output = ()>,
 ) -> Result<bool, JobError> {
     tokio::select! {
-        () = ctx.cancel.cancelled() => Err(JobError::new(Cause::Interrupted, "interrupted")),
+        () = ctx.cancel.cancelled() => Err(JobError::interrupted()),
         ended = tokio::time::timeout(limit, future) => Ok(ended.is_ok()),
     }
 }

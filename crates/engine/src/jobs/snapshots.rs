@@ -307,12 +307,9 @@ pub async fn cat(
         // Its lock is held until everything is read.
         let view = view::open(&ctx, look)?;
         let mut reader = Stoppable { reader: view.open(&path)?, cancel: ctx.cancel.clone() };
-        let failed = |error| {
-            if ctx.cancel.is_cancelled() {
-                JobError::new(Cause::Interrupted, "interrupted")
-            } else {
-                view::unreadable(&path, error)
-            }
+        let failed = |error| match ctx.go_on() {
+            Err(stopped) => stopped,
+            Ok(()) => view::unreadable(&path, error),
         };
         let count = std::io::copy(&mut reader, &mut out).map_err(failed)?;
         out.flush().map_err(failed)?;
@@ -357,9 +354,7 @@ pub async fn find(
         };
         let mut found = Vec::new();
         for snapshot in snapshots {
-            if ctx.cancel.is_cancelled() {
-                return Err(JobError::new(Cause::Interrupted, "interrupted"));
-            }
+            ctx.go_on()?;
             let (id, time) = (snapshot.id, snapshot.time);
             let mut visit = |entry: Listed| {
                 if pattern.fits(&entry.path) {

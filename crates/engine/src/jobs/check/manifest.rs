@@ -8,7 +8,7 @@ use lifeboat_mobilesync::verify::{self, Options, Payloads, Report, Verifier, Wei
 use lifeboat_mobilesync::{FileId, ManifestDb};
 use lifeboat_repo::{Content, Repository, Snapshot};
 
-use super::{CheckSummary, found, stop};
+use super::{CheckSummary, found};
 use crate::error::{Cause, JobError};
 use crate::event::{Event, Note};
 use crate::job::{Context, Places};
@@ -104,7 +104,7 @@ pub(super) fn check(
         .copy(repository, manifest)
         .and_then(|database| verify(&Stored { ctx, repository, contents }, &database, digests));
     // Whoever stopped it is told of no damage that only comes of that.
-    stop(ctx)?;
+    ctx.go_on()?;
     match read {
         Ok(read) => compare(ctx, snapshot, about.as_ref(), &read, summary),
         Err(error) => found(ctx, summary, "manifest-unreadable", error.message, object),
