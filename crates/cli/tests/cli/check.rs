@@ -5,9 +5,6 @@ use serde_json::Value;
 
 use crate::trusted_phone;
 
-/// In how many places of a pack a folder is looked for: folders lie side by side, and each is larger than what lies between two.
-const STEPS: usize = 24;
-
 /// Changes a file of the repository in place.
 fn damage(path: &Utf8Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = fs_err::read(path).expect("a file of the repository");
@@ -215,50 +212,4 @@ fn a_file_that_lies_in_a_damaged_pack_is_the_repositorys_fault() {
     assert_eq!(run.status, Some(1), "{run}");
     assert!(run.err().contains("pack") && run.err().contains("lifeboat check"), "{run}");
     assert!(!run.err().contains("permissions"), "{run}");
-}
-
-/// Damages one folder below `files/` and nothing above it: which pack holds it, and where in it, is chance.
-fn damage_a_folder(home: &Home) {
-    let data = home.repository().join("data");
-    let fails =
-        |arguments: &[&str]| home.lifeboat(arguments.iter().copied()).run().status == Some(1);
-    for folder in data.read_dir_utf8().expect("packs") {
-        for pack in folder.expect("a folder").path().read_dir_utf8().expect("packs") {
-            let pack = pack.expect("a pack").path().to_owned();
-            for part in 0..STEPS {
-                let flip = |bytes: &mut Vec<u8>| {
-                    let at = bytes.len() * part / STEPS;
-                    bytes[at] ^= 0x20;
-                };
-                damage(&pack, flip);
-                fs_err::remove_dir_all(home.path().join("cache/lifeboat")).expect("the cache");
-                if fails(&["ls", "-R", "latest"]) && !fails(&["ls", "latest:files"]) {
-                    return;
-                }
-                damage(&pack, flip);
-            }
-        }
-    }
-    panic!("no pack holds folders");
-}
-
-#[test]
-fn find_names_folders_that_cannot_be_read_and_goes_on() {
-    let (home, _sim) = trusted_phone();
-    backup(&home, &[]);
-    let all = home.lifeboat(["find", "*", "--json"]).ok().json();
-    damage_a_folder(&home);
-    for arguments in [&["find", "*"][..], &["find", "*", "--snapshot", "latest"]] {
-        let run = home.lifeboat(arguments.iter().copied().chain(["--json"])).run();
-        assert_eq!(run.status, Some(1), "{run}");
-        let found = run.json();
-        let count = |list: &Value| list["found"].as_array().expect("a list").len();
-        assert!(count(&found) > 0 && count(&found) < count(&all), "{found}");
-        assert!(found["damaged"].as_array().map(Vec::len) > Some(0), "{found}");
-        assert_eq!(found["damaged"][0]["cause"], "repository-damaged", "{found}");
-        let text = home.lifeboat(arguments.iter().copied()).run();
-        assert_eq!(text.status, Some(1), "{text}");
-        assert!(text.err().contains("files/"), "{text}");
-        assert!(text.err().contains("what was looked for may be in it"), "{text}");
-    }
 }

@@ -1,8 +1,11 @@
 //! Stock restic checks and restores what `lifeboat backup` wrote.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use camino::Utf8Path;
 use lifeboat_mobilesync::FileId;
 use lifeboat_testkit::{Home, Invocation, Sim, digest};
+use serde_json::Value;
 
 use crate::{home, phone};
 
@@ -151,4 +154,57 @@ fn a_snapshot_that_restic_tagged_still_says_whose_it_is() {
     // It writes the snapshot anew, without what it does not know.
     restic(&home, &["tag", "--add", "kept", "latest"]).ok();
     assert_eq!(name(&home), before);
+}
+
+/// Flips a bit of one folder of `files/`; restic says in which pack it lies and where.
+fn damage_a_folder(home: &Home) {
+    let tree = |id: &Value| {
+        let id = id.as_str().expect("an id");
+        restic(home, &["cat", "blob", id]).ok().json()["nodes"].as_array().expect("nodes").clone()
+    };
+    let root = restic(home, &["snapshots", "--json"]).ok().json()[0]["tree"].clone();
+    let files = tree(&root).into_iter().find(|node| node["name"] == "files").expect("files/");
+    let folder = tree(&files["subtree"]).remove(0)["subtree"].clone();
+    let index =
+        home.repository().join("index").read_dir_utf8().expect("an index").find_map(|file| {
+            let index =
+                restic(home, &["cat", "index", file.expect("a file").file_name()]).ok().json();
+            let packs = index["packs"].as_array().expect("packs").clone();
+            packs.into_iter().find_map(|pack| {
+                let blobs = pack["blobs"].as_array().expect("blobs");
+                let blob = blobs.iter().find(|blob| blob["id"] == folder)?.clone();
+                Some((pack["id"].as_str().expect("an id").to_owned(), blob))
+            })
+        });
+    let (pack, blob) = index.expect("the folder lies in a pack");
+    let path = home.repository().join("data").join(&pack[..2]).join(&pack);
+    let middle = blob["offset"].as_u64().unwrap() + blob["length"].as_u64().unwrap() / 2;
+    let mut bytes = fs_err::read(&path).expect("a pack");
+    bytes[usize::try_from(middle).unwrap()] ^= 0x20;
+    fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
+    fs_err::write(&path, bytes).expect("it can be written");
+}
+
+#[test]
+fn find_names_folders_that_cannot_be_read_and_goes_on() {
+    let mut home = home();
+    let _sim = Sim::start_phones(&mut home, &[&phone("18", "")], &[]);
+    home.lifeboat(["pair"]).ok();
+    home.lifeboat(["backup"]).ok();
+    let all = home.lifeboat(["find", "*", "--json"]).ok().json();
+    damage_a_folder(&home);
+    fs_err::remove_dir_all(home.path().join("cache/lifeboat")).expect("the cache");
+    for arguments in [&["find", "*"][..], &["find", "*", "--snapshot", "latest"]] {
+        let run = home.lifeboat(arguments.iter().copied().chain(["--json"])).run();
+        assert_eq!(run.status, Some(1), "{run}");
+        let found = run.json();
+        let count = |list: &Value| list["found"].as_array().expect("a list").len();
+        assert!(count(&found) > 0 && count(&found) < count(&all), "{found}");
+        assert!(found["damaged"].as_array().map(Vec::len) > Some(0), "{found}");
+        assert_eq!(found["damaged"][0]["cause"], "repository-damaged", "{found}");
+        let text = home.lifeboat(arguments.iter().copied()).run();
+        assert_eq!(text.status, Some(1), "{text}");
+        assert!(text.err().contains("files/"), "{text}");
+        assert!(text.err().contains("what was looked for may be in it"), "{text}");
+    }
 }
