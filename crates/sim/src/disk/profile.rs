@@ -100,6 +100,7 @@ pub(crate) struct Daily {
     pub(crate) messages: u64,
     pub(crate) attachments: u64,
     pub(crate) photos: u64,
+    pub(crate) photo_bytes: u64,
     pub(crate) videos: u64,
     pub(crate) calls: u64,
     pub(crate) visits: u64,
@@ -134,6 +135,7 @@ const TINY: Amounts = Amounts {
         messages: 6,
         attachments: 1,
         photos: 2,
+        photo_bytes: 14_000,
         videos: 0,
         calls: 2,
         visits: 4,
@@ -169,6 +171,7 @@ const SMALL: Amounts = Amounts {
         messages: 40,
         attachments: 3,
         photos: 5,
+        photo_bytes: 180_000,
         videos: 1,
         calls: 4,
         visits: 30,
@@ -201,10 +204,11 @@ const ORDINARY: Amounts = Amounts {
     preferences: 270,
     wallpaper_bytes: 8_000_000,
     daily: Daily {
-        messages: 90,
+        messages: 200,
         attachments: 5,
-        photos: 8,
-        videos: 1,
+        photos: 5,
+        photo_bytes: 2_500_000,
+        videos: 0,
         calls: 6,
         visits: 70,
         preferences: 40,
@@ -223,7 +227,7 @@ const MEDIA: Amounts = Amounts {
     video_bytes: 50_000_000,
     chat_app_messages: 4_000,
     wallpaper_bytes: 4_000_000,
-    daily: Daily { photos: 20, videos: 2, ..SMALL.daily },
+    daily: Daily { photos: 20, photo_bytes: 2_200_000, videos: 2, ..SMALL.daily },
     ..SMALL
 };
 
@@ -241,7 +245,7 @@ const LARGE: Amounts = Amounts {
     chat_app_media: 2_000,
     user_apps: 110,
     plugins: 1_400,
-    daily: Daily { photos: 30, videos: 2, ..ORDINARY.daily },
+    daily: Daily { photos: 30, photo_bytes: 1_900_000, videos: 2, ..ORDINARY.daily },
     ..ORDINARY
 };
 

@@ -86,7 +86,7 @@ impl Asset {
 pub(crate) fn create(maker: &mut Maker<'_>) -> Result<(), DiskError> {
     let mut rng = Rng::new(maker.seed, "photos");
     let (photos, videos) = (maker.amounts.photos, maker.amounts.videos);
-    let assets = take(maker, &mut rng, 1, photos, videos);
+    let assets = take(maker, &mut rng, 1, (photos, maker.amounts.photo_bytes), videos);
     let join = Join::of(maker.ios);
     let ios = maker.ios;
     maker.database(DOMAIN, DATABASE, |connection| {
@@ -123,7 +123,8 @@ pub(crate) fn create(maker: &mut Maker<'_>) -> Result<(), DiskError> {
 pub(crate) fn live(maker: &mut Maker<'_>, days: u64, rng: &mut Rng) -> Result<(), DiskError> {
     let daily = &maker.amounts.daily;
     let first = last_number(maker) + 1;
-    let assets = take(maker, rng, first, daily.photos * days, daily.videos * days);
+    let assets =
+        take(maker, rng, first, (daily.photos * days, daily.photo_bytes), daily.videos * days);
     let join = Join::of(maker.ios);
     let now = cocoa_real(maker.end);
     let mut gone = Vec::new();
@@ -152,7 +153,14 @@ pub(crate) fn live(maker: &mut Maker<'_>, days: u64, rng: &mut Rng) -> Result<()
     Ok(())
 }
 
-fn take(maker: &Maker<'_>, rng: &mut Rng, first: u64, photos: u64, videos: u64) -> Vec<Asset> {
+/// Takes `photos` (how many, and how many bytes one has on average) and videos over the time that the maker fills.
+fn take(
+    maker: &Maker<'_>,
+    rng: &mut Rng,
+    first: u64,
+    (photos, photo_bytes): (u64, u64),
+    videos: u64,
+) -> Vec<Asset> {
     let count = photos + videos;
     let span = maker.end - maker.start;
     (0..count)
@@ -165,7 +173,7 @@ fn take(maker: &Maker<'_>, rng: &mut Rng, first: u64, photos: u64, videos: u64) 
                 1 | 8 | 11 | 16 => Sort::Live,
                 _ => Sort::Photo,
             };
-            let usual = if video { maker.amounts.video_bytes } else { maker.amounts.photo_bytes };
+            let usual = if video { maker.amounts.video_bytes } else { photo_bytes };
             let picture = (sort == Sort::Screenshot).then(|| icon(rng));
             let length = match &picture {
                 Some(picture) => u64::try_from(picture.len()).unwrap_or(0),
