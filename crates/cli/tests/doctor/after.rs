@@ -15,6 +15,7 @@ fn the_summary_and_the_doctor_name_the_same_cause() {
         (&["error", "code=19"], "device/helper-crashed", "confirmed"),
         (&["error", "code=22", "text=disabled by MDM"], "management/backup-forbidden", "confirmed"),
         (&["error", "code=205"], "backup/existing-broken", "confirmed"),
+        (&["error", "code=100", "reason=skipped-files"], "icloud/skipped-files", "confirmed"),
         (&["cancel", "after=3"], "transfer/cancelled-on-device", "confirmed"),
         (&["drop", "after=40"], "transfer/interrupted", "confirmed"),
         (&["passcode-cancelled"], "transfer/passcode-not-entered", "confirmed"),
@@ -33,6 +34,53 @@ fn the_summary_and_the_doctor_name_the_same_cause() {
         let told = (&summary["finding"], &summary["certainty"]);
         assert_eq!(told, said(&report), "{fault:?}\n{run}\n{doctor}");
         assert_eq!(told, (&id.into(), &certainty.into()), "{fault:?}\n{run}");
+    }
+}
+
+/// What is to be done fits what was found: a crash is no matter of the cable, and whose room is short is said by its own disk.
+#[test]
+fn the_next_step_fits_what_was_found() {
+    for (fault, said, hint, not) in [
+        (
+            &["crash", "file=sms.db"][..],
+            "possibly: One file or app makes the iPhone's backup program give up",
+            "hint: Run the backup again. If it breaks off again: Find out which app it is",
+            &["cable"][..],
+        ),
+        (
+            &["error", "code=100", "reason=skipped-files"],
+            "found: Too many files on the iPhone could not be read for the backup",
+            "hint: Find out which app the files belong to",
+            &["cable"],
+        ),
+        (
+            &["error", "code=106"],
+            "found: The iPhone itself is nearly full",
+            "hint: Free some space on the device.",
+            &["disk of", "offer"],
+        ),
+        (
+            &["error", "code=105", "reason=device"],
+            "found: The iPhone itself is nearly full",
+            "hint: Free some space on the device.",
+            &["disk of", "offer"],
+        ),
+        (
+            &["space-demand", "bytes=9000000000000000"],
+            "found: ",
+            "hint: Free space on the disks of the repository and of the working area",
+            &["iPhone itself is nearly full"],
+        ),
+    ] {
+        let scene = Scene::paired("");
+        scene.ctl(&[&["fault"], fault].concat());
+        let run = scene.lifeboat(["backup"]).run();
+        let told = run.err();
+        assert_ne!(run.status, Some(0), "{fault:?}\n{run}");
+        assert!(told.contains(said) && told.contains(hint), "{fault:?}\n{run}");
+        for not in not {
+            assert!(!told.contains(not), "{fault:?}: {not}\n{run}");
+        }
     }
 }
 
