@@ -62,7 +62,8 @@ const SHAPES: &[(&str, &str)] = &[
     (r"\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}\b", "(address)"),
     (r"\b[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{0,4}){3,7}\b", "(address)"),
     (r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+", "(e-mail address)"),
-    (r"\+?[0-9][0-9 ()/-]{8,}[0-9]", "(number)"),
+    // A bracket right behind a digit is no telephone number: so a log writes a size twice.
+    (r"\+?[0-9](?:(?: ?[/-]? ?|\) ?| \()[0-9]){9,}", "(number)"),
 ];
 
 /// Returns a text without what looks like an identifier. The second line of defence: the first is [`Identifier`] and `private` in
@@ -172,6 +173,8 @@ mod tests {
             "peer fe80::1a2b:3c4d:5e6f:7081",
             "peer 192.168.1.23",
             "call +49 170 1234567",
+            "call +49 (0)170-1234567",
+            "call 170 1234567 or (170) 123-4567",
             "/var/mobile/Containers/Data/Application/anna",
             "/.ba/mobile/Media/for anna.pdf: input/output error",
             "HomeDomain/Library/for anna.db: input/output error",

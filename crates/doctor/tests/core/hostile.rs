@@ -2,7 +2,7 @@
 
 use lifeboat_doctor::fact::{Kind, table};
 use lifeboat_doctor::patterns::Patterns;
-use lifeboat_doctor::report::{Examination, Report, Versions, markdown};
+use lifeboat_doctor::report::{Examination, Report, Versions, markdown, scrubbed};
 use lifeboat_doctor::{
     Catalogue, Entry, Examined, Facts, For, Identifier, RunSaid, Value, Why, diagnose, explain,
     question,
@@ -234,4 +234,14 @@ fn a_log_of_nonsense_is_a_log() {
     let facts = Patterns::builtin().facts(lines.iter().map(String::as_str));
     assert!(facts.is("log.heard", "lines"));
     assert_eq!(facts.len(), 1);
+}
+
+/// What is remembered of a log has no names in it, and is known all the same when it is read again.
+#[test]
+fn a_line_without_its_names_is_known_as_before() {
+    for pattern in Patterns::builtin().all() {
+        let left = scrubbed(&pattern.example);
+        let known = Patterns::builtin().scan(&left).map(|hit| hit.pattern.id.as_str());
+        assert_eq!(known, Some(pattern.id.as_str()), "{} became {left}", pattern.example);
+    }
 }
