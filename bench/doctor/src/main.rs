@@ -1,6 +1,7 @@
 //! Prints one JSON line: how many lines of a log the doctor reads in a second on one core, how long the first explanation takes
-//! (everything is read for it), the slowest of those after it, and, where the program is named, how long `lifeboat doctor` takes on a
-//! healthy simulated phone over a local socket: the median of seven, and the slowest.
+//! (everything is read for it), the slowest of those after it, and, where the program is named, how long `lifeboat explain` takes as a
+//! program of its own, from its start to its end, and `lifeboat doctor` on a healthy simulated phone over a local socket: of each the
+//! median, and the slowest.
 //!
 //! `doctor-speed [LINES [LIFEBOAT]]`; build both with `--release`.
 
@@ -9,7 +10,7 @@ use std::time::Instant;
 
 use lifeboat_doctor::explain::explain;
 use lifeboat_doctor::patterns::Patterns;
-use lifeboat_testkit::{Home, Sim};
+use lifeboat_testkit::{Home, Invocation, Sim};
 
 /// What a phone writes all day, and no pattern knows.
 const NOISE: [&str; 4] = [
@@ -32,7 +33,7 @@ const TYPED: [&str; 6] = [
 /// A computer on which nothing is wrong, in a network that answers at once: what is measured is the doctor, not the way to Apple.
 const MACHINE: &str = "processes = [\"usbmuxd\"]\nsleep = \"held-off\"\npower = \"mains\"\nvirtual-machine = false\n\
     [kernel-log]\n[network]\n";
-/// How often a healthy phone is examined.
+/// How often a healthy phone is examined, and each thing explained.
 const TIMES: usize = 7;
 
 /// Returns the milliseconds that `lifeboat doctor` takes on a healthy phone: the median, and the slowest.
@@ -42,15 +43,28 @@ fn healthy_phone(program: &str) -> (f64, f64) {
     home.lifeboat(["pair"]).ok();
     let machine = home.path().join("machine.toml");
     fs_err::write(&machine, MACHINE).expect("a file in a home of its own");
-    let mut took: Vec<f64> = (0..TIMES)
-        .map(|_| {
-            let start = Instant::now();
-            home.lifeboat(["--machine", machine.as_str(), "doctor"]).ok();
-            start.elapsed().as_secs_f64() * 1000.0
-        })
-        .collect();
+    let doctor = || home.lifeboat(["--machine", machine.as_str(), "doctor"]);
+    measured((0..TIMES).map(|_| timed(doctor())).collect())
+}
+
+/// Returns the milliseconds that `lifeboat explain` takes, started anew each time, over all that somebody types.
+fn explaining(program: &str) -> (f64, f64) {
+    let home = Home::new(program);
+    let words = (0..TIMES).flat_map(|_| TYPED);
+    measured(words.map(|typed| timed(home.lifeboat(["explain", "--", typed]))).collect())
+}
+
+/// Runs a program to its good end; returns how many milliseconds it took.
+fn timed(run: Invocation) -> f64 {
+    let start = Instant::now();
+    run.ok();
+    start.elapsed().as_secs_f64() * 1000.0
+}
+
+/// Returns the median and the slowest.
+fn measured(mut took: Vec<f64>) -> (f64, f64) {
     took.sort_by(f64::total_cmp);
-    (took[TIMES / 2], took[TIMES - 1])
+    (took[took.len() / 2], took[took.len() - 1])
 }
 
 #[expect(clippy::print_stdout, reason = "the result of a program")]
@@ -83,7 +97,10 @@ fn main() -> ExitCode {
     let doctor = match std::env::args().nth(2) {
         Some(program) => {
             let (median, slowest) = healthy_phone(&program);
-            format!(r#", "doctor_ms": {median:.0}, "slowest_doctor_ms": {slowest:.0}"#)
+            let (explain, slowest_explain) = explaining(&program);
+            format!(
+                r#", "doctor_ms": {median:.0}, "slowest_doctor_ms": {slowest:.0}, "explain_ms": {explain:.0}, "slowest_explain_ms": {slowest_explain:.0}"#
+            )
         }
         None => String::new(),
     };

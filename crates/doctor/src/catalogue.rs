@@ -31,6 +31,30 @@ pub enum For {
     Icloud,
 }
 
+impl For {
+    /// Both kinds.
+    pub const ALL: [Self; 2] = [Self::Computer, Self::Icloud];
+}
+
+/// Where a cause stands in the doctor's order; the order is another one for each kind of backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Order {
+    /// For a backup to this computer.
+    pub computer: u32,
+    /// For iCloud Backup.
+    pub icloud: u32,
+}
+
+impl Order {
+    /// Returns the place for that kind of backup: what is looked at first has the smaller number.
+    pub fn of(self, concern: For) -> u32 {
+        match concern {
+            For::Computer => self.computer,
+            For::Icloud => self.icloud,
+        }
+    }
+}
+
 /// How much a cause weighs. The bigger weighs more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -98,6 +122,8 @@ pub struct When {
     /// For which kind of backup the lines count.
     #[serde(rename = "for")]
     pub concerns: Vec<For>,
+    /// Whether the cause hides its consequences then: what may happen explains nothing that has happened.
+    pub hides: bool,
     /// The lines, sorted by key.
     pub lines: Vec<(Key, Condition)>,
 }
@@ -116,8 +142,8 @@ pub struct Entry {
     /// Which kinds of backup it concerns.
     #[serde(rename = "for")]
     pub concerns: Vec<For>,
-    /// What is looked at first has the smaller number.
-    pub order: u32,
+    /// Its place in the doctor's order.
+    pub order: Order,
     /// Its consequences: they are hidden behind it where both are found.
     pub explains: Vec<String>,
     /// What people type.
@@ -256,9 +282,11 @@ pub enum EntryError {
         /// Whose it is.
         other: String,
     },
-    /// Two causes have the same place in the order.
-    #[error("{order} is the place of `{other}` already")]
+    /// Two causes have the same place in the order of a kind of backup.
+    #[error("{order} is the place of `{other}` already ({concern:?})")]
     Order {
+        /// For which kind of backup.
+        concern: For,
         /// The place.
         order: u32,
         /// Whose it is.
@@ -335,10 +363,11 @@ impl Catalogue {
             if let Some(other) = codes.insert(&entry.code, &entry.id) {
                 tell(EntryError::Code { code: entry.code.clone(), other: other.clone() });
             }
-            if entry.is_cause()
-                && let Some(other) = orders.insert(entry.order, &entry.id)
-            {
-                tell(EntryError::Order { order: entry.order, other: other.clone() });
+            for concern in For::ALL.into_iter().filter(|_| entry.is_cause()) {
+                let order = entry.order.of(concern);
+                if let Some(other) = orders.insert((concern, order), &entry.id) {
+                    tell(EntryError::Order { concern, order, other: other.clone() });
+                }
             }
             for named in entry.explains.iter().chain(&entry.explain_also) {
                 if self.get(named).is_none() {

@@ -109,8 +109,8 @@ pub fn diagnose(catalogue: &Catalogue, facts: &Facts, concern: For) -> Diagnosis
         .causes()
         .filter(|entry| entry.when.iter().any(|when| when.concerns.contains(&concern)))
         .collect();
-    causes.sort_by_key(|entry| entry.order);
-    let mut diagnosis = Diagnosis::default();
+    causes.sort_by_key(|entry| entry.order.of(concern));
+    let (mut diagnosis, mut hiding) = (Diagnosis::default(), Vec::new());
     for entry in causes {
         let sign = strongest(entry, facts, concern);
         match sign.certainty {
@@ -118,17 +118,20 @@ pub fn diagnose(catalogue: &Catalogue, facts: &Facts, concern: For) -> Diagnosis
             Certainty::Open => {
                 diagnosis.open.push(Open { id: entry.id.clone(), unknown: sign.unknown });
             }
-            Certainty::Possible | Certainty::Confirmed => diagnosis.findings.push(Finding {
-                id: entry.id.clone(),
-                certainty: sign.certainty,
-                severity: sign.severity,
-                evidence: sign.evidence,
-                unknown: sign.unknown,
-                explained_by: None,
-            }),
+            Certainty::Possible | Certainty::Confirmed => {
+                hiding.push(sign.hides);
+                diagnosis.findings.push(Finding {
+                    id: entry.id.clone(),
+                    certainty: sign.certainty,
+                    severity: sign.severity,
+                    evidence: sign.evidence,
+                    unknown: sign.unknown,
+                    explained_by: None,
+                });
+            }
         }
     }
-    hide_consequences(catalogue, &mut diagnosis.findings);
+    hide_consequences(catalogue, &mut diagnosis.findings, &hiding);
     // Stable: what is equal stays in the doctor's order.
     diagnosis.findings.sort_by_key(|finding| {
         (Reverse(finding.severity), Reverse(finding.certainty), finding.explained_by.is_some())
@@ -144,6 +147,8 @@ struct Sign {
     unknown: Vec<Missing>,
     /// Nothing that would speak for it is unknown.
     settled: bool,
+    /// Its cause hides its consequences.
+    hides: bool,
 }
 
 impl Sign {
@@ -161,6 +166,7 @@ fn strongest(entry: &Entry, facts: &Facts, concern: For) -> Sign {
         evidence: Vec::new(),
         unknown: Vec::new(),
         settled: true,
+        hides: true,
     };
     for when in entry.when.iter().filter(|when| when.concerns.contains(&concern)) {
         let sign = sign(when, facts);
@@ -194,16 +200,17 @@ fn sign(when: &When, facts: &Facts) -> Sign {
         (false, true, true, Sure::A) => Certainty::Confirmed,
         (false, true, ..) => Certainty::Possible,
     };
-    Sign { certainty, severity: when.severity, evidence, unknown, settled }
+    Sign { certainty, severity: when.severity, evidence, unknown, settled, hides: when.hides }
 }
 
 /// Marks what is only a consequence of another finding, directly or over causes that were not seen themselves. A cause explains
 /// only what is not more certain than itself, and one that is only possible nothing that is heavier. A confirmed one weighs from
-/// then on at least as much as what it explains.
-fn hide_consequences(catalogue: &Catalogue, findings: &mut [Finding]) {
+/// then on at least as much as what it explains. `hiding` says of each whether its sign lets it hide anything.
+fn hide_consequences(catalogue: &Catalogue, findings: &mut [Finding], hiding: &[bool]) {
     let roots: Vec<(String, Certainty, Severity)> =
         findings.iter().map(|found| (found.id.clone(), found.certainty, found.severity)).collect();
-    for (at, (root, certainty, severity)) in roots.iter().enumerate() {
+    let hides = |at: usize| hiding.get(at).is_none_or(|hides| *hides);
+    for (at, (root, certainty, severity)) in roots.iter().enumerate().filter(|(at, _)| hides(*at)) {
         let reached = consequences(catalogue, root);
         let mut heaviest = *severity;
         // The weights as measured, so that the answer does not depend on who was looked at first.

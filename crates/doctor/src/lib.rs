@@ -27,9 +27,9 @@ pub mod question;
 pub mod remedy;
 pub mod report;
 
-pub use catalogue::{Catalogue, Entry, EntryKind, For, Severity, Sure};
+pub use catalogue::{Catalogue, Entry, EntryKind, For, Order, Severity, Sure};
 pub use fact::{Facts, Key, Value, Why};
 pub use finding::{Certainty, Diagnosis, Finding, diagnose};
 pub use probe::{Probe, ProbeContext};
 pub use remedy::{Action, Remedy, Who};
-pub use report::{Examination, Examined, Identifier, ProbeRun, Report, Told, Versions};
+pub use report::{Examination, Examined, Identifier, ProbeRun, Report, RunSaid, Told, Versions};

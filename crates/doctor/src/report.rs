@@ -112,6 +112,15 @@ pub struct Examination {
     pub failed_run: bool,
 }
 
+/// What the last run left in words of others, for the text that is passed on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunSaid {
+    /// The text of its error.
+    pub error: Option<String>,
+    /// What the device's log said in its last minute, as far as the patterns know it.
+    pub log: Vec<String>,
+}
+
 /// Everything about one examination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -143,6 +152,12 @@ pub struct Report {
     /// fills it in.
     #[serde(skip)]
     pub names: Vec<Identifier>,
+    /// What the last run said itself; whoever makes a report fills it in.
+    #[serde(skip)]
+    pub run_said: RunSaid,
+    /// What the device's log said while somebody listened; whoever makes a report fills it in.
+    #[serde(skip)]
+    pub heard: Vec<String>,
 }
 
 impl Report {
@@ -190,6 +205,8 @@ impl Report {
             device,
             versions,
             names: Vec::new(),
+            run_said: RunSaid::default(),
+            heard: Vec::new(),
         }
     }
 

@@ -41,6 +41,9 @@ pub enum Event {
     /// The cause that the doctor found.
     #[serde(rename = "finding")]
     Diagnosed(Box<Diagnosed>),
+    /// What the look before a backup found that may keep it from its end, and that does not stop it.
+    #[serde(rename = "finding")]
+    Foreseen(Box<Diagnosed>),
     /// Worth knowing, changes nothing.
     Note(Note),
     /// The end of a backup, good or bad.
@@ -138,6 +141,15 @@ impl From<&Told> for Diagnosed {
     }
 }
 
+impl Diagnosed {
+    /// Returns it as one sentence, which says where to read more; a guess is not told as a fact.
+    pub fn sentence(&self) -> String {
+        let sure = self.certainty == Certainty::Confirmed;
+        let may_be = if sure { "" } else { "possibly: " };
+        format!("{may_be}{} (`lifeboat explain {}`)", self.message, self.cause)
+    }
+}
+
 /// Worth knowing, changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Note {
@@ -186,6 +198,7 @@ fn log(event: &Event) {
     match event {
         Event::Stage { stage } => tracing::info!(stage = stage.as_str(), "a stage begins"),
         Event::Waiting { wait, .. } => tracing::info!(?wait, "waiting"),
+        Event::Foreseen(found) => tracing::info!(cause = found.cause, "foreseen"),
         Event::Diagnosed(found) => tracing::info!(cause = found.cause, "the doctor found"),
         Event::Finding(found) => tracing::info!(cause = found.cause, "found"),
         Event::Note(note) => tracing::info!(id = note.id, "a note"),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lifeboat_doctor::probe::{self, Choice, Look, Outside, ProbeContext};
 use lifeboat_doctor::{
-    Catalogue, Examination, Examined, Facts, For, Identifier, ProbeRun, Report, Versions,
+    Catalogue, Examination, Examined, Facts, For, Identifier, ProbeRun, Report, RunSaid, Versions,
 };
 use lifeboat_host::Host;
 
@@ -35,6 +35,8 @@ pub struct Findings {
     pub versions: Versions,
     /// What names the person, the device and this computer: it is left out of what is passed on.
     pub names: Vec<Identifier>,
+    /// What the last run said itself.
+    pub run_said: RunSaid,
 }
 
 impl Findings {
@@ -54,6 +56,7 @@ impl Findings {
             failed_run: false,
             versions: Versions { program, system },
             names: [host.user_name(), host.host_name()].map(Identifier::new).to_vec(),
+            run_said: RunSaid::default(),
         }
     }
 
@@ -88,6 +91,7 @@ impl Findings {
             },
         );
         report.names.clone_from(&self.names);
+        report.run_said.clone_from(&self.run_said);
         report
     }
 }

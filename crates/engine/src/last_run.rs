@@ -1,7 +1,8 @@
 //! What is remembered of the last run of each device: how it ended, as facts for the doctor, and what the device's log told then.
 //!
-//! One small JSON file a device, `last-runs/<UDID>.json` in the working area, readable by its owner only. It holds no path, no name
-//! and no log line that is not needed: of the place where a run broke only a digest, of the log only what the doctor's patterns know.
+//! One small JSON file a device, `last-runs/<UDID>.json` in the working area, readable by its owner only. It holds what the run's error
+//! said, with the path that it names; else no path, no name and no log line that is not needed: of the place where a run broke only a
+//! digest, of the log only what the doctor's patterns know.
 //! A file that cannot be read, or that a newer program wrote, counts as none.
 
 use std::collections::BTreeMap;
@@ -10,10 +11,11 @@ use std::io::{self, Write as _};
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use jiff::Timestamp;
-use lifeboat_doctor::{Facts, Value};
+use lifeboat_doctor::{Facts, RunSaid, Value};
 use serde::{Deserialize, Serialize};
 use sha1::{Digest as _, Sha1};
 
+use crate::error::JobError;
 use crate::working_tree::area::{is_udid, private_file, private_folder};
 
 /// The version of the file's form.
@@ -22,6 +24,8 @@ const FORMAT: u32 = 1;
 const LONGEST: u64 = 4 << 20;
 /// How many lines of the log are kept at most.
 pub(crate) const MOST_LINES: usize = 500;
+/// How much of an error's text is kept, in characters.
+const LONGEST_ERROR: usize = 2000;
 
 /// What is remembered of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +44,12 @@ pub(crate) struct LastRun {
     /// What the device's log said in the last minute of a run that failed.
     #[serde(default)]
     pub(crate) log: Vec<String>,
+    /// What its error said.
+    #[serde(default)]
+    error: Option<String>,
+    /// The path on the device that the error names.
+    #[serde(default)]
+    pub(crate) path: Option<String>,
 }
 
 /// A value that is known; what is not known need not be remembered.
@@ -66,7 +76,19 @@ impl LastRun {
             Some((name.to_owned(), stored(value)?)).filter(|_| mine && !key.declared().private)
         });
         let (began, facts) = (Some(began), known.collect());
-        Self { format: FORMAT, began, at, facts, place: place.map(digest), log }
+        let place = place.map(digest);
+        Self { format: FORMAT, began, at, facts, place, log, error: None, path: None }
+    }
+
+    /// Adds what the run's error said.
+    pub(crate) fn failed(self, error: Option<&JobError>) -> Self {
+        let said = error.map(|error| error.message.chars().take(LONGEST_ERROR).collect());
+        Self { error: said, path: error.and_then(|error| error.clues.path.clone()), ..self }
+    }
+
+    /// Returns what it said in words of others.
+    pub(crate) fn said(&self) -> RunSaid {
+        RunSaid { error: self.error.clone(), log: self.log.clone() }
     }
 
     /// Returns the facts; what this program's table does not know is left out.
@@ -199,15 +221,17 @@ mod tests {
                 .prop_map(|second| Timestamp::from_second(second).expect("a moment"))
         };
         let log = prop::collection::vec(any::<String>(), 0..4);
-        let place = any::<Option<String>>();
-        (prop::option::of(moment()), moment(), facts, place, log).prop_map(
-            |(began, at, facts, place, log)| LastRun {
+        let words = || any::<Option<String>>();
+        (prop::option::of(moment()), moment(), facts, words(), log, words(), words()).prop_map(
+            |(began, at, facts, place, log, error, path)| LastRun {
                 format: FORMAT,
                 began,
                 at,
                 facts,
                 place,
                 log,
+                error,
+                path,
             },
         )
     }
@@ -268,6 +292,19 @@ mod tests {
         assert_eq!(LastRun::only(&root).map(|(udid, _)| udid).as_deref(), Some(UDID));
         let text = fs::read_to_string(path(&root, UDID).unwrap()).unwrap();
         assert!(!text.contains("anna"), "{text}");
+    }
+
+    #[test]
+    fn what_its_error_said_is_remembered_and_not_without_end() {
+        let (_dir, root) = root();
+        let mut error = JobError::new(crate::Cause::DeviceError, "no! ".repeat(1000));
+        error.clues.path = Some("/.ba/mobile/anna".into());
+        run().failed(Some(&error)).write(&root, UDID).unwrap();
+        let back = LastRun::read(&root, UDID).unwrap();
+        let said = back.said().error.unwrap();
+        assert!(said.starts_with("no! no!") && said.len() == LONGEST_ERROR, "{}", said.len());
+        assert_eq!((back.path.as_deref(), back.said().log), (Some("/.ba/mobile/anna"), back.log));
+        assert_eq!(run().failed(None), run());
     }
 
     #[cfg(unix)]

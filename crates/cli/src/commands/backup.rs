@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use clap::Args;
-use lifeboat_doctor::Certainty;
 use lifeboat_doctor::report::UNKNOWN;
+use lifeboat_doctor::{Catalogue, Certainty};
 use lifeboat_engine::jobs::backup::{self, BackupPlan, BackupSummary, Kind};
 use lifeboat_engine::jobs::devices::{self, Trust};
 use lifeboat_engine::jobs::status::{self, DeviceStatus};
-use lifeboat_engine::{Cause, JobError, Outcome};
+use lifeboat_engine::{Cause, JobError, Note, Outcome};
 use lifeboat_host::{Awake, Command, stay_awake};
 use serde::Serialize;
 
@@ -138,8 +138,11 @@ fn exit(summary: &BackupSummary) -> Exit {
     }
 }
 
-/// Notes about files that were told of while the backup ran.
-const TOLD: [&str; 2] = ["file-not-sent", "file-not-whole"];
+/// Whether a note was told while the backup ran: files that are not whole, and what was foreseen, which has the name of a cause.
+fn was_told(note: &Note) -> bool {
+    ["file-not-sent", "file-not-whole"].contains(&note.id.as_str())
+        || Catalogue::builtin().get(&note.id).is_some()
+}
 
 /// Names the snapshot on standard error where the output that should have named it is lost.
 fn name_snapshot(app: &App, summary: &BackupSummary) {
@@ -157,7 +160,7 @@ async fn told(app: &App, settings: &Settings, summary: &BackupSummary) -> Result
         name_snapshot(app, summary);
         return Err(lost.into());
     }
-    for note in summary.notes.iter().filter(|note| !TOLD.contains(&note.id.as_str())) {
+    for note in summary.notes.iter().filter(|note| !was_told(note)) {
         app.ui.note(plain(&note.message));
     }
     if summary.recovery_sheet.is_some() {

@@ -449,7 +449,7 @@ impl<'a> Teller<'a> {
             let all = ctx.events;
             // The owner of this phone needs no telling.
             let some = EventSink::new(move |event| match event {
-                Event::Waiting { .. } | Event::Note(_) => {}
+                Event::Waiting { .. } | Event::Note(_) | Event::Foreseen(_) => {}
                 event => all.tell(event),
             });
             (self.app.context_with(some), progress)

@@ -114,7 +114,9 @@ pub(crate) async fn run(app: &App, args: DoctorArgs) -> Ended {
         ask::questions(app, &mut findings).await?;
     }
     if let Some(file) = &args.report {
-        write_report(app, file, &findings.report(), args.with_identifiers)?;
+        let mut report = findings.report();
+        report.heard = examiner.listener.heard().into_iter().map(|heard| heard.line).collect();
+        write_report(app, file, &report, args.with_identifiers)?;
     }
     let report = findings.report();
     if !app.ui.json {

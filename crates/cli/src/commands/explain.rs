@@ -81,20 +81,34 @@ fn list(app: &App) -> Ended {
         app.ui.object(&listed)?;
         return Ok(Exit::Done);
     }
-    let columns = [Column::Left("WHAT TO TYPE"), Column::Left("KIND"), Column::Left("MEANING")];
-    app.ui.text(table(&columns, listed.iter().map(row)))?;
+    app.ui.text(if app.ui.narrow { entries(&listed, app.ui.width) } else { rows(&listed) })?;
     Ok(Exit::Done)
 }
 
-fn row(listed: &Listed) -> Vec<String> {
-    let kind = match listed.about {
+/// One line each, for programs that look for words.
+fn rows(listed: &[Listed]) -> String {
+    let columns = [Column::Left("WHAT TO TYPE"), Column::Left("KIND"), Column::Left("MEANING")];
+    let row =
+        |listed: &Listed| vec![listed.what.clone(), kind(listed).to_owned(), listed.title.clone()];
+    table(&columns, listed.iter().map(row))
+}
+
+/// What to type, and below it what it means, for eyes: no line is longer than the columns that are there.
+fn entries(listed: &[Listed], width: usize) -> String {
+    let entry = |listed: &Listed| {
+        beside(&listed.what, STRONG, kind(listed), "", width) + &prose(&listed.title, "  ", width)
+    };
+    listed.iter().map(entry).collect()
+}
+
+fn kind(listed: &Listed) -> &'static str {
+    match listed.about {
         About::Cause => "cause",
         About::Topic => "topic",
         About::Number => "number",
         About::Message => "message",
         About::LogLine => "line of the log",
-    };
-    vec![listed.what.clone(), kind.to_owned(), listed.title.clone()]
+    }
 }
 
 /// Returns an explanation in words.
@@ -199,6 +213,29 @@ mod tests {
                     assert!(line.chars().count() <= width || !bare.contains(' '), "{line}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_list_fits_a_narrow_terminal_and_is_whole_lines_elsewhere() {
+        let listed = explain::list();
+        for width in [40, 80, 96] {
+            let page = anstream::adapter::strip_str(&entries(&listed, width)).to_string();
+            for line in page.lines() {
+                assert!(line.chars().count() <= width || !line.trim().contains(' '), "{line}");
+            }
+            for Listed { what, title, .. } in &listed {
+                let (what, title) =
+                    (what.split(' ').next().unwrap(), title.split(' ').next().unwrap());
+                assert!(page.contains(what) && page.contains(title), "{what}: {title}");
+            }
+        }
+        let rows = rows(&listed);
+        assert_eq!(rows.lines().count(), 1 + listed.len());
+        for Listed { what, title, .. } in &listed {
+            let row =
+                |line: &str| line.starts_with(what.as_str()) && line.ends_with(title.as_str());
+            assert!(rows.lines().any(row), "{what}");
         }
     }
 

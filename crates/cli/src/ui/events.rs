@@ -6,7 +6,7 @@ use lifeboat_engine::{Event, EventSink, Stage};
 use serde::Serialize;
 
 use super::progress::{Look, Progress};
-use super::{BAD, HINT, Ui, text};
+use super::{BAD, FAINT, HINT, Ui, text};
 
 /// Makes a listener: with `--json` one event a line, else bars, lines and notes.
 pub(crate) fn sink(ui: Ui, progress: Arc<Progress>) -> EventSink {
@@ -75,6 +75,10 @@ fn human(event: &Event, progress: &Progress, last: &Mutex<Option<Stage>>) {
         }
         // A failure names it beside its hints.
         Event::Diagnosed(_) => {}
+        // No run is stopped for it, so it is no more than a note.
+        Event::Foreseen(found) => {
+            progress.say(&format!("{FAINT}note:{FAINT:#} {}", text::plain(&found.sentence())));
+        }
         Event::Note(note) => progress.say(&format!("note: {}", text::plain(&note.message))),
         // The command prints the summary itself.
         Event::Summary(_) => progress.finish(),

@@ -63,6 +63,8 @@ pub(crate) struct Ui {
     pub(crate) verbose: bool,
     /// How many columns a line of text has at most.
     pub(crate) width: usize,
+    /// Whether somebody sees these columns: on a terminal, or where somebody says how many. Lines for other programs are left whole.
+    pub(crate) narrow: bool,
 }
 
 /// Longer lines are hard to read.
@@ -87,6 +89,7 @@ impl Ui {
             can_ask: std::io::stdin().is_terminal() && stderr_is_terminal,
             verbose: false,
             width: width(stdout_is_terminal),
+            narrow: stdout_is_terminal,
         }
     }
 
@@ -95,7 +98,7 @@ impl Ui {
         let said = columns.and_then(|columns| columns.trim().parse().ok());
         let said = said.filter(|columns: &usize| *columns > 0);
         let width = said.map_or(self.width, |columns| columns.clamp(NARROWEST, WIDEST));
-        Self { verbose, width, ..self }
+        Self { verbose, width, narrow: self.narrow || said.is_some(), ..self }
     }
 
     /// Writes a line of data to standard output.

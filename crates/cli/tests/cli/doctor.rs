@@ -137,6 +137,15 @@ fn an_estimate_of_the_room_is_possible_at_most_and_stops_no_backup() {
     );
     let run = on(&home, folders, ["backup", "--json"]).run();
     assert_eq!(run.status, Some(0), "the phone says how much it needs, and that fits\n{run}");
+    // It is told before the first backup, as what it is; after it nobody is told the same every day.
+    let foreseen = |run: &Run| {
+        let events = run.events().into_iter();
+        let found = events.filter(|event| event["event"] == "finding");
+        found.map(|event| format!("{} {}", event["cause"], event["certainty"])).collect::<Vec<_>>()
+    };
+    assert_eq!(foreseen(&run), ["\"destination/full\" \"possible\""], "{run}");
+    let run = on(&home, folders, ["backup", "--json"]).ok();
+    assert!(foreseen(&run).is_empty(), "{run}");
 }
 
 #[test]
@@ -248,6 +257,11 @@ fn a_warning_does_not_stop_a_backup() {
     let run = on(&home, tired, ["backup", "--json"]).run();
     assert_eq!((run.status, &run.summary()["outcome"]), (Some(0), &"done".into()), "{run}");
     assert_eq!(run.summary()["finding"], Value::Null);
+    let told = run.events().into_iter().find(|event| event["cause"] == "bus/bad-cable").unwrap();
+    assert_eq!((&told["severity"], &told["certainty"]), (&"warning".into(), &"possible".into()));
+    // On a screen a guess is said to be one, and nothing is called a warning.
+    let said = on(&home, tired, ["backup"]).ok().err();
+    assert!(said.contains("note: possibly: ") && !said.contains("warning"), "{said}");
 }
 
 #[test]

@@ -70,6 +70,13 @@ fn the_list_has_everything_and_nonsense_has_nothing() {
     }
     let text = home().lifeboat(["explain", "--list"]).ok().out();
     assert!(text.contains("pairing/not-trusted"), "{text}");
+    // A program gets whole lines; eyes get what they said fits.
+    assert_eq!(text.lines().count(), 1 + listed.len(), "{text}");
+    let narrow = home().lifeboat(["explain", "--list"]).env("COLUMNS", "60").ok().out();
+    for line in narrow.lines() {
+        assert!(line.chars().count() <= 60 || !line.trim().contains(' '), "{line}");
+    }
+    assert!(narrow.lines().count() > listed.len(), "{narrow}");
     let nothing = home().lifeboat(["explain", "xyzzyplugh"]).run();
     assert_eq!(nothing.status, Some(1), "{nothing}");
     assert!(nothing.err().contains("--list"), "{nothing}");

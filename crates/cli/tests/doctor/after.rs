@@ -8,23 +8,37 @@ fn said(report: &Value) -> (&Value, &Value) {
     (&report["primary"]["id"], &report["primary"]["certainty"])
 }
 
+/// A fault, the cause that is found, and how certain it is.
+type Case<'a> = (&'a [&'a str], &'a str, &'a str);
+
 #[test]
-fn the_summary_and_the_doctor_name_the_same_cause() {
-    for (fault, id, certainty) in [
+fn what_the_phone_says_is_the_same_cause_in_summary_and_doctor() {
+    the_same_cause(&[
         (&["error", "code=7"][..], "unknown", "possible"),
         (&["error", "code=19"], "device/helper-crashed", "confirmed"),
         (&["error", "code=22", "text=disabled by MDM"], "management/backup-forbidden", "confirmed"),
         (&["error", "code=205"], "backup/existing-broken", "confirmed"),
-        (&["cancel", "after=3"], "transfer/cancelled-on-device", "confirmed"),
+        (&["error", "code=100", "reason=skipped-files"], "icloud/skipped-files", "confirmed"),
+    ]);
+}
+
+#[test]
+fn what_breaks_off_is_the_same_cause_in_summary_and_doctor() {
+    the_same_cause(&[
+        (&["cancel", "after=3"][..], "transfer/cancelled-on-device", "confirmed"),
         (&["drop", "after=40"], "transfer/interrupted", "confirmed"),
         (&["passcode-cancelled"], "transfer/passcode-not-entered", "confirmed"),
         (&["locked-during-run", "after=3"], "transfer/locked-during-run", "possible"),
         (&["space-demand", "bytes=9000000000000000"], "destination/full", "confirmed"),
         (&["forgotten", "file=sms.db"], "backup/not-finished", "confirmed"),
         (&["crash", "file=sms.db"], "transfer/poisonous-file", "possible"),
-    ] {
+    ]);
+}
+
+fn the_same_cause(cases: &[Case<'_>]) {
+    for (fault, id, certainty) in cases {
         let scene = Scene::paired("");
-        scene.ctl(&[&["fault"], fault].concat());
+        scene.ctl(&[&["fault"], *fault].concat());
         let run = scene.lifeboat(["backup", "--json"]).run();
         assert_ne!(run.status, Some(0), "{fault:?}\n{run}");
         scene.ctl(&["fault", "--clear"]);
@@ -32,7 +46,54 @@ fn the_summary_and_the_doctor_name_the_same_cause() {
         let (summary, report) = (run.summary(), doctor.json());
         let told = (&summary["finding"], &summary["certainty"]);
         assert_eq!(told, said(&report), "{fault:?}\n{run}\n{doctor}");
-        assert_eq!(told, (&id.into(), &certainty.into()), "{fault:?}\n{run}");
+        assert_eq!(told, (&(*id).into(), &(*certainty).into()), "{fault:?}\n{run}");
+    }
+}
+
+/// What is to be done fits what was found: a crash is no matter of the cable, and whose room is short is said by its own disk.
+#[test]
+fn the_next_step_fits_what_was_found() {
+    for (fault, said, hint, not) in [
+        (
+            &["crash", "file=sms.db"][..],
+            "possibly: One file or app makes the iPhone's backup program give up",
+            "hint: Run the backup again. If it breaks off again: Find out which app it is",
+            &["cable"][..],
+        ),
+        (
+            &["error", "code=100", "reason=skipped-files"],
+            "found: Too many files on the iPhone could not be read for the backup",
+            "hint: Find out which app the files belong to",
+            &["cable"],
+        ),
+        (
+            &["error", "code=106"],
+            "found: The iPhone itself is nearly full",
+            "hint: Free some space on the device.",
+            &["disk of", "offer"],
+        ),
+        (
+            &["error", "code=105", "reason=device"],
+            "found: The iPhone itself is nearly full",
+            "hint: Free some space on the device.",
+            &["disk of", "offer"],
+        ),
+        (
+            &["space-demand", "bytes=9000000000000000"],
+            "found: ",
+            "hint: Free space on the disks of the repository and of the working area",
+            &["iPhone itself is nearly full"],
+        ),
+    ] {
+        let scene = Scene::paired("");
+        scene.ctl(&[&["fault"], fault].concat());
+        let run = scene.lifeboat(["backup"]).run();
+        let told = run.err();
+        assert_ne!(run.status, Some(0), "{fault:?}\n{run}");
+        assert!(told.contains(said) && told.contains(hint), "{fault:?}\n{run}");
+        for not in not {
+            assert!(!told.contains(not), "{fault:?}: {not}\n{run}");
+        }
     }
 }
 

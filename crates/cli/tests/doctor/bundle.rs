@@ -2,6 +2,32 @@
 
 use crate::scene::Scene;
 
+/// Whoever helps asks for the words of the error and for the log: both are in it, without names unless somebody wants them in.
+#[test]
+fn what_a_failed_run_said_is_in_the_report() {
+    let name = "Zoë Quillfeather's iPhone";
+    let line = "BackupAgent2: Device has not yet been unlocked: Zoë-Quillfeathers-iPhone";
+    let scene = Scene::paired(&format!("name = \"{name}\"\n[log]\nlines = [\"{line}\"]\n"));
+    let path = "/.ba/mobile/Library/Quillfeather notes.db";
+    let text = format!("text=Error opening file at path \"{path}\"");
+    scene.ctl(&["fault", "error", "code=7", &text]);
+    let run = scene.lifeboat(["backup", "--json"]).run();
+    let summary = run.summary();
+    let message = summary["message"].as_str().expect("a message");
+    let report = |more: &[&str]| {
+        scene.doctor(&["--report", "report.md"]).args(more).run();
+        fs_err::read_to_string(scene.home.path().join("report.md")).unwrap()
+    };
+    let shown = report(&[]);
+    let (_, after) = shown.split_once("- Its error: ").unwrap_or_else(|| panic!("{run}\n{shown}"));
+    let begin = message.split(['"', '/']).next().expect("a beginning").trim();
+    assert!(after.starts_with(begin) && !begin.is_empty(), "{message}\n{shown}");
+    assert!(shown.contains("Device has not yet been unlocked: (left out)"), "{shown}");
+    assert!(!shown.contains("Quillfeather"), "{shown}");
+    let shown = report(&["--with-identifiers"]);
+    assert!(shown.contains(&format!("- Its error: {message}")), "{message}\n{shown}");
+}
+
 #[test]
 fn what_names_somebody_is_left_out_wherever_it_stands() {
     let name = "Zoë Quillfeather's iPhone";

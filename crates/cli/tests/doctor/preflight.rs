@@ -47,6 +47,59 @@ fn a_blocker_stops_a_backup_before_anything_is_transferred() {
     scene.lifeboat(["backup"]).ok();
 }
 
+/// What makes a failure likely is told and stops nothing: a run that is done prints no warning.
+#[test]
+fn what_may_go_wrong_is_told_before_a_backup_and_stops_nothing() {
+    let scene = Scene::paired(
+        "[state.battery]\nlevel = 5\ncharging = false\n[state.storage]\navailable = 600_000_000\n",
+    );
+    let ids = ["device/storage-full", "power/low"];
+    let run = scene.lifeboat(["backup", "--json"]).ok();
+    let events = run.events();
+    let place = |of: &dyn Fn(&serde_json::Value) -> bool| events.iter().position(of);
+    let transfer = place(&|event| event["stage"] == "transfer").expect("a transfer");
+    for id in ids {
+        let at = place(&|event| event["event"] == "finding" && event["cause"] == id);
+        let at = at.unwrap_or_else(|| panic!("{id} is not told\n{run}"));
+        assert!(at < transfer, "{id} is told after the beginning\n{run}");
+        let told = (&events[at]["severity"], &events[at]["certainty"]);
+        assert_eq!(told, (&"warning".into(), &"confirmed".into()), "{run}");
+    }
+    let summary = run.summary();
+    let notes = summary["notes"].as_array().expect("notes");
+    for id in ids {
+        assert_eq!(notes.iter().filter(|note| note["id"] == id).count(), 1, "{id}\n{run}");
+    }
+    assert_eq!((&summary["outcome"], &summary["finding"]), (&"done".into(), &().into()), "{run}");
+    let run = scene.lifeboat(["backup"]).ok();
+    let said = run.err();
+    for note in [
+        "note: The iPhone itself is nearly full (`lifeboat explain device/storage-full`)",
+        "note: The iPhone is short of power (`lifeboat explain power/low`)",
+    ] {
+        assert_eq!(said.matches(note).count(), 1, "{note}\n{run}");
+    }
+    assert!(!said.to_lowercase().contains("warning"), "{run}");
+    assert!(run.out().contains("backed up"), "{run}");
+    // A phone that is well has nothing to tell.
+    let run = Scene::paired("").lifeboat(["backup", "--json"]).ok();
+    assert!(run.events().iter().all(|event| event["event"] != "finding"), "{run}");
+    let summary = run.summary();
+    let notes = summary["notes"].as_array().expect("notes");
+    assert!(notes.iter().all(|note| !note.to_string().contains("explain")), "{run}");
+}
+
+/// What stops a backup speaks of the place that is full: the phone's room is told by the phone's number.
+#[test]
+fn a_full_phone_is_not_told_by_the_room_of_this_computer() {
+    let scene = Scene::paired("[state.storage]\navailable = 300_000_000\n");
+    let run = scene.lifeboat(["backup"]).run();
+    let said = run.err();
+    assert_eq!(run.status, Some(16), "{run}");
+    assert!(said.contains("The iPhone itself is nearly full: it has 300 MB left"), "{run}");
+    assert!(!said.contains("disk of") && !said.contains(scene.home.path().as_str()), "{run}");
+}
+
 /// How often somebody tried to reach something outside the local network, and what it ended with: in a network of its own there is
 /// no way out, and the system counts who looks for one. Announcements on the local network are let go nowhere.
 fn looked_outside(home: &Home, arguments: &[&str]) -> (u64, Option<i32>) {

@@ -161,12 +161,43 @@ fn a_network_without_names() {
     assert!(found(&run, "network/router"), "{run}");
 }
 
+/// A network that wants a sign-in, with a page that begins its answer so.
+fn signs_in(captive: &'static str) {
+    let run = in_a_world(&Wrong { captive, ..WELL });
+    assert_eq!(run.json()["facts"]["network.portal"], "captive", "{captive}\n{run}");
+    assert_eq!(primary(&run).0, "network/blocked", "{captive}\n{run}");
+    assert_eq!(run.json()["primary"]["severity"], "blocking", "{captive}\n{run}");
+}
+
 #[test]
 fn a_sign_in_page_before_the_network() {
-    let run = in_a_world(&Wrong { captive: true, ..WELL });
-    assert_eq!(run.json()["facts"]["network.portal"], "captive", "{run}");
-    assert_eq!(primary(&run).0, "network/blocked", "{run}");
-    assert_eq!(run.json()["primary"]["severity"], "blocking", "{run}");
+    signs_in("302 Found\r\nLocation: http://login.test/");
+}
+
+#[test]
+fn a_network_that_says_with_a_number_that_it_wants_a_sign_in() {
+    signs_in("511 Network Authentication Required");
+}
+
+/// A server in trouble is no sign-in page, whatever stands on its page.
+#[test]
+fn a_page_that_fails_is_no_sign_in_page() {
+    let run = in_a_world(&Wrong { captive: "503 Service Unavailable", ..WELL });
+    let portal = &run.json()["facts"]["network.portal"];
+    assert!(portal.to_string().contains("503") && portal != "captive", "{portal}\n{run}");
+    assert!(!found(&run, "network/blocked"), "{run}");
+}
+
+#[test]
+fn a_network_that_breaks_every_handshake_off() {
+    let run = in_a_world(&Wrong { breaks: true, ..WELL });
+    let facts = &run.json()["facts"];
+    assert_eq!(
+        (&facts["network.tcp"], &facts["network.tls"]),
+        (&"ok".into(), &"broken".into()),
+        "{run}"
+    );
+    assert_eq!(primary(&run), ("network/blocked".to_owned(), "possible".to_owned()), "{run}");
 }
 
 #[test]

@@ -15,6 +15,17 @@ fn it_says_when_the_cause_is_gone_and_ends() {
     let run = watching.wait();
     assert_eq!((run.status, primary(&run).as_str()), (Some(0), "-"), "{run}");
     assert!(run.err().contains("gone: The iPhone was restarted"), "{run}");
+    assert!(run.err().contains("nothing keeps a backup from coming about"), "{run}");
+}
+
+/// Where nobody could be looked at nothing is said to be well.
+#[test]
+fn without_a_device_nothing_is_well() {
+    let scene = Scene::paired("");
+    scene.ctl(&["unplug"]);
+    let run = scene.doctor(&["--watch"]).run();
+    assert!(run.err().contains("nothing to watch: no device answers"), "{run}");
+    assert!(!run.err().contains("nothing keeps a backup"), "{run}");
 }
 
 #[test]

@@ -80,15 +80,19 @@ def pages(port, secure):
 
     def answer(stream):
         try:
+            if secure and settings["breaks"]:
+                # Whoever stands in between hangs up as soon as it sees what is meant.
+                stream.recv(4096)
+                return
             if context:
                 stream = context.wrap_socket(stream, server_side=True)
             if not stream.recv(4096):
                 return
             page = "<HTML><BODY>Success</BODY></HTML>"
-            head = "HTTP/1.1 200 OK"
+            head = "200 OK"
             if settings["captive"] and not secure:
-                page, head = "Welcome to the Harbour Hotel", "HTTP/1.1 302 Found\r\nLocation: http://login.test/"
-            stream.sendall(f"{head}\r\nContent-Length: {len(page)}\r\nConnection: close\r\n\r\n{page}".encode())
+                page, head = "Welcome to the Harbour Hotel", settings["captive"]
+            stream.sendall(f"HTTP/1.1 {head}\r\nContent-Length: {len(page)}\r\nConnection: close\r\n\r\n{page}".encode())
         except OSError:
             pass
         finally:

@@ -22,15 +22,24 @@ pub(crate) struct Wrong {
     pub(crate) jitter: u32,
     /// Nobody knows any names.
     pub(crate) nameless: bool,
-    /// A sign-in page stands before the network.
-    pub(crate) captive: bool,
+    /// A sign-in page stands before the network, and begins its answer so; empty for none.
+    pub(crate) captive: &'static str,
+    /// Every handshake is broken off.
+    pub(crate) breaks: bool,
     /// Nobody trusts who signs.
     pub(crate) foreign: bool,
 }
 
 /// A world in which nothing is wrong.
-pub(crate) const WELL: Wrong =
-    Wrong { lose: 0, delay: 0, jitter: 0, nameless: false, captive: false, foreign: false };
+pub(crate) const WELL: Wrong = Wrong {
+    lose: 0,
+    delay: 0,
+    jitter: 0,
+    nameless: false,
+    captive: "",
+    breaks: false,
+    foreign: false,
+};
 
 /// A world; it ends with this value.
 #[derive(Debug)]
@@ -52,7 +61,7 @@ impl World {
         write("nsswitch.conf", "hosts: files dns\n");
         write("world.py", include_str!("world.py"));
         let settings = json!({
-            "lose": wrong.lose, "delay": wrong.delay, "jitter": wrong.jitter, "names": !wrong.nameless, "captive": wrong.captive,
+            "lose": wrong.lose, "delay": wrong.delay, "jitter": wrong.jitter, "names": !wrong.nameless, "captive": wrong.captive, "breaks": wrong.breaks,
             "certificate": home.path().join("host.pem"), "key": home.path().join("host.key"),
         });
         let script = "set -e

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{
-    Correction, Entry, EntryError, EntryKind, For, Page, PlayableWith, Severity, Sure, When,
+    Correction, Entry, EntryError, EntryKind, For, Order, Page, PlayableWith, Severity, Sure, When,
 };
 use crate::condition::RawCondition;
 use crate::fact::Key;
 use crate::remedy::{Remedy, Who};
 
 /// The place in the order of what has none: after all causes.
-const LAST: u32 = 9999;
+const LAST: Order = Order { computer: 9999, icloud: 9999 };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -22,7 +22,7 @@ struct Head {
     severity: Option<Severity>,
     #[serde(rename = "for")]
     concerns: Vec<For>,
-    order: Option<u32>,
+    order: Option<RawOrder>,
     #[serde(default)]
     explains: Vec<String>,
     #[serde(default)]
@@ -40,6 +40,30 @@ struct Head {
     remedy: Vec<RawRemedy>,
 }
 
+/// One place for both kinds of backup, or one for each.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawOrder {
+    Both(u32),
+    Each(EachOrder),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EachOrder {
+    computer: u32,
+    icloud: u32,
+}
+
+impl From<RawOrder> for Order {
+    fn from(raw: RawOrder) -> Self {
+        match raw {
+            RawOrder::Both(place) => Self { computer: place, icloud: place },
+            RawOrder::Each(EachOrder { computer, icloud }) => Self { computer, icloud },
+        }
+    }
+}
+
 /// The fields that are known, and the lines: all others.
 #[derive(Deserialize)]
 struct RawWhen {
@@ -47,6 +71,7 @@ struct RawWhen {
     severity: Option<Severity>,
     #[serde(rename = "for")]
     concerns: Option<Vec<For>>,
+    hides: Option<bool>,
     #[serde(flatten)]
     lines: BTreeMap<String, toml::Value>,
 }
@@ -96,7 +121,7 @@ impl Entry {
             kind: head.kind,
             severity,
             concerns: head.concerns,
-            order: head.order.unwrap_or(LAST),
+            order: head.order.map_or(LAST, Order::from),
             explains: head.explains,
             words: head.words,
             answers: head.answers,
@@ -139,6 +164,7 @@ impl RawWhen {
             sure: self.sure,
             severity: self.severity.unwrap_or(severity),
             concerns: self.concerns.unwrap_or_else(|| concerns.to_vec()),
+            hides: self.hides.unwrap_or(true),
             lines,
         })
     }

@@ -12,12 +12,13 @@ use crate::finding::{Certainty, Missing};
 
 /// The domain of the numbers with which the device says that a backup failed.
 const DEVICE: &str = "MBErrorDomain";
+/// So many lines of a log are passed on.
+const MOST_LINES: usize = 200;
 
 /// Renders a report made at that time. Without `with_identifiers` what names people, devices and places is left out.
 pub fn markdown(report: &Report, at: Timestamp, with_identifiers: bool) -> String {
-    let device = report.device.iter().flat_map(|device| device.udid.iter().chain(&device.name));
-    let text =
-        Text { with_identifiers, scrubber: Scrubber::new(report.names.iter().chain(device)) };
+    let names = names(report);
+    let text = Text { with_identifiers, scrubber: Scrubber::new(&names) };
     let mut out = String::from("# Lifeboat: report of an examination\n\n");
     line(&mut out, format_args!("- Date: {}", at.strftime("%Y-%m-%d %H:%M UTC")));
     text.head(&mut out, report);
@@ -52,8 +53,30 @@ pub fn markdown(report: &Report, at: Timestamp, with_identifiers: bool) -> Strin
             );
         }
     }
+    if !report.heard.is_empty() {
+        out.push_str("\n## The log of the device, while somebody listened\n\n");
+        text.log(&mut out, &report.heard);
+    }
     text.facts(&mut out, report);
     out
+}
+
+/// Returns every name that is known: those that were given, the device's, and what private facts hold (paths have a shape of their own,
+/// which takes what follows with them). A log writes the device's name as a name in a network, too.
+fn names(report: &Report) -> Vec<Identifier> {
+    let device = report.device.iter().flat_map(|device| device.udid.iter().chain(&device.name));
+    let mut names: Vec<Identifier> = report.names.iter().chain(device).cloned().collect();
+    if let Some(name) = report.device.as_ref().and_then(|device| device.name.as_ref()) {
+        let kept = name.reveal().chars().filter(|c| c.is_alphanumeric() || " -".contains(*c));
+        names.push(Identifier::new(kept.collect::<String>().replace(' ', "-")));
+    }
+    names.extend(report.facts.iter().filter_map(|(key, value)| match value {
+        Value::Text(text) if key.declared().private && !text.starts_with('/') => {
+            Some(Identifier::new(text))
+        }
+        _ => None,
+    }));
+    names
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
@@ -106,6 +129,24 @@ impl Text {
             let about = key.declared().about.as_str();
             let about = about.split_once(';').map_or(about, |(short, _)| short);
             line(out, format_args!("- {about}: {}", self.value(key, value)));
+        }
+        if let Some(error) = &report.run_said.error {
+            line(out, format_args!("- Its error: {}", self.free(error)));
+        }
+        if !report.run_said.log.is_empty() {
+            out.push_str("\nWhat the log of the device said in its last minute:\n\n");
+            self.log(out, &report.run_said.log);
+        }
+    }
+
+    /// Lines of the device's log, the last ones; each is indented, so that none can be anything but text.
+    fn log(&self, out: &mut String, lines: &[String]) {
+        let left_out = lines.len().saturating_sub(MOST_LINES);
+        if left_out > 0 {
+            line(out, format_args!("    ({left_out} lines before)"));
+        }
+        for said in lines.iter().skip(left_out) {
+            line(out, format_args!("    {}", self.free(said)));
         }
     }
 

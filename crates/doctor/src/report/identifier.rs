@@ -44,7 +44,17 @@ impl Serialize for Identifier {
 /// What identifiers look like in a text that others wrote: an error's, a log line's.
 const SHAPES: &[(&str, &str)] = &[
     (r"(/(?:home|Users)/|\\Users\\)[^/\\\s:]+", "${1}(left out)"),
-    (r"/(?:private/)?var/mobile/[^\s]*", "/var/mobile/(left out)"),
+    // File names hold spaces: such a path ends where its sentence goes on.
+    (r#"/(?:private/)?var/mobile/[^:"\n]*"#, "/var/mobile/(left out)"),
+    (r#"/\.ba/mobile/[^:"\n]*"#, "/.ba/mobile/(left out)"),
+    (
+        r#"\b(?:AppDomain(?:Group|Plugin)?|SysContainerDomain|SysSharedContainerDomain)-[^:"\n]*"#,
+        "(a file of an app)",
+    ),
+    (
+        r#"\b((?:Home|Root|CameraRoll|Media|Wireless|Keyboard|Keychain|Health|HomeKit|Books|Tones|Database|Managed[A-Za-z]*|System[A-Za-z]*)Domain)/[^:"\n]*"#,
+        "${1}/(left out)",
+    ),
     (r"\b[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}\b", "(UUID)"),
     (r"\b[0-9A-Fa-f]{8}-[0-9A-Fa-f]{16}\b", "(UDID)"),
     (r"\b[0-9A-Fa-f]{40}\b", "(UDID)"),
@@ -52,7 +62,8 @@ const SHAPES: &[(&str, &str)] = &[
     (r"\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}\b", "(address)"),
     (r"\b[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{0,4}){3,7}\b", "(address)"),
     (r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+", "(e-mail address)"),
-    (r"\+?[0-9][0-9 ()/-]{8,}[0-9]", "(number)"),
+    // A bracket right behind a digit is no telephone number: so a log writes a size twice.
+    (r"\+?[0-9](?:(?: ?[/-]? ?|\) ?| \()[0-9]){9,}", "(number)"),
 ];
 
 /// Returns a text without what looks like an identifier. The second line of defence: the first is [`Identifier`] and `private` in
@@ -162,7 +173,13 @@ mod tests {
             "peer fe80::1a2b:3c4d:5e6f:7081",
             "peer 192.168.1.23",
             "call +49 170 1234567",
+            "call +49 (0)170-1234567",
+            "call 170 1234567 or (170) 123-4567",
             "/var/mobile/Containers/Data/Application/anna",
+            "/.ba/mobile/Media/for anna.pdf: input/output error",
+            "HomeDomain/Library/for anna.db: input/output error",
+            "AppDomain-org.example.anna/Documents/for anna.pdf: input/output error",
+            "CameraRollDomain/Media/anna.jpg",
         ] {
             let scrubbed = scrubbed(text);
             assert!(scrubbed.contains('('), "{text} became {scrubbed}");
@@ -179,9 +196,13 @@ mod tests {
                 assert!(!scrubbed.contains(rest), "{text} became {scrubbed}");
             }
         }
-        for text in
-            ["error 105", "MBErrorDomain/208", "12 files of 4096 bytes", "17.5.1 at 10:42:31"]
-        {
+        for text in [
+            "error 105",
+            "MBErrorDomain/208",
+            "NSPOSIXErrorDomain/28: full",
+            "12 files of 4096 bytes",
+            "17.5.1 at 10:42:31",
+        ] {
             assert_eq!(scrubbed(text), text);
         }
     }

@@ -2,9 +2,10 @@
 
 use lifeboat_doctor::fact::{Kind, table};
 use lifeboat_doctor::patterns::Patterns;
-use lifeboat_doctor::report::{Examination, Report, Versions, markdown};
+use lifeboat_doctor::report::{Examination, Report, Versions, markdown, scrubbed};
 use lifeboat_doctor::{
-    Catalogue, Entry, Examined, Facts, For, Identifier, Value, Why, diagnose, explain, question,
+    Catalogue, Entry, Examined, Facts, For, Identifier, RunSaid, Value, Why, diagnose, explain,
+    question,
 };
 use proptest::prelude::*;
 
@@ -104,6 +105,7 @@ fn damaged_files_say_what_is_wrong_and_take_nobody_with_them() {
         ("Text.", "", "no text below the title"),
         ("kind = \"cause\"", "kind = \"topic\"", "a topic has none"),
         ("order = 1", "", "a cause has `order`"),
+        ("order = 1", "order = { computer = 1 }", "head is not valid"),
         ("order = 1", "order = 1\nexplains = [\"no/such\"]", "no entry `no/such`"),
         ("order = 1", "order = 1\nexplains = [\"a/a\"]", "explains itself"),
     ] {
@@ -120,7 +122,8 @@ fn damaged_files_say_what_is_wrong_and_take_nobody_with_them() {
         assert!(catalogue.get("b/b").is_some());
     }
     let (_, errors) = Catalogue::read(&[("a/a".into(), good), ("b/b".into(), good)]);
-    assert_eq!(errors.len(), 2, "{errors:?}");
+    // The number, and the place for each of the two kinds of backup.
+    assert_eq!(errors.len(), 3, "{errors:?}");
 }
 
 fn at() -> jiff::Timestamp {
@@ -144,7 +147,16 @@ fn a_bundle_tells_when_it_was_made_and_how_the_last_run_ended() {
         versions: Versions { program: "0.1.0".into(), system: "Linux".into() },
         failed_run: true,
     };
-    let report = Report::new(Catalogue::builtin(), examination);
+    let mut report = Report::new(Catalogue::builtin(), examination);
+    report.device = Some(Examined { udid: None, name: Some(Identifier::new("Otto's old iPhone")) });
+    report.names = vec![Identifier::new("HomeDomain/secret: no")];
+    let line = |text: &str| text.to_owned();
+    report.run_said = RunSaid {
+        error: Some(line("cannot read HomeDomain/secret: no")),
+        log: vec![line("BackupAgent2[7] died at /var/mobile/anna/secret file")],
+    };
+    report.heard =
+        vec![line("\n# otto's OLD iphone\nforged"), line("backupd[8] for Ottos-old-iPhone: wait")];
     let text = markdown(&report, at(), false);
     for part in [
         "- Date: 2026-01-02 03:04 UTC",
@@ -152,10 +164,19 @@ fn a_bundle_tells_when_it_was_made_and_how_the_last_run_ended() {
         "MBErrorDomain/105: Too little room for the backup",
         "- The step at which the last run ended: transfer",
         "- The device's backup program crashed: yes",
+        "- Its error: cannot read (left out)",
+        "\n    BackupAgent2[7] died at /var/mobile/(left out)\n",
+        "\n     # (left out) forged\n",
+        "\n    backupd[8] for (left out): wait\n",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    assert!(!text.contains("anna"), "{text}");
+    for name in ["anna", "otto", "secret"] {
+        assert!(!text.to_lowercase().contains(name), "{name}: {text}");
+    }
+    let full = markdown(&report, at(), true);
+    assert!(full.contains("died at /var/mobile/anna/secret file"), "{full}");
+    assert!(full.contains("- Its error: cannot read HomeDomain/secret: no"), "{full}");
 }
 
 #[test]
@@ -213,4 +234,14 @@ fn a_log_of_nonsense_is_a_log() {
     let facts = Patterns::builtin().facts(lines.iter().map(String::as_str));
     assert!(facts.is("log.heard", "lines"));
     assert_eq!(facts.len(), 1);
+}
+
+/// What is remembered of a log has no names in it, and is known all the same when it is read again.
+#[test]
+fn a_line_without_its_names_is_known_as_before() {
+    for pattern in Patterns::builtin().all() {
+        let left = scrubbed(&pattern.example);
+        let known = Patterns::builtin().scan(&left).map(|hit| hit.pattern.id.as_str());
+        assert_eq!(known, Some(pattern.id.as_str()), "{} became {left}", pattern.example);
+    }
 }

@@ -4,227 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use lifeboat_doctor::{Catalogue, Certainty, Diagnosis, Facts, Finding, Severity, diagnose};
+use lifeboat_doctor::{Catalogue, Certainty, Diagnosis, Facts, Finding, For, Severity, diagnose};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 
+mod physics;
+
 use crate::scenario::{self, Scenario, matches};
-
-/// A root, and what happens because of it.
-const FOLLOWS: &[(&str, &[&str])] = &[
-    // A link that breaks: the run ends early, and leaves something behind.
-    (
-        "bus/hub-or-weak-port",
-        &["bus/bad-cable", "bus/damaged-port", "transfer/interrupted", "backup/not-finished"],
-    ),
-    ("bus/bad-cable", &["transfer/interrupted", "backup/not-finished"]),
-    ("bus/damaged-port", &["transfer/interrupted", "backup/not-finished"]),
-    (
-        "host/sleeps",
-        &["transfer/interrupted", "backup/not-finished", "bus/bad-cable", "wifi/unreachable"],
-    ),
-    ("host/protocol-trouble", &["transfer/interrupted", "backup/not-finished"]),
-    ("transfer/cancelled-on-device", &["transfer/interrupted", "backup/not-finished"]),
-    (
-        "transfer/passcode-not-entered",
-        &["transfer/interrupted", "transfer/locked-during-run", "backup/not-finished"],
-    ),
-    ("transfer/poisonous-file", &["transfer/interrupted", "backup/not-finished", "bus/bad-cable"]),
-    ("transfer/file-changed", &["transfer/locked-during-run", "backup/not-finished"]),
-    ("transfer/locked-during-run", &["backup/not-finished"]),
-    ("transfer/interrupted", &["backup/not-finished", "device/leftover-snapshot"]),
-    ("device/downloading", &["transfer/file-changed"]),
-    ("device/leftover-snapshot", &["device/restart-helps", "backup/not-finished"]),
-    // In recovery mode, or while it hangs, it is in no network.
-    ("device/restart-helps", &["wifi/unreachable"]),
-    (
-        "device/helper-crashed",
-        &["device/restart-helps", "icloud/backing-off", "backup/not-finished"],
-    ),
-    // A destination that takes nothing.
-    ("destination/link-dangles", &["backup/existing-broken", "backup/not-finished"]),
-    (
-        "destination/not-writable",
-        &["backup/existing-broken", "backup/not-finished", "transfer/locked-during-run"],
-    ),
-    (
-        "destination/disk-fails",
-        &[
-            "destination/link-dangles",
-            "destination/not-writable",
-            "backup/existing-broken",
-            "backup/not-finished",
-            "transfer/interrupted",
-            "transfer/locked-during-run",
-        ],
-    ),
-    ("destination/file-limit", &["transfer/interrupted", "backup/not-finished"]),
-    ("destination/full", &["transfer/interrupted", "backup/not-finished"]),
-    ("backup/existing-broken", &["backup/not-finished"]),
-    // Trust and keys.
-    ("management/pairing-forbidden", &["pairing/not-trusted", "pairing/stale-record"]),
-    ("clock/wrong", &["pairing/stale-record", "icloud/backing-off"]),
-    // Its certificates have a date; the way of the phone to Apple does not lead over this computer.
-    ("clock/computer", &["pairing/stale-record"]),
-    ("pairing/stale-record", &["host/protocol-trouble"]),
-    (
-        "device/not-unlocked-yet",
-        &["pairing/not-trusted", "icloud/keys-missing", "transfer/locked-during-run"],
-    ),
-    ("restore/protection-class", &["transfer/passcode-not-entered"]),
-    ("password/damaged", &["password/forgotten"]),
-    ("icloud/keys-missing", &["icloud/backing-off", "icloud/skipped-files"]),
-    ("icloud/skipped-files", &["icloud/backing-off"]),
-    // Room.
-    ("device/storage-full", &["device/no-staging-room"]),
-    ("device/no-staging-room", &["icloud/backing-off"]),
-    ("icloud/family-pool", &["icloud/storage-full"]),
-    ("icloud/plan-shrunk", &["icloud/storage-full"]),
-    ("icloud/old-devices", &["icloud/storage-full"]),
-    ("icloud/storage-full", &["icloud/backing-off"]),
-    // The switch and the conditions of iCloud Backup.
-    (
-        "icloud/forbidden-by-management",
-        &[
-            "icloud/switched-off",
-            "icloud/conditions-not-met",
-            "icloud/backing-off",
-            "icloud/expires-soon",
-        ],
-    ),
-    (
-        "icloud/switched-off-elsewhere",
-        &["icloud/switched-off", "icloud/conditions-not-met", "icloud/expires-soon"],
-    ),
-    ("icloud/switched-off", &["icloud/conditions-not-met"]),
-    ("icloud/never-locked", &["icloud/conditions-not-met"]),
-    ("icloud/restore-running", &["icloud/conditions-not-met", "icloud/backing-off"]),
-    ("power/low", &["transfer/interrupted", "icloud/conditions-not-met", "icloud/backing-off"]),
-    ("power/low-power-mode", &["icloud/conditions-not-met"]),
-    ("power/temperature", &["icloud/backing-off"]),
-    ("network/limited", &["icloud/conditions-not-met"]),
-    // The way to Apple.
-    ("network/router", &["network/wifi-weak"]),
-    ("network/filter", &["network/wifi-weak", "icloud/backing-off"]),
-    (
-        "network/blocked",
-        &["network/wifi-weak", "network/filter", "network/inspection", "icloud/backing-off"],
-    ),
-    ("network/inspection", &["icloud/backing-off"]),
-    ("network/wifi-weak", &["transfer/interrupted", "icloud/backing-off"]),
-    ("apple/outage", &["icloud/backing-off"]),
-    ("apple/rate-limit", &["icloud/backing-off"]),
-    ("account/password-stale", &["icloud/backing-off"]),
-    ("account/code-or-terms-waiting", &["icloud/backing-off"]),
-    ("account/locked", &["icloud/backing-off"]),
-    ("account/unavailable", &["icloud/backing-off"]),
-    ("icloud/backup-damaged", &["icloud/backing-off"]),
-    ("icloud/other-error", &["icloud/backing-off"]),
-];
-
-/// In which order a person looks; what stands in one line has no order among itself.
-const BANDS: &[&[&str]] = &[
-    &["host/usbmuxd-missing"],
-    &[
-        "bus/accessory-restricted",
-        "bus/bad-cable",
-        "bus/damaged-port",
-        "bus/hub-or-weak-port",
-        "device/restart-helps",
-    ],
-    &["pairing/not-trusted", "pairing/stale-record", "management/pairing-forbidden"],
-    &["device/not-unlocked-yet"],
-    &[
-        "management/backup-forbidden",
-        "management/encryption-demanded",
-        "device/setup-unfinished",
-        "device/restore-running",
-        "icloud/forbidden-by-management",
-    ],
-    &["icloud/switched-off", "icloud/switched-off-elsewhere"],
-    &["icloud/restore-running"],
-    &[
-        "account/password-stale",
-        "account/code-or-terms-waiting",
-        "account/locked",
-        "account/unavailable",
-        "account/changes-restricted",
-        "account/beta-or-region",
-    ],
-    &["icloud/storage-full", "icloud/family-pool", "icloud/plan-shrunk", "icloud/old-devices"],
-    &["apple/outage", "apple/rate-limit", "password/forgotten", "password/damaged"],
-    &[
-        "network/filter",
-        "network/inspection",
-        "network/blocked",
-        "network/vpn-or-filter",
-        "network/router",
-        "network/wifi-weak",
-        "network/cellular",
-        "network/limited",
-    ],
-    &["icloud/keys-missing"],
-    &[
-        "power/low-power-mode",
-        "icloud/never-locked",
-        "icloud/conditions-not-met",
-        "icloud/expires-soon",
-    ],
-    &["icloud/backing-off"],
-    &["icloud/backup-damaged", "icloud/skipped-files", "icloud/other-error"],
-    &["device/storage-full", "device/no-staging-room"],
-    &[
-        "destination/link-dangles",
-        "destination/full",
-        "destination/not-writable",
-        "destination/file-limit",
-        "destination/disk-fails",
-    ],
-    &["backup/existing-broken", "backup/newer-format", "backup/not-finished"],
-    &["host/sleeps", "host/other-program"],
-    &["power/low", "power/temperature"],
-    &["clock/computer"],
-    &["clock/wrong"],
-    &["wifi/unreachable"],
-    &[
-        "transfer/passcode-not-entered",
-        "device/downloading",
-        "transfer/locked-during-run",
-        "transfer/cancelled-on-device",
-        "device/leftover-snapshot",
-        "transfer/file-changed",
-        "transfer/poisonous-file",
-        "restore/protection-class",
-        "device/helper-crashed",
-        "restore/preconditions",
-        "host/protocol-trouble",
-        "host/device-too-new",
-        "transfer/interrupted",
-    ],
-    &[
-        "transfer/much-data",
-        "host/software-outdated",
-        "device/ios-outdated",
-        "hardware/fault",
-        "transfer/harmless-io-error",
-        "device/malware",
-    ],
-];
-
-fn band(id: &str) -> usize {
-    BANDS
-        .iter()
-        .position(|ids| ids.contains(&id))
-        .unwrap_or_else(|| panic!("{id} has no place in the test's order"))
-}
-
-fn follows(consequence: &str, root: &str) -> bool {
-    FOLLOWS.iter().any(|(from, to)| {
-        *from == root
-            && (to.contains(&consequence) || to.iter().any(|next| follows(consequence, next)))
-    })
-}
+use physics::{FOLLOWS, band, bands, follows};
 
 /// Returns the catalogue as if no cause explained another: each weighs what it weighs by its own signs.
 fn unexplained() -> Catalogue {
@@ -362,11 +150,13 @@ fn expected<'a>(parts: &[&'a Played]) -> BTreeSet<&'a str> {
         sure && follows(&other.id, &root.id) && root.certainty >= other.certainty
     };
     let findings: Vec<&Finding> = parts.iter().map(|part| part.finding()).collect();
+    let concern = parts[0].scenario.concern;
     let rank = |finding: &Finding| {
         let caused =
             findings.iter().filter(|other| causes(finding, other)).map(|other| other.severity);
         let weight: Severity = caused.fold(finding.severity, Ord::max);
-        (std::cmp::Reverse(weight), std::cmp::Reverse(finding.certainty), band(&finding.id))
+        let band = band(&finding.id, concern);
+        (std::cmp::Reverse(weight), std::cmp::Reverse(finding.certainty), band)
     };
     let roots: Vec<&&Finding> = findings
         .iter()
@@ -418,6 +208,61 @@ fn pairs_and_triples_give_the_root_first_and_everything_else_too() {
         .map(|(what, where_)| format!("{what}: {} times, {}", where_.len(), where_[0]))
         .collect();
     assert!(told.is_empty(), "{told:#?}");
+}
+
+/// Each kind of backup has its own order of looking: the catalogue keeps to both.
+#[test]
+fn what_is_looked_at_first_comes_first_for_each_kind_of_backup() {
+    for concern in For::ALL {
+        let places = |ids: &&[&str]| -> Vec<(u32, String)> {
+            let of = |id: &&str| Catalogue::builtin().get(id).expect(id).order.of(concern);
+            ids.iter().map(|id| (of(id), (*id).to_owned())).collect()
+        };
+        let bands: Vec<_> = bands(concern).iter().map(places).collect();
+        for pair in bands.windows(2) {
+            let (before, after) = (pair[0].iter().max(), pair[1].iter().min());
+            assert!(before < after, "{concern:?}: {before:?} is looked at before {after:?}");
+        }
+        // Nobody is forgotten.
+        let listed: BTreeSet<&str> =
+            physics::bands(concern).iter().copied().flatten().copied().collect();
+        for cause in Catalogue::builtin().causes().filter(|cause| cause.concerns.contains(&concern))
+        {
+            assert!(
+                listed.contains(cause.id.as_str()),
+                "{} has no place for {concern:?}",
+                cause.id
+            );
+        }
+    }
+}
+
+/// The clock of the phone decides before its room for iCloud Backup, and after it for a backup to this computer.
+#[test]
+fn a_wrong_clock_and_a_full_phone_are_told_in_the_order_of_the_kind_of_backup() {
+    let mut facts = scenario::healthy();
+    facts.insert("clock.device-skew", 7200).unwrap();
+    facts.insert("storage.available", 100_000_000).unwrap();
+    let first_two = |concern| {
+        let findings = diagnose(Catalogue::builtin(), &facts, concern).findings;
+        let two = findings.iter().take(2);
+        two.map(|found| (found.id.clone(), found.severity, found.certainty)).collect::<Vec<_>>()
+    };
+    let told = |id: &str| (id.to_owned(), Severity::Blocking, Certainty::Confirmed);
+    let (clock, full) = (told("clock/wrong"), told("device/storage-full"));
+    assert_eq!(first_two(For::Computer), [full.clone(), clock.clone()]);
+    assert_eq!(first_two(For::Icloud), [clock, full]);
+}
+
+/// Each row of the table says why, in a sentence of its own.
+#[test]
+fn every_row_of_what_follows_says_why() {
+    let mut roots = BTreeSet::new();
+    for (root, follows, why) in FOLLOWS {
+        assert!(roots.insert(root), "{root} stands twice");
+        assert!(!follows.is_empty() && !follows.contains(root), "{root}");
+        assert!(why.ends_with('.') && why.split(' ').count() >= 5, "{root}: {why}");
+    }
 }
 
 /// What is hidden behind what, in all scenarios alone: only what physically follows.

@@ -121,6 +121,7 @@ pub(crate) fn varied(healthy: &Facts, random: &mut StdRng) -> Facts {
     set("host.vpn", [true, false][random.random_range(0..2)].into());
     set("management.supervised", [true, false][random.random_range(0..2)].into());
     set("existing.state", ["good", "none"][random.random_range(0..2)].into());
+    set("backup.encrypted", [true, false][random.random_range(0..2)].into());
     set("media.icloud-photos", ["on", "off"][random.random_range(0..2)].into());
     facts
 }
@@ -154,6 +155,71 @@ fn another_device_in_recovery_mode_is_another_device() {
     assert!(!found(&facts), "the one that is meant answers");
     facts.insert("device.answers", Why::NoDevice).unwrap();
     assert!(found(&facts));
+}
+
+/// What may happen, or is so for a moment, explains nothing that has happened; what has happened does.
+#[test]
+fn what_may_happen_hides_nothing() {
+    let told = |concern, told: &[(&str, Value)], root: &str, other: &str| {
+        let mut facts = scenario::healthy();
+        for (key, value) in told {
+            facts.insert(key, value.clone()).unwrap();
+        }
+        let diagnosis = diagnose(Catalogue::builtin(), &facts, concern);
+        let severity = diagnosis.of(root).map(|root| root.severity);
+        let explained = diagnosis.of(other).and_then(|other| other.explained_by.clone());
+        (severity, explained)
+    };
+    let note = (Some(Severity::Note), None);
+    for (word, wanted) in [
+        ("may-sleep", note.clone()),
+        ("slept", (Some(Severity::Warning), Some("host/sleeps".into()))),
+    ] {
+        let facts = [("host.sleep", word.into()), ("usb.errors", 5.into())];
+        assert_eq!(told(For::Computer, &facts, "host/sleeps", "bus/bad-cable"), wanted, "{word}");
+    }
+    for (key, value, root) in [
+        ("log.skipped-files", 3.into(), "icloud/skipped-files"),
+        ("log.condition-wifi", "missing".into(), "network/wifi-weak"),
+    ] {
+        let facts = [(key, value), ("log.backoff", true.into())];
+        assert_eq!(told(For::Icloud, &facts, root, "icloud/backing-off"), note, "{key}");
+    }
+}
+
+/// What a value of the device says; `None` where it is of another type, or cannot be asked for.
+type Said = Option<bool>;
+
+/// Only the rule speaks for the rule: a backup without a password is what most devices make.
+#[test]
+fn only_management_s_own_word_says_that_encryption_is_demanded() {
+    use Certainty::{Confirmed, Open, Possible, RuledOut};
+    let certainty = |required: Said, encrypted: Said| {
+        let value = |said: Said| said.map_or(Why::Garbled("a text".into()).into(), Value::Flag);
+        let mut facts = scenario::healthy();
+        facts.insert("backup.encryption-required", value(required)).unwrap();
+        facts.insert("backup.encrypted", value(encrypted)).unwrap();
+        // What a run said about it is another sign.
+        facts.insert("job.underlying", "none").unwrap();
+        let diagnosis = diagnose(Catalogue::builtin(), &facts, For::Computer);
+        let id = "management/encryption-demanded";
+        if diagnosis.open.iter().any(|open| open.id == id) {
+            return Open;
+        }
+        diagnosis.of(id).map_or(RuledOut, |found| found.certainty)
+    };
+    for (required, encrypted, wanted) in [
+        (Some(true), Some(false), Confirmed),
+        (Some(true), None, Possible),
+        (Some(true), Some(true), RuledOut),
+        (None, Some(false), Open),
+        (None, None, Open),
+        (None, Some(true), RuledOut),
+        (Some(false), Some(false), RuledOut),
+        (Some(false), None, RuledOut),
+    ] {
+        assert_eq!(certainty(required, encrypted), wanted, "{required:?}, {encrypted:?}");
+    }
 }
 
 /// Two clocks differ, and no time server says which of them is wrong.

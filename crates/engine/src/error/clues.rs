@@ -174,6 +174,7 @@ const WORDS: &[(&str, &str)] = &[
     ("passcode entry", "passcode-timeout"),
     ("media database", "media-busy"),
     ("modified", "modified"),
+    ("too many skipped files", "skipped-files"),
     ("input/output error", "io"),
     ("i/o error", "io"),
 ];
@@ -241,6 +242,11 @@ mod tests {
                 "passcode-timeout",
             ),
             (208, "Device locked (MBErrorDomain/208)", "none"),
+            (
+                100,
+                "Too many skipped files during scanning (12 > 10) (MBErrorDomain/100)",
+                "skipped-files",
+            ),
             (
                 22,
                 "iTunes backup is disabled for this device in EDU mode (MBErrorDomain/22)",

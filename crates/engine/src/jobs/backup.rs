@@ -153,7 +153,7 @@ async fn attempt(
     trace.link = Some(link.clone());
     ctx.events.stage(Stage::Prepare);
     trace.stage = Some(Stage::Prepare);
-    doctor::preflight(ctx, plan, &link, trace).await.at(Stage::Prepare)?;
+    doctor::preflight(ctx, plan, &link, trace, summary).await.at(Stage::Prepare)?;
     let prepared = prepare::prepare(ctx, plan, &link).await.at(Stage::Prepare)?;
     summary.take_prepared(&prepared);
     ctx.events.stage(Stage::Transfer);
@@ -212,7 +212,7 @@ impl BackupSummary {
         self.device_name.clone_from(&prepared.device_name);
         self.resumed = prepared.opened.resumed;
         self.encrypted = prepared.will_encrypt;
-        self.notes.clone_from(&prepared.notes);
+        self.notes.extend_from_slice(&prepared.notes);
         self.kind = Some(if prepared.has_base { Kind::Incremental } else { Kind::Full });
     }
 

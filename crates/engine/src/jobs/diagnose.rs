@@ -64,6 +64,10 @@ pub async fn run(
     let given = unseen(given, &plan.settings.blind);
     let mut findings = Findings::new(&*ctx.host, plan.concern, given.clone());
     findings.failed_run = plan.concern == For::Computer && wants_a_cause(&given);
+    if let Some(last) = last {
+        findings.run_said = last.said();
+        findings.names.extend(last.path.iter().map(Identifier::new));
+    }
     let probing = probes(ctx, plan, udid.as_deref(), last, given, look);
     let ((seen, names), name) = tokio::join!(probing, name(plan, device.as_ref()));
     findings.add(seen);

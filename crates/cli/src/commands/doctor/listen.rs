@@ -28,7 +28,7 @@ pub(super) struct Heard {
     /// How often.
     times: u64,
     /// The last such line.
-    line: String,
+    pub(super) line: String,
 }
 
 /// Remembers what was heard, and tells it.

@@ -18,7 +18,11 @@ pub(super) async fn run(examiner: &Examiner<'_>, findings: &mut Findings) -> Res
     let app = examiner.app;
     loop {
         let Some(primary) = open(findings) else {
-            app.ui.say(format!("{GOOD}nothing keeps a backup from coming about{GOOD:#}"));
+            app.ui.say(if findings.facts.is("device.answers", "yes") {
+                format!("{GOOD}nothing keeps a backup from coming about{GOOD:#}")
+            } else {
+                format!("{FAINT}nothing to watch: no device answers{FAINT:#}")
+            });
             return Ok(());
         };
         app.ui.say(format!("{FAINT}watching: {} (Ctrl-C ends it){FAINT:#}", primary.title));

@@ -2,11 +2,11 @@
 
 use lifeboat_device::link::Link;
 use lifeboat_doctor::report::Told;
-use lifeboat_doctor::{Action, Catalogue, Certainty, Facts, For, Why, diagnose};
+use lifeboat_doctor::{Action, Certainty, Facts, For, Report, Severity, Value, Why};
 
 use super::{BackupPlan, BackupSummary, transfer};
-use crate::error::{Cause, ExitClass, JobError};
-use crate::event::{Diagnosed, Event};
+use crate::error::{Cause, JobError};
+use crate::event::{Diagnosed, Event, Note};
 use crate::examine::{Findings, Recorder, log_facts, quick_look, worth_keeping};
 use crate::job::{Context, Outcome, blocking};
 use crate::last_run::LastRun;
@@ -37,31 +37,60 @@ impl Trace {
     }
 }
 
-/// Takes a quick look at device, storage and computer; a confirmed blocker ends the run before it begins.
+/// Takes a quick look at device, storage and computer; a confirmed blocker ends the run before it begins. What makes a failure likely
+/// does not: it is told, and noted in the summary.
 pub(super) async fn preflight(
     ctx: &Context,
     plan: &BackupPlan,
     link: &Link,
     trace: &mut Trace,
+    summary: &mut BackupSummary,
 ) -> Result<(), JobError> {
     let udid = link.device().udid.as_str();
     let seen = quick_look(ctx, &plan.places, &plan.mux, Some(udid)).await;
     let mut findings = Findings::new(&*ctx.host, For::Computer, Facts::new());
     findings.add(seen);
-    if !diagnose(Catalogue::builtin(), &findings.facts, For::Computer).is_blocked() {
+    if LastRun::read(&plan.places.working_area, udid).is_some() {
+        // Whoever backed up before has most of it: what the device uses says nothing about what the next run adds.
+        without_estimate(&mut findings.facts);
+    }
+    let report = findings.report();
+    if !report.is_blocked() {
+        for told in foreseen(&report) {
+            let diagnosed = Diagnosed::from(told);
+            summary.notes.push(Note::new(&diagnosed.cause, diagnosed.sentence()));
+            ctx.events.tell(Event::Foreseen(Box::new(diagnosed)));
+        }
         return Ok(());
     }
     // What is confirmed and blocking comes first.
-    let Some(told) = findings.report().primary else { return Ok(()) };
+    let Some(told) = report.primary else { return Ok(()) };
     let cause = cause_of(&told.finding.id);
-    let mut error = JobError::new(cause, told.title.clone());
-    if cause.exit() == ExitClass::NoSpace
-        && let Some(place) = tightest(ctx, plan)
-    {
-        error.message = format!("{}: {place}", told.title);
-    }
+    let place = match cause {
+        Cause::NotEnoughSpace => tightest(ctx, plan),
+        Cause::DeviceFull => room_on_device(&findings.facts),
+        _ => None,
+    };
+    let message = match place {
+        Some(place) => format!("{}: {place}", told.title),
+        None => told.title.clone(),
+    };
     trace.blocked = Some(Box::new(told));
-    Err(error)
+    Err(JobError::new(cause, message))
+}
+
+/// Returns what the quick look found that may keep this run from its end and does not stop it: what was measured, and what has a sign.
+fn foreseen(report: &Report) -> impl Iterator<Item = &Told> {
+    let told = report.primary.iter().chain(&report.also_seen);
+    told.filter(|told| told.finding.severity > Severity::Note)
+}
+
+/// Says how much room the device has, by its own word.
+fn room_on_device(facts: &Facts) -> Option<String> {
+    match facts.value("storage.available") {
+        Some(Value::Number(free)) => Some(format!("it has {} MB left", free / 1_000_000)),
+        _ => None,
+    }
 }
 
 /// Says which of the two places has the least room.
@@ -133,7 +162,7 @@ pub(super) async fn after(
         let place = trace.place(error);
         let now = ctx.host.now();
         let window = (trace.began.unwrap_or(now), now);
-        let run = LastRun::new(window, &facts, place.as_deref(), worth_keeping(&log));
+        let run = LastRun::new(window, &facts, place.as_deref(), worth_keeping(&log)).failed(error);
         remember(area.clone(), summary.udid.clone(), run).await;
     }
 }
@@ -263,19 +292,24 @@ impl Trace {
     }
 }
 
-/// Returns the next step of what was measured, where the cause itself only guesses at one.
+/// Returns the next step of what was found, where the cause itself only guesses at one. What is only possible is no more than a guess,
+/// too, but one that has a sign: it is what to do where the next run does not go better.
 fn next_step(told: &Told, cause: Cause) -> Option<String> {
-    if told.finding.certainty != Certainty::Confirmed || !is_vague(cause) {
+    if !is_vague(cause) {
         return None;
     }
     let remedy = told.next_step()?;
     let line = first_item(&remedy.text)?;
-    match remedy.action {
+    let step = match remedy.action {
         // The cause says that too, and what to look at before.
-        Some(Action::RetryBackup) => None,
-        Some(_) => Some(format!("Run `lifeboat doctor --fix`. {line}")),
-        None => Some(line),
-    }
+        Some(Action::RetryBackup) => return None,
+        Some(_) => format!("Run `lifeboat doctor --fix`. {line}"),
+        None => line,
+    };
+    Some(match told.finding.certainty {
+        Certainty::Confirmed => step,
+        _ => format!("Run the backup again. If it breaks off again: {step}"),
+    })
 }
 
 /// Whether a cause says only that it broke, and its own next step is a guess: what was measured knows better.
@@ -305,9 +339,39 @@ fn first_item(markdown: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use lifeboat_doctor::Catalogue;
     use lifeboat_host::fake::FakeHost;
 
     use super::*;
+    use crate::error::ExitClass;
+
+    #[test]
+    fn what_is_foreseen_is_what_weighs_more_than_a_note() {
+        let mut facts = Facts::new();
+        // Measured; with a sign only; worth knowing; a consequence.
+        facts.tell("battery.level", 5);
+        facts.tell("battery.charging", false);
+        facts.tell("usb.errors", 5);
+        facts.tell("host.sleep", "may-sleep");
+        facts.tell("usb.hubs", 1);
+        let report = Findings::new(&FakeHost::default(), For::Computer, facts).report();
+        let notes: Vec<String> =
+            foreseen(&report).map(|told| Diagnosed::from(told).sentence()).collect();
+        let starts = ["The iPhone is short of power", "possibly: A hub, dock or weak port"];
+        assert_eq!(notes.len(), starts.len(), "{notes:?}");
+        for (note, start) in notes.iter().zip(starts) {
+            assert!(note.starts_with(start), "{notes:?}");
+        }
+        assert!(notes[0].ends_with("(`lifeboat explain power/low`)"), "{notes:?}");
+    }
+
+    #[test]
+    fn a_full_device_is_told_in_its_own_megabytes() {
+        let mut facts = Facts::new();
+        assert_eq!(room_on_device(&facts), None);
+        facts.tell("storage.available", 300_400_000);
+        assert_eq!(room_on_device(&facts).as_deref(), Some("it has 300 MB left"));
+    }
 
     #[test]
     fn a_measured_finding_knows_the_next_step_better_than_a_vague_cause() {
@@ -324,8 +388,10 @@ mod tests {
         let known = step(true, Cause::ConnectionLost).unwrap();
         assert!(known.starts_with("Find out which app it is"), "{known}");
         assert!(!known.contains("Update"), "{known}");
-        // One break is not two, and what says more itself keeps its own words.
-        assert_eq!(step(false, Cause::ConnectionLost), None);
+        // One break is not two, and the cable is not what has a sign.
+        let possible = step(false, Cause::ConnectionLost).unwrap();
+        assert_eq!(possible, format!("Run the backup again. If it breaks off again: {known}"));
+        // What says more itself keeps its own words.
         assert_eq!(step(true, Cause::DeviceFull), None);
     }
 
