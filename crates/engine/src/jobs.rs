@@ -7,5 +7,6 @@ pub mod diagnose;
 pub mod export;
 pub mod mend;
 pub mod pair;
+pub mod password;
 pub mod snapshots;
 pub mod status;

@@ -18,7 +18,7 @@ use crate::jobs::snapshots::{DomainSummary, Listed, Look, SnapshotDetails};
 use crate::layout::{About, MOST_NAMED, NamedFile};
 use crate::words::{choose, ms, things};
 
-pub(crate) use folder::FolderView;
+pub(crate) use folder::{FolderView, find as backup_folder};
 pub(crate) use snapshot::{SnapshotView, about, line};
 
 /// A backup that can be looked into. Paths are `<Domain>/<relative path>`; below `backup/` lie the backup's own files.

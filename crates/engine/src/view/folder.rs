@@ -27,7 +27,7 @@ fn is_backup(folder: &Utf8Path) -> bool {
 }
 
 /// Returns the folder of the backup: the one given, or the only one in it.
-fn find(folder: Utf8PathBuf) -> Result<Utf8PathBuf, JobError> {
+pub(crate) fn find(folder: Utf8PathBuf) -> Result<Utf8PathBuf, JobError> {
     if is_backup(&folder) {
         return Ok(folder);
     }
