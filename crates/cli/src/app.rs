@@ -125,11 +125,17 @@ impl App {
 
     /// Returns where the things of a job lie; asks for the password where nothing else can tell it.
     pub(crate) fn places(&self, settings: &Settings) -> Result<Places, Failure> {
-        let repository = local(settings)?;
-        let password = self.password(settings, &repository)?;
+        let places = self.bare_places(settings)?;
+        let password = self.password(settings, &places.repository)?;
+        Ok(Places { password, ..places })
+    }
+
+    /// Returns where the things of a job lie, without the repository's password.
+    #[expect(clippy::unused_self, reason = "beside the one with the password")]
+    pub(crate) fn bare_places(&self, settings: &Settings) -> Result<Places, Failure> {
         Ok(Places {
-            repository,
-            password,
+            repository: local(settings)?,
+            password: None,
             key_file: settings.key_file.clone(),
             make_repository: settings.repository_is_default,
             working_area: settings.working_area.clone(),

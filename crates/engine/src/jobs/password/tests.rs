@@ -157,7 +157,7 @@ async fn live(
     deeds: Vec<Deed>,
 ) -> Result<(), TestCaseError> {
     let (mut password, mut heard) = (None::<String>, BTreeSet::new());
-    for (at, deed) in deeds.into_iter().enumerate() {
+    for (minute, deed) in (0..).step_by(60).zip(deeds) {
         let before = password.clone();
         match &deed {
             Deed::Elsewhere(word) => {
@@ -173,7 +173,7 @@ async fn live(
                     }
                     Wanted::Off(old) => Order::Off { old: old.map(secret) },
                 };
-                let now = jiff::Timestamp::from_second(1_700_000_000 + 60 * at as i64).unwrap();
+                let now = jiff::Timestamp::from_second(1_700_000_000 + minute).unwrap();
                 let mut vault = OnDisk { ctx, repository, udid, crash: *crash, stored: 0 };
                 let mut phone = Model {
                     password: &mut password,

@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use lifeboat_mobilesync::InfoPlist;
 use lifeboat_mobilesync::keybag::Keybag;
 use lifeboat_mobilesync::trial;
+use lifeboat_repo::Repository;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
@@ -53,6 +54,8 @@ pub struct Locked {
     pub device_name: Option<String>,
     /// The snapshot, where it is one.
     pub snapshot: Option<String>,
+    /// The passwords of the device that are kept, each with its generation, newest first.
+    pub kept: Vec<(String, SecretString)>,
 }
 
 /// What a trial came to.
@@ -80,14 +83,27 @@ pub async fn locked(ctx: &Context, places: Places, against: Against) -> Result<L
             let bag = opening::keybag(&repository, &found)?.ok_or_else(not_encrypted)?;
             Ok(Locked {
                 bag,
+                kept: kept(&repository, &found.udid)?,
                 udid: Some(found.udid),
                 device_name: found.label,
                 snapshot: Some(found.id.to_string()),
             })
         }
-        Against::Folder(folder) => in_folder(&folder),
+        Against::Folder(folder) => {
+            let mut locked = in_folder(&folder)?;
+            // A folder can be opened without any repository.
+            if let (Ok(repository), Some(udid)) = (places.open_to_read(&ctx.host), &locked.udid) {
+                locked.kept = kept(&repository, udid)?;
+            }
+            Ok(locked)
+        }
     })
     .await
+}
+
+fn kept(repository: &Repository, udid: &str) -> Result<Vec<(String, SecretString)>, JobError> {
+    let kept = passwords::stored(repository, udid)?;
+    Ok(kept.into_iter().map(|(_, kept)| (kept.generation, kept.password)).collect())
 }
 
 fn not_encrypted() -> JobError {
@@ -113,6 +129,7 @@ fn in_folder(folder: &Utf8Path) -> Result<Locked, JobError> {
         udid,
         device_name: info.as_ref().and_then(InfoPlist::device_name).map(str::to_owned),
         snapshot: None,
+        kept: Vec::new(),
     })
 }
 
