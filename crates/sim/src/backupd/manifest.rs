@@ -6,7 +6,8 @@ use camino::Utf8Path;
 use lifeboat_mobilesync::build::{self, ManifestDbWriter, Schema};
 use lifeboat_mobilesync::crypto;
 use lifeboat_mobilesync::file::MbFile;
-use lifeboat_mobilesync::keybag::{ClassKey, Keybag};
+use lifeboat_mobilesync::keybag::{ClassKey, Keybag, WrappedKey};
+pub(super) use lifeboat_mobilesync::manifest::seal;
 use lifeboat_mobilesync::{ManifestError, ManifestPlist};
 use plist::{Dictionary, Value};
 use rand::SeedableRng as _;
@@ -91,17 +92,22 @@ fn in_place(plan: &Plan, target: &Utf8Path) -> Result<camino::Utf8PathBuf, Manif
     writer.finish()
 }
 
-/// Makes the property list.
-pub(super) fn property_list(phone: &Phone, frozen: &Frozen, now: SystemTime) -> Vec<u8> {
+/// Makes the property list; that of an encrypted backup with its keybag and the key of the database.
+pub(super) fn property_list(
+    phone: &Phone,
+    frozen: &Frozen,
+    now: SystemTime,
+    sealed: Option<(&[u8], &WrappedKey)>,
+) -> Vec<u8> {
     let domains = if phone.ios() < Ios::V16_1 { "20.0" } else { "24.0" };
     let manifest = ManifestPlist {
         version: "10.0".to_owned(),
         system_domains_version: Some(domains.to_owned()),
         date: Some(now),
-        is_encrypted: false,
+        is_encrypted: sealed.is_some(),
         was_passcode_set: phone.spec.knobs.passcode,
-        keybag: Some(keybag(phone.udid()).encode()),
-        manifest_key: None,
+        keybag: Some(sealed.map_or_else(|| keybag(phone.udid()).encode(), |(bag, _)| bag.to_vec())),
+        manifest_key: sealed.map(|(_, key)| key.encode()),
         lockdown: lockdown(phone),
         applications: applications(frozen),
         others: Dictionary::new(),
