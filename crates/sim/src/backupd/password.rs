@@ -3,8 +3,6 @@
 //! The order is a real phone's, with its weak side: the keychain is changed first, and what fails after that on the host fails the
 //! request without changing it back.
 
-use std::sync::Arc;
-
 use lifeboat_mobilesync::ManifestPlist;
 use lifeboat_wire::devicelink::Status;
 use plist::{Dictionary, Value};
@@ -13,26 +11,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::errors;
 use super::fail::{MbError, Stop};
 use super::opening::unreadable;
-use super::plan::Sealing;
 use super::run::{Run, Step, apart};
-use super::secrets::Secrets;
-use crate::options::{Password, Reuse, RuleError};
+use crate::options::{Password, RuleError};
 use crate::phone::PromptReason;
-
-use lifeboat_mobilesync::crypto::Key;
-use lifeboat_mobilesync::keybag::WrappedKey;
 
 /// The property list on the host that a change of the password looks for, the newest first.
 const PLACES: [&str; 2] = ["Snapshot/Manifest.plist", "Manifest.plist"];
 
 const TEXT: &str = "Error reading backup properties";
-
-/// The key of a `Manifest.db` to be, and what `Manifest.plist` says of it.
-pub(super) struct ManifestKey {
-    pub(super) secrets: Arc<Secrets>,
-    pub(super) key: Key,
-    pub(super) wrapped: WrappedKey,
-}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
     /// Does what a request to change the password says.
@@ -107,22 +93,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
         self.upload_control(&device, &path, &mut bytes.as_slice(), 50.0, bytes.len() as u64)
             .await?;
         Ok(true)
-    }
-
-    /// Returns the key for the `Manifest.db` of this backup: a new one, or the last one again; nothing when it is not encrypted.
-    pub(super) fn manifest_key(&mut self) -> Result<Option<ManifestKey>, Stop> {
-        let Some(Sealing { secrets, .. }) = self.sealing.clone() else { return Ok(None) };
-        let spec = &self.phone.spec.encryption;
-        let last = secrets.manifest.clone().filter(|_| spec.manifest_key == Reuse::Kept);
-        let local = |error| Stop::from(MbError::local(&error));
-        let (key, wrapped) = match last {
-            Some(wrapped) => (secrets.open(&wrapped.encode()).map_err(local)?, wrapped),
-            None => {
-                let key = self.keys.next();
-                let wrapped = secrets.seal(spec.manifest_class.into(), &key).map_err(local)?;
-                (key, wrapped)
-            }
-        };
-        Ok(Some(ManifestKey { secrets, key, wrapped }))
     }
 }
