@@ -120,7 +120,7 @@ impl App {
 
     /// Makes what a job gets, with a listener of the caller's.
     pub(crate) fn context_with(&self, events: EventSink) -> Context {
-        Context { host: Arc::clone(&self.host), events, cancel: self.cancel.clone() }
+        Context { cancel: self.cancel.clone(), ..Context::new(Arc::clone(&self.host), events) }
     }
 
     /// Returns where the things of a job lie; asks for the password where nothing else can tell it.

@@ -219,6 +219,10 @@ causes! {
     NotABackup = "not-a-backup", Person, Failed, "Give the folder that holds Manifest.db (named like the device's UDID).";
     /// The backup is encrypted and cannot be opened here.
     BackupEncrypted = "backup-encrypted", Person, Failed, "Export it with `--as finder`: programs that know the backup password open it.";
+    /// Nobody knows the password of an encrypted backup.
+    PasswordUnknown = "password-unknown", Person, WrongPassword, "Give the backup password with BACKUP_PASSWORD_FILE, or export it with `--as finder`: programs that ask for the password open it.";
+    /// No password that was given opens an encrypted backup.
+    BackupPasswordWrong = "backup-password-wrong", Person, WrongPassword, "Give the backup password that the device had when this backup was made; `lifeboat password test` tries several.";
     /// The target of an export is not empty.
     TargetNotEmpty = "target-not-empty", Person, Usage, "Choose a folder that is absent or empty.";
     /// Some files did not arrive.

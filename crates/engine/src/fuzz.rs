@@ -64,6 +64,8 @@ mod tests {
                     files_missing,
                     missing_files: Vec::new(),
                     known_incomplete: Vec::new(),
+                    manifest_opened: encrypted,
+                    sealed_files: Vec::new(),
                 }
             })
     }

@@ -263,6 +263,8 @@ fn tell_cause(facts: &mut Facts, error: &JobError) {
         | Cause::NoSuchPath
         | Cause::NotABackup
         | Cause::BackupEncrypted
+        | Cause::BackupPasswordWrong
+        | Cause::PasswordUnknown
         | Cause::TargetNotEmpty
         | Cause::TimedOut
         | Cause::ConditionsNotMet

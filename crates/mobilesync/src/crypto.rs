@@ -18,8 +18,8 @@ pub type Key = Zeroizing<[u8; 32]>;
 /// A wrapped key's length.
 pub const WRAPPED: usize = 40;
 
-const BLOCK: usize = 16;
-const CHUNK: usize = 64 << 10;
+pub(crate) const BLOCK: usize = 16;
+pub(crate) const CHUNK: usize = 64 << 10;
 
 /// The most rounds of key derivation that are done on the word of a file; devices use ten million.
 pub const MOST_ROUNDS: u32 = 1 << 28;
@@ -91,6 +91,33 @@ pub fn wrap(with: &Key, key: &Key) -> [u8; WRAPPED] {
     wrapped
 }
 
+/// Returns how long the payload of a file of this many bytes is: always padded.
+pub const fn sealed_size(plain: u64) -> u64 {
+    (plain / 16 + 1).saturating_mul(16)
+}
+
+/// The payload cipher with its zero vector, for taking payloads apart.
+pub(crate) fn decryptor(key: &Key) -> cbc::Decryptor<Aes256> {
+    cbc::Decryptor::new(&Array::from(**key), &Array::default())
+}
+
+/// The payload cipher with its zero vector, for making payloads.
+pub(crate) fn encryptor(key: &Key) -> cbc::Encryptor<Aes256> {
+    cbc::Encryptor::new(&Array::from(**key), &Array::default())
+}
+
+/// Decrypts whole blocks in place, many at a time; what is left of a block at the end stays as it is.
+pub(crate) fn decrypt(cipher: &mut cbc::Decryptor<Aes256>, bytes: &mut [u8]) {
+    let (blocks, _) = Array::slice_as_chunks_mut(bytes);
+    cipher.decrypt_blocks(blocks);
+}
+
+/// Encrypts whole blocks in place; what is left of a block at the end stays as it is.
+pub(crate) fn encrypt(cipher: &mut cbc::Encryptor<Aes256>, bytes: &mut [u8]) {
+    let (blocks, _) = Array::slice_as_chunks_mut(bytes);
+    cipher.encrypt_blocks(blocks);
+}
+
 /// How a decrypted payload ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -117,7 +144,7 @@ pub struct Decrypt<R> {
 impl<R: Read> Decrypt<R> {
     /// Starts to decrypt `source`.
     pub fn new(key: &Key, source: R) -> Self {
-        let cipher = cbc::Decryptor::new(&Array::from(**key), &Array::default());
+        let cipher = decryptor(key);
         Self { source, cipher, buffer: Vec::new(), given: 0, ready: 0, ending: Ending::Open }
     }
 
@@ -139,11 +166,7 @@ impl<R: Read> Decrypt<R> {
                 "an encrypted payload is cut off inside a block",
             ));
         }
-        for block in self.buffer.get_mut(held..).unwrap_or_default().chunks_exact_mut(BLOCK) {
-            let block: &mut [u8; BLOCK] =
-                block.try_into().expect("a chunk has the length of a block");
-            self.cipher.decrypt_block(block.into());
-        }
+        decrypt(&mut self.cipher, self.buffer.get_mut(held..).unwrap_or_default());
         if count == CHUNK {
             self.ready = self.buffer.len() - BLOCK;
         } else {
@@ -172,7 +195,7 @@ impl<R: Read> Read for Decrypt<R> {
 }
 
 /// Returns the length of the padding at the end, if there is a valid one.
-fn padding(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn padding(bytes: &[u8]) -> Option<usize> {
     let last = *bytes.last()?;
     let length = usize::from(last);
     let start = bytes.len().checked_sub(length)?;
@@ -194,7 +217,7 @@ pub struct Encrypt<R> {
 impl<R: Read> Encrypt<R> {
     /// Starts to encrypt `source`.
     pub fn new(key: &Key, source: R) -> Self {
-        let cipher = cbc::Encryptor::new(&Array::from(**key), &Array::default());
+        let cipher = encryptor(key);
         Self { source, cipher, buffer: Vec::new(), given: 0, done: false }
     }
 
@@ -207,11 +230,7 @@ impl<R: Read> Encrypt<R> {
             let pad = BLOCK - count % BLOCK;
             self.buffer.resize(count + pad, u8::try_from(pad).unwrap_or(0));
         }
-        for block in self.buffer.chunks_exact_mut(BLOCK) {
-            let block: &mut [u8; BLOCK] =
-                block.try_into().expect("a chunk has the length of a block");
-            self.cipher.encrypt_block(block.into());
-        }
+        encrypt(&mut self.cipher, &mut self.buffer);
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The keybag: class keys of an encrypted backup, wrapped with a key made from the password.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use thiserror::Error;
 
@@ -197,12 +198,30 @@ impl ClassKey {
 }
 
 /// The class keys of an opened bag.
-#[derive(Debug)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct ClassKeys {
     keys: BTreeMap<u32, Key>,
 }
 
+/// Tells which keys there are, and none of them.
+impl fmt::Debug for ClassKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.keys.keys()).finish()
+    }
+}
+
+impl FromIterator<(u32, Key)> for ClassKeys {
+    fn from_iter<I: IntoIterator<Item = (u32, Key)>>(keys: I) -> Self {
+        Self { keys: keys.into_iter().collect() }
+    }
+}
+
 impl ClassKeys {
+    /// Gives out the keys by class.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Key)> {
+        self.keys.iter().map(|(class, key)| (*class, key))
+    }
+
     /// Opens the key of a file or of `Manifest.db`.
     pub fn open(&self, key: &WrappedKey) -> Result<Key, KeybagError> {
         let class = self.keys.get(&key.class).ok_or(KeybagError::NoClass(key.class))?;
@@ -332,6 +351,9 @@ mod tests {
             "03000000ba1db0ceb051c399c8eed4f28cfead0e0f5b7a3d581bdf0f3442c8fdd40ff0a9d75f1e5710842f43"
         );
         assert_eq!(*keys.open(&WrappedKey::parse(&wrapped.encode()).unwrap()).unwrap(), file_key);
+        assert_eq!(format!("{keys:?}"), "{1, 2, 3, 4, 6, 7, 8}", "no key is shown");
+        let again: ClassKeys = keys.iter().map(|(class, key)| (class, key.clone())).collect();
+        assert_eq!(again, keys);
         let other = WrappedKey { class: 9, ..wrapped };
         assert_eq!(keys.open(&other).unwrap_err(), KeybagError::NoClass(9));
     }

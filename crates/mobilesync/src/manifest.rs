@@ -6,7 +6,7 @@ mod plist_file;
 use camino::Utf8PathBuf;
 use thiserror::Error;
 
-pub use db::{ManifestDb, Row, Tally};
+pub use db::{Finder, ManifestDb, Row, Tally};
 pub use plist_file::ManifestPlist;
 
 use crate::property_list::PlistError;

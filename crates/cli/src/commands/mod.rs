@@ -32,7 +32,7 @@ pub(crate) type Ended = Result<Exit, Failure>;
 /// Runs a command.
 pub(crate) async fn run(app: &App, command: Command) -> Ended {
     match command {
-        Command::Demo(args) => demo::run(app, args).await,
+        Command::Demo(args) => Box::pin(demo::run(app, args)).await,
         Command::Sim(args) => sim::run(app, args).await,
         Command::Devices(args) => devices::run(app, &args).await,
         Command::Pair(args) => pair::run(app, &args).await,
