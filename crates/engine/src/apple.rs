@@ -4,7 +4,7 @@ use std::io::{self, Read, Write as _};
 use std::sync::{Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use lifeboat_mobilesync::crypto::{Decrypt, Encrypt, Key, sealed_size};
+use lifeboat_mobilesync::crypto::{Decrypt, Encrypt, Key, stored_length};
 use lifeboat_mobilesync::{FileId, ManifestDb, ManifestPlist};
 use lifeboat_repo::{Content, Repository, Snapshot};
 
@@ -20,14 +20,16 @@ pub(crate) enum Form {
     AsSent,
     /// As plain text; the device sent it encrypted.
     Opened,
+    /// As plain text; the device sent it encrypted and without padding.
+    Unpadded,
 }
 
 impl Form {
     /// Returns how large the file is that the device sent.
     pub(crate) fn size(self, content: &Content) -> u64 {
         match self {
-            Self::AsSent => content.size,
-            Self::Opened => sealed_size(content.size),
+            Self::AsSent | Self::Unpadded => content.size,
+            Self::Opened => stored_length(content.size),
         }
     }
 }
@@ -114,33 +116,42 @@ impl Resealer {
         })
     }
 
-    /// Returns the key of a payload, or that of the manifest where there is no ID.
-    pub(crate) fn key_for(&self, id: Option<&FileId>) -> Result<Option<Key>, JobError> {
-        match id {
-            Some(id) => self.key(id).map(Some),
-            None => Ok(self.manifest.clone()),
+    /// Returns how a stored file, or the manifest where there is no ID, has to be encrypted; nothing where it is as it was sent.
+    pub(crate) fn sealing(
+        &self,
+        id: Option<&FileId>,
+        form: Form,
+    ) -> Result<Option<Sealing>, JobError> {
+        if form == Form::AsSent {
+            return Ok(None);
         }
+        let key = match id {
+            Some(id) => Some(self.key(id)?),
+            None => self.manifest.clone(),
+        };
+        Ok(key.map(|key| Sealing { key, form }))
     }
+}
 
-    /// Returns the key that a stored file has to be encrypted with; nothing where it is as it was sent.
-    pub(crate) fn key_of(&self, stored: &Stored) -> Result<Option<Key>, JobError> {
-        match stored.form {
-            Form::AsSent => Ok(None),
-            Form::Opened => self.key_for(stored.id().as_ref()),
-        }
-    }
+/// How plain text becomes what the device sent.
+pub(crate) struct Sealing {
+    key: Key,
+    form: Form,
 }
 
 /// Opens what a snapshot keeps as the device sent it.
 pub(crate) fn read(
     repository: &Repository,
     content: &Content,
-    key: Option<Key>,
+    sealing: Option<Sealing>,
 ) -> Result<Box<dyn Read + Send>, JobError> {
     let reader = repository.reader(content)?;
-    Ok(match key {
-        Some(key) => Box::new(Encrypt::new(&key, reader)),
+    Ok(match sealing {
         None => Box::new(reader),
+        Some(Sealing { key, form: Form::Unpadded }) => {
+            Box::new(Encrypt::new(&key, reader).take(content.size))
+        }
+        Some(Sealing { key, .. }) => Box::new(Encrypt::new(&key, reader)),
     })
 }
 

@@ -65,6 +65,7 @@ mod tests {
                     missing_files: Vec::new(),
                     known_incomplete: Vec::new(),
                     manifest_opened: encrypted,
+                    manifest_unpadded: false,
                     sealed_files: Vec::new(),
                 }
             })

@@ -106,6 +106,9 @@ pub(crate) struct About {
     /// Whether Manifest.db is kept as plain text, of an encrypted backup.
     #[serde(default)]
     pub(crate) manifest_opened: bool,
+    /// Whether the device sent it without padding.
+    #[serde(default)]
+    pub(crate) manifest_unpadded: bool,
     /// The first [`MOST_NAMED`] files of an opened backup that stay as the device sent them.
     #[serde(default)]
     pub(crate) sealed_files: Vec<NamedFile>,

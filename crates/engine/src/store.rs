@@ -111,6 +111,7 @@ struct Storing<'a> {
     bytes: u64,
     sealed: u64,
     manifest_opened: bool,
+    manifest_unpadded: bool,
     /// Files of an opened backup that stay sealed.
     why: BTreeMap<&'static str, u64>,
     named: Vec<NamedFile>,
@@ -175,6 +176,7 @@ fn build<'a>(
         bytes: 0,
         sealed: 0,
         manifest_opened: false,
+        manifest_unpadded: false,
         why: BTreeMap::new(),
         named: Vec::new(),
     };
@@ -299,7 +301,7 @@ impl Storing<'_> {
         }
         let sealed = match piece.form {
             Form::AsSent => Some(piece),
-            Form::Opened => pieces.as_sent(id)?,
+            Form::Opened | Form::Unpadded => pieces.as_sent(id)?,
         };
         let Some(Piece { content, why, .. }) = sealed else { return Ok(()) };
         self.count(&content);
@@ -376,7 +378,8 @@ impl Storing<'_> {
     fn control(&mut self) -> Result<(), JobError> {
         for file in CONTROL {
             if let Some((Own { content, modified }, form)) = self.backup.pieces.own(file)? {
-                self.manifest_opened |= form == Form::Opened;
+                self.manifest_opened |= form != Form::AsSent;
+                self.manifest_unpadded |= form == Form::Unpadded;
                 self.add(&format!("{BACKUP}/{file}"), Node::file(content, moment(modified, 0)))?;
             }
         }
@@ -426,6 +429,7 @@ impl Storing<'_> {
             missing_files: verified.missing_files(self.run.told, &self.told),
             known_incomplete: verified.known_incomplete(),
             manifest_opened: self.manifest_opened,
+            manifest_unpadded: self.manifest_unpadded,
             sealed_files: self.named.clone(),
         }
     }

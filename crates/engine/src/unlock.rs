@@ -24,14 +24,16 @@ use crate::working_tree::tree::Origin;
 
 /// What every SQLite database begins with.
 const SQLITE: &[u8] = b"SQLite format 3\0";
+/// The size of the smallest page of a database.
+const SMALLEST_PAGE: u64 = 512;
 /// How much is read at a time.
 const BLOCK: usize = 128 << 10;
 
 /// A manifest as plain text, on the local disk.
 pub(crate) struct PlainManifest {
     pub(crate) file: Plain,
-    /// Whether what the device sent can be made of it again.
-    pub(crate) is_proved: bool,
+    /// How what the device sent can be made of it again; as sent where it cannot.
+    pub(crate) form: Form,
     pub(crate) size: u64,
     /// CRC-32 of what was written there.
     pub(crate) sum: u32,
@@ -109,29 +111,28 @@ fn manifest(
         None => None,
     };
     let open = || overlay.open(&path).map(|(_, reader)| reader).map_err(JobError::from);
-    plain_manifest(&open, key.as_ref(), file)
+    let size = overlay.tree().file(&path).map_or(0, |file| file.size);
+    plain_manifest(&open, size, key.as_ref(), file)
 }
 
 /// Opens a manifest as a device sent it, again each time it is asked for.
 pub(crate) type OpenManifest<'a> = &'a dyn Fn() -> Result<Box<dyn Read + Send>, JobError>;
 
-/// Decrypts a manifest into a file; says why it stays sealed where it is none.
+/// Decrypts a manifest of this size into a file; says why it stays sealed where it is none.
 pub(crate) fn plain_manifest(
     open: OpenManifest<'_>,
+    size: u64,
     key: Option<&Key>,
     file: Plain,
 ) -> Result<Result<PlainManifest, Locked>, JobError> {
-    let written = match write_plain(open, key, &file)? {
+    let written = match write_plain(open, size, key, &file)? {
         Ok(written) => written,
         Err(flaw) => return Ok(Err(Locked::Manifest(flaw.to_string()))),
     };
     match ManifestDb::open(file.path()) {
-        Ok(_) => Ok(Ok(PlainManifest {
-            is_proved: written.is_proved,
-            size: written.size,
-            sum: written.sum,
-            file,
-        })),
+        Ok(_) => {
+            Ok(Ok(PlainManifest { form: written.form, size: written.size, sum: written.sum, file }))
+        }
         Err(error) => Ok(Err(Locked::Manifest(error.to_string()))),
     }
 }
@@ -139,7 +140,7 @@ pub(crate) fn plain_manifest(
 impl PlainManifest {
     /// Stores it as plain text, where what the device sent can be made of it.
     pub(crate) fn store(&self, writer: &Writer) -> Result<Option<Content>, JobError> {
-        if !self.is_proved {
+        if self.form == Form::AsSent {
             return Ok(None);
         }
         let failed =
@@ -157,22 +158,31 @@ impl PlainManifest {
 }
 
 struct Written {
-    is_proved: bool,
+    form: Form,
     size: u64,
     sum: u32,
 }
 
 fn write_plain(
     open: OpenManifest<'_>,
+    size: u64,
     key: Option<&Key>,
     to: &Plain,
 ) -> Result<Result<Written, Flaw>, JobError> {
     let mut begins = Vec::new();
     open()?.take(SQLITE.len() as u64).read_to_end(&mut begins).map_err(|error| disk(&error))?;
     // Backups of iOS 10.0 and 10.1 have it as plain text, and so have those that a tool decrypted in place.
-    let Some(key) = key.filter(|_| begins != SQLITE) else { return copy(open()?, to, false) };
-    match copy(Proof::new(key, open()?), to, true)? {
-        Err(Flaw::Padding | Flaw::Differs) => copy(Decrypt::new(key, open()?), to, false),
+    let Some(key) = key.filter(|_| begins != SQLITE) else {
+        return copy(open()?, to, Form::AsSent);
+    };
+    // A database is a number of pages long: so is what has no padding, whatever its last page ends with.
+    let proved = if size.is_multiple_of(SMALLEST_PAGE) {
+        copy(Proof::unpadded(key, open()?), to, Form::Unpadded)?
+    } else {
+        copy(Proof::new(key, open()?), to, Form::Opened)?
+    };
+    match proved {
+        Err(Flaw::Padding | Flaw::Differs) => copy(Decrypt::new(key, open()?), to, Form::AsSent),
         other => Ok(other),
     }
 }
@@ -182,11 +192,7 @@ fn disk(error: &io::Error) -> JobError {
 }
 
 /// Copies to a file that only its owner can read.
-fn copy(
-    mut from: impl Read,
-    to: &Plain,
-    is_proved: bool,
-) -> Result<Result<Written, Flaw>, JobError> {
+fn copy(mut from: impl Read, to: &Plain, form: Form) -> Result<Result<Written, Flaw>, JobError> {
     let mut file = private_file(to.path()).map_err(|error| disk(&error))?;
     let (mut block, mut sum, mut size) = (vec![0; BLOCK], Sum::default(), 0);
     loop {
@@ -203,7 +209,7 @@ fn copy(
         };
         let bytes = block.get(..count).unwrap_or_default();
         if bytes.is_empty() {
-            return Ok(Ok(Written { is_proved, size, sum: sum.value() }));
+            return Ok(Ok(Written { form, size, sum: sum.value() }));
         }
         file.write_all(bytes).map_err(|error| disk(&error))?;
         sum.update(bytes);
@@ -258,7 +264,7 @@ impl Opening<'_> {
         match kept {
             None => Ok(Wanted::Nothing),
             Some((_, content, Form::AsSent)) => Ok(Wanted::Open(Source::Stored(content))),
-            Some((base, _, Form::Opened)) => {
+            Some((base, _, Form::Opened | Form::Unpadded)) => {
                 let same = base.has_key_of(self.of_base, row, self.keys)?;
                 Ok(if same { Wanted::Nothing } else { Wanted::Seal(Why::OtherKey) })
             }

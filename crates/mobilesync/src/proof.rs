@@ -6,9 +6,14 @@
 use std::io::{self, Read};
 
 use aes::Aes256;
+use aes::cipher::{Array, BlockModeDecrypt as _, BlockModeEncrypt as _, KeyIvInit as _};
 use thiserror::Error;
 
-use crate::crypto::{BLOCK, CHUNK, Key, decrypt, decryptor, encrypt, encryptor, padding};
+use crate::crypto::{Key, padding};
+
+const BLOCK: usize = 16;
+/// What is opened at once.
+const CHUNK: usize = 64 << 10;
 
 /// Why the plain text of a payload cannot stand for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -46,6 +51,7 @@ pub struct Proof<R> {
     plain: Vec<u8>,
     given: usize,
     ready: usize,
+    padded: bool,
     done: bool,
 }
 
@@ -54,15 +60,21 @@ impl<R: Read> Proof<R> {
     pub fn new(key: &Key, source: R) -> Self {
         Self {
             source,
-            decryptor: decryptor(key),
-            encryptor: encryptor(key),
+            decryptor: cbc::Decryptor::new(&Array::from(**key), &Array::default()),
+            encryptor: cbc::Encryptor::new(&Array::from(**key), &Array::default()),
             sealed: Vec::new(),
             again: Vec::new(),
             plain: Vec::new(),
             given: 0,
             ready: 0,
+            padded: true,
             done: false,
         }
+    }
+
+    /// Starts to open what is known to have no padding.
+    pub fn unpadded(key: &Key, source: R) -> Self {
+        Self { padded: false, ..Self::new(key, source) }
     }
 
     /// Returns the source.
@@ -82,10 +94,10 @@ impl<R: Read> Proof<R> {
         }
         self.plain.extend_from_slice(&self.sealed);
         let fresh = self.plain.get_mut(held..).unwrap_or_default();
-        decrypt(&mut self.decryptor, fresh);
+        self.decryptor.decrypt_blocks(Array::slice_as_chunks_mut(fresh).0);
         self.again.clear();
         self.again.extend_from_slice(fresh);
-        encrypt(&mut self.encryptor, &mut self.again);
+        self.encryptor.encrypt_blocks(Array::slice_as_chunks_mut(&mut self.again).0);
         if self.again != self.sealed {
             return Err(flawed(Flaw::Differs));
         }
@@ -98,8 +110,8 @@ impl<R: Read> Proof<R> {
             return Err(flawed(Flaw::Empty));
         }
         // The padding was encrypted and compared with all else: it is the one that is made again.
-        let pad = padding(&self.plain).ok_or_else(|| flawed(Flaw::Padding))?;
-        self.ready = self.plain.len() - pad;
+        let pad = if self.padded { padding(&self.plain) } else { Some(0) };
+        self.ready = self.plain.len() - pad.ok_or_else(|| flawed(Flaw::Padding))?;
         Ok(())
     }
 }
@@ -126,7 +138,7 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::crypto::{Encrypt, sealed_size};
+    use crate::crypto::{Encrypt, stored_length};
 
     fn key() -> Key {
         Zeroizing::new([7; 32])
@@ -149,7 +161,7 @@ mod tests {
         for length in [0, 1, 15, 16, 17, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK - 16, 200_000] {
             let plain: Vec<u8> = (0..length).map(|at| at.to_le_bytes()[0]).collect();
             let payload = seal(&plain);
-            assert_eq!(payload.len() as u64, sealed_size(length as u64));
+            assert_eq!(payload.len() as u64, stored_length(length as u64));
             assert_eq!(open(&payload).unwrap(), plain, "{length}");
         }
     }
@@ -163,6 +175,9 @@ mod tests {
         // A whole block less: what is the last one now ends with no padding.
         assert_eq!(open(&payload[..payload.len() - 16]), Err(Some(Flaw::Padding)));
         assert_eq!(open(&payload[..CHUNK]), Err(Some(Flaw::Padding)));
+        let mut plain = Vec::new();
+        Proof::unpadded(&key(), &payload[..CHUNK]).read_to_end(&mut plain).unwrap();
+        assert_eq!(plain, vec![0xaa; CHUNK]);
     }
 
     proptest! {

@@ -199,7 +199,7 @@ impl Opening<'_> {
         let key = apple::manifest_key(self.repository, snapshot, keys)?;
         let content = apple::own(self.repository, snapshot, "Manifest.db")?;
         let open = || apple::read(self.repository, &content, None);
-        plain_manifest(&open, key.as_ref(), Plain::at(self.place.clone()))
+        plain_manifest(&open, content.size, key.as_ref(), Plain::at(self.place.clone()))
     }
 
     /// Returns the files of a snapshot in Apple's folder, by their path there.
@@ -357,7 +357,7 @@ impl Pieces for Sealed<'_> {
         if name == "Manifest.db"
             && let Some(content) = self.manifest.store(self.writer)?
         {
-            return Ok(Some((Own { content, modified }, Form::Opened)));
+            return Ok(Some((Own { content, modified }, self.manifest.form)));
         }
         Ok(Some((Own { content: content.clone(), modified }, Form::AsSent)))
     }

@@ -83,7 +83,7 @@ impl Arrived<'_> {
             Origin::Base(number) => {
                 match self.overlay.base().and_then(|base| base.content(number)) {
                     Some((content, Form::AsSent)) => Some(content.clone()),
-                    Some((_, Form::Opened)) => {
+                    Some((_, Form::Opened | Form::Unpadded)) => {
                         let (_, reader) = self.overlay.open(path).map_err(unreadable)?;
                         Some(self.writer.store(reader, None)?)
                     }
@@ -157,7 +157,9 @@ impl Pieces for Arrived<'_> {
         // Nothing says that the row's key makes it again: it is kept as it was sent.
         let content = match form {
             Form::AsSent => content.clone(),
-            Form::Opened => self.writer.store(base.as_sent(Some(id), content, form)?, None)?,
+            Form::Opened | Form::Unpadded => {
+                self.writer.store(base.as_sent(Some(id), content, form)?, None)?
+            }
         };
         let why = self.encrypted.then_some(crate::opening::Why::OtherKey);
         Ok(Some(Piece { content, form: Form::AsSent, why, modified: 0 }))
@@ -175,7 +177,7 @@ impl Pieces for Arrived<'_> {
             && let Some(unlocked) = self.unlocked
             && let Some(content) = unlocked.manifest.store(self.writer)?
         {
-            return Ok(Some((Own { content, modified }, Form::Opened)));
+            return Ok(Some((Own { content, modified }, unlocked.manifest.form)));
         }
         let content = self.content(&path, file)?;
         Ok(Some((Own { content, modified }, Form::AsSent)))

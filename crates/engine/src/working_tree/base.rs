@@ -84,6 +84,7 @@ fn form(path: &str, about: Option<&About>) -> Form {
     let Some(about) = about.filter(|about| about.is_opened()) else { return Form::AsSent };
     match path.split_once('/') {
         Some((FILES, _)) => Form::Opened,
+        Some((BACKUP, "Manifest.db")) if about.manifest_unpadded => Form::Unpadded,
         Some((BACKUP, "Manifest.db")) if about.manifest_opened => Form::Opened,
         _ => Form::AsSent,
     }
@@ -213,14 +214,14 @@ impl Base {
         content: &Content,
         form: Form,
     ) -> Result<Box<dyn Read + Send>, JobError> {
-        let key = match (form, &self.resealer) {
+        let sealing = match (form, &self.resealer) {
             (Form::AsSent, _) => None,
-            (Form::Opened, Some(resealer)) => resealer.key_for(id)?,
-            (Form::Opened, None) => {
+            (_, Some(resealer)) => resealer.sealing(id, form)?,
+            (_, None) => {
                 return Err(JobError::new(Cause::Internal, "the keys of the base are gone"));
             }
         };
-        apple::read(&self.repository, content, key)
+        apple::read(&self.repository, content, sealing)
     }
 
     /// Says whether the payload of a row that was opened then is made again with the key that the row has now.

@@ -242,9 +242,21 @@ fn check_header(path: &Utf8Path) -> Result<(), ManifestError> {
     if header.starts_with(b"mbdb") {
         return Err(ManifestError::OldFormat);
     }
-    if filled < header.len() || !header.starts_with(b"SQLite format 3\0") {
+    if filled < header.len() || !header.starts_with(MAGIC) {
         return Err(ManifestError::NotADatabase(path.to_owned()));
     }
+    let (expected, found) = (told_length(&header), file.metadata()?.len());
+    if found < expected {
+        return Err(ManifestError::Truncated { expected, found });
+    }
+    Ok(())
+}
+
+/// What every database begins with.
+pub(super) const MAGIC: &[u8] = b"SQLite format 3\0";
+
+/// Returns how long the database is by its header; 0 when the header does not tell.
+pub(super) fn told_length(header: &[u8]) -> u64 {
     let number = |at: usize, length: usize| {
         header.get(at..at + length).map_or(0, |bytes| {
             bytes.iter().fold(0_u64, |value, byte| (value << 8) | u64::from(*byte))
@@ -256,11 +268,7 @@ fn check_header(path: &Utf8Path) -> Result<(), ManifestError> {
     };
     // The page count counts only if the two change counters agree.
     let pages = if number(24, 4) == number(92, 4) { number(28, 4) } else { 0 };
-    let (expected, found) = (page * pages, file.metadata()?.len());
-    if found < expected {
-        return Err(ManifestError::Truncated { expected, found });
-    }
-    Ok(())
+    page * pages
 }
 
 /// Returns the URI that opens a file read-only and without looking for side files.

@@ -39,12 +39,12 @@ impl Payloads for Stored<'_> {
             return Err(io::Error::other("interrupted"));
         }
         let (content, form) = self.contents.get(id).ok_or(io::ErrorKind::NotFound)?;
-        let key = match (form, &self.resealer) {
-            (Form::Opened, Some(resealer)) => Some(resealer.key(id).map_err(io::Error::other)?),
-            (Form::Opened, None) => return Err(io::Error::other("the keys are not there")),
+        let sealing = match (form, &self.resealer) {
             (Form::AsSent, _) => None,
+            (_, Some(resealer)) => resealer.sealing(Some(id), *form).map_err(io::Error::other)?,
+            (_, None) => return Err(io::Error::other("the keys are not there")),
         };
-        Ok(apple::read(self.repository, content, key).map_err(io::Error::other)?)
+        Ok(apple::read(self.repository, content, sealing).map_err(io::Error::other)?)
     }
 
     fn each(&self, visit: &mut dyn FnMut(FileId, u64)) -> io::Result<()> {

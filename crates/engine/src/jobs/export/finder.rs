@@ -7,10 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
-use lifeboat_mobilesync::crypto::Key;
-
 use super::{Export, write_file};
-use crate::apple::{self, Form, Stored};
+use crate::apple::{self, Form, Sealing, Stored};
 use crate::error::{Cause, JobError};
 use crate::working_tree::base;
 
@@ -20,7 +18,7 @@ const WAITING: usize = 64;
 /// A file to write.
 struct Task {
     stored: Stored,
-    key: Option<Key>,
+    sealing: Option<Sealing>,
 }
 
 /// What the threads share.
@@ -61,15 +59,15 @@ pub(super) fn write(export: &mut Export<'_>) -> Result<(), JobError> {
                 if shared.stop.load(Ordering::Relaxed) {
                     return Err(JobError::interrupted());
                 }
-                let key = match (stored.form, export.opened) {
+                let sealing = match (stored.form, export.opened) {
                     (Form::AsSent, _) => None,
-                    (Form::Opened, Some(opened)) => opened.resealer.key_of(&stored)?,
-                    (Form::Opened, None) => {
+                    (form, Some(opened)) => opened.resealer.sealing(stored.id().as_ref(), form)?,
+                    (_, None) => {
                         return Err(JobError::new(Cause::Internal, "the keys are not there"));
                     }
                 };
                 // Threads end early only where one has failed.
-                send.send(Task { stored, key }).map_err(|_| JobError::interrupted())
+                send.send(Task { stored, sealing }).map_err(|_| JobError::interrupted())
             });
         drop(send);
         listed
@@ -103,8 +101,8 @@ impl Writing<'_> {
         }
     }
 
-    fn write(&self, Task { stored, key }: Task) -> Result<(), JobError> {
-        let reader = apple::read(self.export.repository, &stored.content, key)?;
+    fn write(&self, Task { stored, sealing }: Task) -> Result<(), JobError> {
+        let reader = apple::read(self.export.repository, &stored.content, sealing)?;
         let target = self.export.target.join(&stored.path);
         let more = &mut |more| {
             self.shared.bytes.fetch_add(more, Ordering::Relaxed);
