@@ -8,5 +8,6 @@ pub mod export;
 pub mod mend;
 pub mod open;
 pub mod pair;
+pub mod password;
 pub mod snapshots;
 pub mod status;

@@ -32,7 +32,7 @@ pub mod words;
 pub(crate) mod working_tree;
 
 pub use crate::error::{Cause, ExitClass, Fault, JobError};
-pub use crate::event::{Diagnosed, Event, EventSink, Finding, Note, Progress, Wait};
+pub use crate::event::{Diagnosed, Event, EventSink, Finding, Note, Progress, Trying, Wait};
 pub use crate::examine::{DoctorSettings, Findings};
 pub use crate::job::{Context, Outcome, Places};
 pub use crate::mux::Mux;

@@ -5,10 +5,10 @@ mod payload;
 use aes::cipher::{Array, KeyInit as _};
 use aes_kw::KwAes256;
 use sha1::Sha1;
-use sha2::Sha256;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::stretch;
 pub(crate) use payload::padding;
 pub use payload::{Decrypt, Encrypt, Ending, stored_length};
 
@@ -33,6 +33,9 @@ pub enum CryptoError {
     /// The file asks for an absurd amount of work.
     #[error("{0} rounds of key derivation are refused")]
     Rounds(u32),
+    /// Whoever watched the work ended it.
+    #[error("the key derivation was stopped")]
+    Stopped,
 }
 
 /// How a password becomes the key that wraps the class keys.
@@ -49,17 +52,31 @@ pub struct Derivation {
 impl Derivation {
     /// Derives the key.
     pub fn derive(&self, password: &[u8]) -> Result<Key, CryptoError> {
+        self.derive_watched(password, &mut |_| true)
+    }
+
+    /// Derives the key; `watch` is told every few milliseconds how many more rounds of the long pass were done, and says
+    /// whether to go on.
+    pub fn derive_watched(
+        &self,
+        password: &[u8],
+        watch: &mut dyn FnMut(u32) -> bool,
+    ) -> Result<Key, CryptoError> {
         let mut key = Key::default();
-        let first = match &self.first {
-            Some((salt, rounds)) => {
-                let mut first = Key::default();
-                pbkdf2::pbkdf2_hmac::<Sha256>(password, salt, allowed(*rounds)?, first.as_mut());
-                Zeroizing::new(first.to_vec())
-            }
-            None => Zeroizing::new(password.to_vec()),
+        let rounds = allowed(self.rounds)?;
+        let Some((salt, first_rounds)) = &self.first else {
+            pbkdf2::pbkdf2_hmac::<Sha1>(password, &self.salt, rounds, key.as_mut());
+            return Ok(key);
         };
-        pbkdf2::pbkdf2_hmac::<Sha1>(&first, &self.salt, allowed(self.rounds)?, key.as_mut());
+        let first = stretch::sha256(password, salt, allowed(*first_rounds)?, watch)
+            .ok_or(CryptoError::Stopped)?;
+        pbkdf2::pbkdf2_hmac::<Sha1>(first.as_ref(), &self.salt, rounds, key.as_mut());
         Ok(key)
+    }
+
+    /// Returns the rounds of the long pass that one password takes: what progress is counted in.
+    pub fn long_rounds(&self) -> u32 {
+        self.first.as_ref().map_or(0, |(_, rounds)| *rounds)
     }
 }
 
@@ -93,7 +110,7 @@ mod tests {
     use std::io::{self, Read as _};
 
     use proptest::prelude::*;
-    use sha2::Digest as _;
+    use sha2::{Digest as _, Sha256};
 
     use super::*;
 

@@ -5,8 +5,8 @@ mod damage;
 mod doctor;
 pub(crate) mod finish;
 mod patience;
-mod prepare;
-mod transfer;
+pub(crate) mod prepare;
+pub(crate) mod transfer;
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lifeboat_device::info_plist;
 use lifeboat_device::link::Link;
-use lifeboat_repo::{Writer, WriterOptions};
+use lifeboat_repo::{Repository, Writer, WriterOptions};
 
 use super::{BackupPlan, choice, damage};
 use crate::error::{Cause, JobError};
@@ -43,9 +43,10 @@ pub(super) struct Prepared {
 }
 
 /// What was opened on this machine.
-struct Local {
-    tree: WorkingTree,
-    writer: Arc<Writer>,
+pub(crate) struct Local {
+    pub(crate) tree: WorkingTree,
+    pub(crate) writer: Arc<Writer>,
+    pub(crate) repository: Repository,
     opened: Opened,
     has_base: bool,
     notes: Vec<Note>,
@@ -66,7 +67,7 @@ pub(super) async fn prepare(
     // The device tells of its apps while the repository is opened.
     let (local, told) = tokio::join!(opening, ask(ctx, link));
     let (local, (info, will_encrypt)) = (local?, told?);
-    let Local { tree, writer, opened, has_base, mut notes, ring } = local;
+    let Local { tree, writer, opened, has_base, mut notes, ring, .. } = local;
     notes.extend(not_told(&info.missing));
     if opened.discarded {
         let message = "what an earlier run had kept rests on another snapshot and is not used";
@@ -135,7 +136,13 @@ async fn ask(ctx: &Context, link: &Link) -> Result<(info_plist::InfoPlist, bool)
     Ok((info_plist::collect(link, ctx.host.now()).await?, will_encrypt))
 }
 
-fn open(ctx: &Context, places: &Places, udid: &str, full: bool) -> Result<Local, JobError> {
+/// Takes the working area of a device, opens the repository, and presents the newest snapshot that serves.
+pub(crate) fn open(
+    ctx: &Context,
+    places: &Places,
+    udid: &str,
+    full: bool,
+) -> Result<Local, JobError> {
     let area = Area::take(&places.working_area, udid)?;
     let repository = places.open_or_make(&*ctx.host)?;
     let host = ctx.host.clone();
@@ -149,7 +156,7 @@ fn open(ctx: &Context, places: &Places, udid: &str, full: bool) -> Result<Local,
     let settings = Settings {
         host: ctx.host.clone(),
         writer: Some(writer.clone()),
-        repository: Some(repository),
+        repository: Some(repository.clone()),
         repository_place: places.disk(),
         checkpoint: CHECKPOINT,
         reserve: RESERVE,
@@ -158,7 +165,7 @@ fn open(ctx: &Context, places: &Places, udid: &str, full: bool) -> Result<Local,
     };
     let (tree, opened) = WorkingTree::open(area, settings, udid, chosen.base, full)?;
     let has_base = tree.state().base().is_some();
-    Ok(Local { tree, writer, opened, has_base, notes, ring })
+    Ok(Local { tree, writer, repository, opened, has_base, notes, ring })
 }
 
 fn workers() -> NonZeroUsize {
