@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
+use crate::passwords::OfPerson;
 use crate::settings::{Environment, Flags, Settings};
 use crate::ui::Ui;
 use crate::ui::error::{Failure, Found};
@@ -120,7 +121,16 @@ impl App {
 
     /// Makes what a job gets, with a listener of the caller's.
     pub(crate) fn context_with(&self, events: EventSink) -> Context {
-        Context { cancel: self.cancel.clone(), ..Context::new(Arc::clone(&self.host), events) }
+        let ctx =
+            Context { cancel: self.cancel.clone(), ..Context::new(Arc::clone(&self.host), events) };
+        // Who has no settings is told so where they are wanted.
+        match self.settings() {
+            Ok(settings) => {
+                let passwords = OfPerson::new(settings.backup_password, self.ui);
+                ctx.with_passwords(Arc::new(passwords))
+            }
+            Err(_) => ctx,
+        }
     }
 
     /// Returns where the things of a job lie; asks for the password where nothing else can tell it.

@@ -227,6 +227,8 @@ causes! {
     NotABackup = "not-a-backup", Person, Failed, "Give the folder that holds Manifest.db (named like the device's UDID).";
     /// The backup is encrypted and cannot be opened here.
     BackupEncrypted = "backup-encrypted", Person, Failed, "Export it with `--as finder`: programs that know the backup password open it.";
+    /// Nobody knows the password of an encrypted backup.
+    PasswordUnknown = "password-unknown", Person, WrongPassword, "Give the backup password with BACKUP_PASSWORD_FILE, or export it with `--as finder`: programs that ask for the password open it.";
     /// A backup is not encrypted where one was expected that is.
     NotEncrypted = "not-encrypted", Person, Failed, "It can be read as it is: `lifeboat ls` and `lifeboat export` need no backup password for it.";
     /// The target of an export is not empty.

@@ -84,6 +84,7 @@ pub fn write(writer: &Writer, password: &StoredPassword) -> Result<SnapshotId, J
         time: password.created,
         udid: HOST.to_owned(),
         tag: Tag::Password,
+        also: None,
         label: None,
         description: None,
         parent: None,

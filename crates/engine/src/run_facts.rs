@@ -267,6 +267,7 @@ fn tell_cause(facts: &mut Facts, error: &JobError) {
         | Cause::NoSuchPath
         | Cause::NotABackup
         | Cause::BackupEncrypted
+        | Cause::PasswordUnknown
         | Cause::NotEncrypted
         | Cause::TargetNotEmpty
         | Cause::TimedOut

@@ -48,7 +48,7 @@ pub(crate) fn open(ctx: &Context, look: Look) -> Result<Box<dyn BackupView>, Job
             let repository = places.open_to_read(&ctx.host)?;
             Ok(Box::new(in_repository(&ctx.events, repository, &snapshot, udid.as_deref())?))
         }
-        Look::Folder(folder) => Ok(Box::new(FolderView::open(folder)?)),
+        Look::Folder { folder, cache } => Ok(Box::new(FolderView::open(ctx, folder, &cache)?)),
     }
 }
 

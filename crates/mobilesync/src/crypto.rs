@@ -9,6 +9,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::stretch;
+pub(crate) use payload::padding;
 pub use payload::{Decrypt, Encrypt, Ending, stored_length};
 
 /// A key; wiped when dropped.

@@ -213,7 +213,7 @@ impl ClassKey {
 }
 
 /// The class keys of an opened bag.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct ClassKeys {
     keys: BTreeMap<u32, Key>,
 }

@@ -21,6 +21,7 @@ pub mod file;
 pub mod info;
 pub mod keybag;
 pub mod manifest;
+pub mod proof;
 pub mod property_list;
 pub mod status;
 mod stretch;

@@ -7,7 +7,7 @@ mod sealed;
 use camino::Utf8PathBuf;
 use thiserror::Error;
 
-pub use db::{ManifestDb, Row, Tally};
+pub use db::{Finder, ManifestDb, Row, Tally};
 pub use plist_file::ManifestPlist;
 #[cfg(feature = "build")]
 pub use sealed::seal;

@@ -33,7 +33,7 @@ pub(crate) type Ended = Result<Exit, Failure>;
 /// Runs a command.
 pub(crate) async fn run(app: &App, command: Command) -> Ended {
     match command {
-        Command::Demo(args) => demo::run(app, args).await,
+        Command::Demo(args) => Box::pin(demo::run(app, args)).await,
         Command::Sim(args) => sim::run(app, args).await,
         Command::Devices(args) => devices::run(app, &args).await,
         Command::Pair(args) => pair::run(app, &args).await,
@@ -62,7 +62,7 @@ fn look(
     folder: Option<camino::Utf8PathBuf>,
 ) -> Result<Look, Failure> {
     match (snapshot, folder) {
-        (_, Some(folder)) => Ok(Look::Folder(folder)),
+        (_, Some(folder)) => Ok(Look::Folder { folder, cache: app.settings()?.cache }),
         (Some(snapshot), None) => {
             let settings = app.settings()?;
             Ok(Look::Snapshot { places: app.places(&settings)?, snapshot, udid: settings.udid })

@@ -147,7 +147,7 @@ impl<R: Read> Read for Decrypt<R> {
 }
 
 /// Returns the length of the padding at the end, if there is a valid one.
-fn padding(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn padding(bytes: &[u8]) -> Option<usize> {
     let last = *bytes.last()?;
     let length = usize::from(last);
     let start = bytes.len().checked_sub(length)?;

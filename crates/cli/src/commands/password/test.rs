@@ -1,10 +1,12 @@
 //! `password test`: tries what somebody remembers.
 
 use std::io::Read as _;
+use std::sync::Arc;
 
 use camino::Utf8Path;
+use lifeboat_engine::jobs::open;
 use lifeboat_engine::jobs::password::trial::{self, Against, Locked, TrialSummary};
-use lifeboat_engine::{Cause, Outcome};
+use lifeboat_engine::{Cause, Given, Outcome};
 use lifeboat_host::read_text;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -89,8 +91,26 @@ pub(super) async fn run(app: &App, args: TestArgs) -> Ended {
     if !right.was_kept && keeps(app, &args, &locked).await? {
         right.generation = Some(remember(app, &settings, &locked, &right.password).await?);
     }
+    if let (Some(udid), true) = (&locked.udid, locked.snapshot.is_some()) {
+        open_sealed(app, &settings, udid, &right.password).await?;
+    }
     told(app, &args, &locked, &right)?;
     Ok(Exit::Done)
+}
+
+/// Opens the sealed snapshots of the device that this password opens.
+async fn open_sealed(
+    app: &App,
+    settings: &Settings,
+    udid: &str,
+    password: &SecretString,
+) -> Result<(), Failure> {
+    let (ctx, progress) = app.context();
+    let ctx = ctx.with_passwords(Arc::new(Given(vec![password.clone()])));
+    let opened = open::run(&ctx, app.places(settings)?, udid).await;
+    progress.finish();
+    opened?;
+    Ok(())
 }
 
 /// Reads the candidates; nothing where a person is to be asked.

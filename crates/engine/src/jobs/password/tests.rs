@@ -324,6 +324,7 @@ fn tree(root: &Utf8Path) -> WorkingTree {
         checkpoint: 1 << 20,
         reserve: 1000,
         area_minimum: 0,
+        hold: false,
     };
     WorkingTree::open(Area::take(root, UDID).unwrap(), settings, UDID, None, false).unwrap().0
 }
