@@ -64,6 +64,9 @@ mod tests {
                     files_missing,
                     missing_files: Vec::new(),
                     known_incomplete: Vec::new(),
+                    manifest_opened: encrypted,
+                    manifest_unpadded: false,
+                    sealed_files: Vec::new(),
                 }
             })
     }

@@ -25,6 +25,7 @@ fn settings(host: &Arc<FakeHost>) -> Settings {
         checkpoint: 1 << 20,
         reserve: 1000,
         area_minimum: 0,
+        hold: false,
     }
 }
 

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use lifeboat_device::info_plist;
 use lifeboat_device::link::Link;
-use lifeboat_repo::{Writer, WriterOptions};
+use lifeboat_repo::{Repository, Writer, WriterOptions};
 
 use super::{BackupPlan, choice, damage};
 use crate::error::{Cause, JobError};
 use crate::event::Note;
 use crate::job::{Context, Places, blocking};
+use crate::keys::Keyring;
+use crate::passwords::{Candidate, Question};
 use crate::verify::Told;
 use crate::working_tree::area::Area;
 use crate::working_tree::overlay::{Settings, Trouble};
@@ -36,15 +38,19 @@ pub(super) struct Prepared {
     pub(super) notes: Vec<Note>,
     /// Files that the device told errors of.
     pub(super) told: Vec<Told>,
+    /// What may open the backup, where it is encrypted.
+    pub(super) ring: Keyring,
 }
 
 /// What was opened on this machine.
-struct Local {
-    tree: WorkingTree,
-    writer: Arc<Writer>,
+pub(crate) struct Local {
+    pub(crate) tree: WorkingTree,
+    pub(crate) writer: Arc<Writer>,
+    pub(crate) repository: Repository,
     opened: Opened,
     has_base: bool,
     notes: Vec<Note>,
+    ring: Keyring,
 }
 
 /// Prepares.
@@ -61,7 +67,7 @@ pub(super) async fn prepare(
     // The device tells of its apps while the repository is opened.
     let (local, told) = tokio::join!(opening, ask(ctx, link));
     let (local, (info, will_encrypt)) = (local?, told?);
-    let Local { tree, writer, opened, has_base, mut notes } = local;
+    let Local { tree, writer, opened, has_base, mut notes, ring, .. } = local;
     notes.extend(not_told(&info.missing));
     if opened.discarded {
         let message = "what an earlier run had kept rests on another snapshot and is not used";
@@ -73,6 +79,7 @@ pub(super) async fn prepare(
         .and_then(plist::Value::as_string)
         .unwrap_or_default()
         .to_owned();
+    let ring = hold_or_pack(ctx, &tree, ring, will_encrypt, &device_name).await?;
     write_info(&tree, &udid, &info.keys).await?;
     Ok(Prepared {
         tree,
@@ -85,7 +92,34 @@ pub(super) async fn prepare(
         has_base,
         notes,
         told: Vec::new(),
+        ring,
     })
+}
+
+/// Lets files go into the repository as they come, unless they are encrypted and something may open them: then they wait for their
+/// keys. Where nothing is known a person is asked, if there is one.
+async fn hold_or_pack(
+    ctx: &Context,
+    tree: &WorkingTree,
+    mut ring: Keyring,
+    will_encrypt: bool,
+    device_name: &str,
+) -> Result<Keyring, JobError> {
+    let (ctx, tree, of) = (ctx.clone(), tree.clone(), device_name.to_owned());
+    blocking(move || {
+        if will_encrypt && ring.is_empty() {
+            let question = Question { of: &of, was_wrong: false };
+            ctx.passwords
+                .ask(&question)
+                .into_iter()
+                .for_each(|typed| ring.add(Candidate::given(typed)));
+        }
+        if !will_encrypt || ring.is_empty() {
+            tree.state().let_pack()?;
+        }
+        Ok(ring)
+    })
+    .await
 }
 
 /// Notes what the device did not tell for Info.plist: one note, whatever is missing.
@@ -102,12 +136,19 @@ async fn ask(ctx: &Context, link: &Link) -> Result<(info_plist::InfoPlist, bool)
     Ok((info_plist::collect(link, ctx.host.now()).await?, will_encrypt))
 }
 
-fn open(ctx: &Context, places: &Places, udid: &str, full: bool) -> Result<Local, JobError> {
+/// Takes the working area of a device, opens the repository, and presents the newest snapshot that serves.
+pub(crate) fn open(
+    ctx: &Context,
+    places: &Places,
+    udid: &str,
+    full: bool,
+) -> Result<Local, JobError> {
     let area = Area::take(&places.working_area, udid)?;
     let repository = places.open_or_make(&*ctx.host)?;
     let host = ctx.host.clone();
     let options =
         WriterOptions { workers: workers(), ..WriterOptions::new(Arc::new(move || host.now())) };
+    let ring = Keyring::gather(ctx, Some(&repository), udid)?;
     let (writer, chosen) = choice::open(&repository, &options, &area, udid)?;
     let writer = Arc::new(writer);
     let mut notes = damage::notes(&writer, &chosen.unreadable);
@@ -115,15 +156,16 @@ fn open(ctx: &Context, places: &Places, udid: &str, full: bool) -> Result<Local,
     let settings = Settings {
         host: ctx.host.clone(),
         writer: Some(writer.clone()),
-        repository: Some(repository),
+        repository: Some(repository.clone()),
         repository_place: places.disk(),
         checkpoint: CHECKPOINT,
         reserve: RESERVE,
         area_minimum: AREA_MINIMUM,
+        hold: true,
     };
     let (tree, opened) = WorkingTree::open(area, settings, udid, chosen.base, full)?;
     let has_base = tree.state().base().is_some();
-    Ok(Local { tree, writer, opened, has_base, notes })
+    Ok(Local { tree, writer, repository, opened, has_base, notes, ring })
 }
 
 fn workers() -> NonZeroUsize {
