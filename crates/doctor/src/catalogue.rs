@@ -92,8 +92,6 @@ pub enum Sure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PlayableWith {
-    /// Encrypted backups.
-    Encryption,
     /// Restoring.
     Restore,
     /// Repair and removal of snapshots.

@@ -19,7 +19,7 @@ use crate::fact::{Facts, Key, Why};
 use crate::probes;
 use crate::report::ProbeRun;
 
-pub use context::{Backups, Existing, Listen, ProbeContext, RunWindow, Tell};
+pub use context::{BackupPassword, Backups, Existing, Listen, ProbeContext, RunWindow, Tell};
 pub use derive::{Room, derive, room};
 pub use outside::{Outside, OutsideFile};
 
@@ -42,8 +42,8 @@ pub struct Probe {
     /// When it is stopped; what it knew by then is told only where it minds the time itself.
     pub limit: Duration,
     /// Belongs to the look before each backup: quick, and nothing outside the local network. Not in it: what waits for
-    /// announcements on the local network (P16), the last run (P21), and the backups that are there (P27), which the run opens
-    /// itself a moment later.
+    /// announcements on the local network (P16), the last run (P21), and the backups that are there (P27, P31), which the run
+    /// opens itself a moment later.
     pub cheap: bool,
     /// Takes its time and stops in it: *at least*.
     pub slow: bool,
@@ -201,6 +201,12 @@ pub static PROBES: &[Probe] = &[
         run!(probes::computer::look),
     ),
     thorough("P30", "iCloud Photos", probes::content::PHOTOS, run!(probes::content::photos)),
+    stored(cheap(
+        "P31",
+        "the password of computer backups",
+        probes::password::TELLS,
+        run!(probes::password::look),
+    )),
 ];
 
 /// Returns the probe of that number.

@@ -15,6 +15,7 @@ pub(crate) mod management;
 pub(crate) mod mux;
 pub(crate) mod network;
 pub(crate) mod pairing;
+pub(crate) mod password;
 pub(crate) mod values;
 pub(crate) mod wifi;
 

@@ -92,6 +92,12 @@ actions! {
     SetWifiSync = "set-wifi-sync",
     /// Sets the device's clock to true time.
     SetDeviceClock = "set-device-clock",
+    /// Gives the device a backup password, which is stored in the repository before the device hears of it.
+    SetBackupPassword = "set-backup-password",
+    /// Asks for passwords that you remember, tries them against the newest backup, and keeps the one that is right.
+    TryBackupPassword = "try-backup-password",
+    /// Keeps the password that nobody chose, opens what it locks, and gives the device a clean one in its place.
+    CleanBackupPassword = "clean-backup-password",
 }
 
 /// There is no such action.

@@ -3,6 +3,7 @@
 mod ask;
 mod fix;
 mod listen;
+mod password;
 mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError};

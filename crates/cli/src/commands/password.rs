@@ -9,9 +9,13 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
+use lifeboat_engine::Cause;
+use secrecy::SecretString;
 
 use super::Ended;
 use crate::app::App;
+use crate::settings::Settings;
+use crate::ui::error::Failure;
 use crate::ui::text::parse_duration;
 
 /// Flags of `password`.
@@ -92,4 +96,24 @@ pub(crate) async fn run(app: &App, args: PasswordArgs) -> Ended {
         PasswordCommand::Off(args) => change::off(app, &args).await,
         PasswordCommand::Test(args) => test::run(app, args).await,
     }
+}
+
+/// Returns a new password for the doctor: one that was given, one that is typed twice, or one that is made where nobody can be asked.
+pub(super) fn new_or_made(
+    app: &App,
+    settings: &Settings,
+    is_first: bool,
+) -> Result<SecretString, Failure> {
+    let new = match secrets::new(app, settings, false, is_first) {
+        Err(none) if none.cause == Cause::NoBackupPassword.id() && !app.ui.can_ask => {
+            secrets::new(app, settings, true, is_first)
+        }
+        other => other,
+    };
+    Ok(new?.password)
+}
+
+/// Asks for passwords that somebody remembers and tries them against the newest backup, for the doctor; says what came of it.
+pub(super) async fn try_remembered(app: &App, settings: &Settings) -> Result<String, Failure> {
+    test::for_doctor(app, settings).await
 }

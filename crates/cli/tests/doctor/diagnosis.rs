@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use camino::Utf8PathBuf;
+use lifeboat_host::secret::write_private_file;
 use lifeboat_testkit::stranger::stranger;
 use lifeboat_testkit::{Home, Run, Sim};
 
@@ -33,7 +34,37 @@ struct Case {
     then: &'static [&'static str],
     /// What Lifeboat is asked.
     ask: &'static [&'static str],
+    /// What the others are asked; the folder of the backups comes after it.
+    others: Others,
+    /// The backup password that somebody believes to be the phone's, for Lifeboat.
+    believed: Option<&'static str>,
 }
+
+/// What `idevicebackup2` and `pymobiledevice3 backup2` are asked.
+#[derive(Clone, Copy)]
+struct Others {
+    idevicebackup2: &'static [&'static str],
+    pymobiledevice3: &'static [&'static str],
+}
+
+const BACKUP_BY_OTHERS: Others =
+    Others { idevicebackup2: &["backup", "--full"], pymobiledevice3: &["backup", "--full"] };
+const OFF_BY_OTHERS: Others = Others {
+    idevicebackup2: &["encryption", "off", "summer"],
+    pymobiledevice3: &["encryption", "off", "summer", "--backup-directory"],
+};
+/// The password that they are given.
+const BELIEVED: &str = "summer";
+const OFF: &[&str] = &["password", "off"];
+const DOCTOR: &[&str] = &["doctor"];
+/// A phone whose password is another.
+const ENCRYPTED: &str = "[encryption]\npassword = \"Summer of 2017!\"\nrounds = 1000\n";
+/// A phone on which somebody typed `encryption on --password sesame`.
+const OPTION: &str = "[encryption]\npassword = \"--password\"\nrounds = 1000\n";
+const OPTION_OFF_BY_OTHERS: Others = Others {
+    idevicebackup2: &["encryption", "off", "sesame"],
+    pymobiledevice3: &["encryption", "off", "sesame", "--backup-directory"],
+};
 
 const BACKUP: &[&str] = &["backup"];
 const ICLOUD: &[&str] = &["doctor", "--for", "icloud"];
@@ -41,10 +72,8 @@ const ICLOUD: &[&str] = &["doctor", "--for", "icloud"];
 const MET: &[(&str, &[&str], Option<&str>)] = &[
     (
         "the password of the backup is unknown or wrong (207)",
-        &[WRONG_PASSWORD],
-        Some(
-            "what can be said about the password itself needs encrypted backups, which Lifeboat does not make yet",
-        ),
+        &[WRONG_PASSWORD, NO_PASSWORD, UNKNOWN_PASSWORD, OPTION_PASSWORD],
+        Some("a wrong password when restoring, for Lifeboat does not restore to an iPhone yet"),
     ),
     (
         "trust and pairing (-17, -18, -19, -21)",
@@ -84,7 +113,15 @@ const PAIR: &[&str] = &["pair", "--wait", "3s"];
 
 /// A backup of such a phone; its title comes from the list.
 const fn case(phone: &'static str) -> Case {
-    Case { title: "", phone, paired: true, then: &[], ask: BACKUP }
+    Case {
+        title: "",
+        phone,
+        paired: true,
+        then: &[],
+        ask: BACKUP,
+        others: BACKUP_BY_OTHERS,
+        believed: None,
+    }
 }
 
 const fn icloud(phone: &'static str) -> Case {
@@ -116,13 +153,20 @@ fn ours(case: &Case) -> String {
     let pair = |home: &Home| drop(home.lifeboat(["pair"]).ok());
     let (run, secrets) = with_phone(case, pair, |home| {
         let machine = healthy(home);
-        if case.ask == ICLOUD {
-            // Some of what is known about iCloud Backup lies in a backup.
+        if case.ask == ICLOUD || case.ask == DOCTOR {
+            // Some of what is known about iCloud Backup and about passwords lies in a backup.
             home.lifeboat(["--machine", machine.as_str(), "backup"]).ok();
         }
-        home.lifeboat(["--machine", machine.as_str()]).args(case.ask).run()
+        let mut asked = home.lifeboat(["--machine", machine.as_str()]).args(case.ask);
+        if let Some(believed) = case.believed {
+            let file = home.path().join("believed.txt");
+            write_private_file(&file, believed.as_bytes()).expect("a file");
+            asked = asked.env("BACKUP_PASSWORD_FILE", file);
+        }
+        asked.run()
     });
-    let text = if case.ask == ICLOUD { run.out() } else { run.err() };
+    let on_stdout = case.ask == ICLOUD || case.ask == DOCTOR;
+    let text = if on_stdout { run.out() } else { run.err() };
     let rest = ["also seen", "checked, and fine", "could not be checked"];
     // The prompt for the passcode comes by another way than the error: whether it is shown before that is chance.
     let prompt =
@@ -192,7 +236,9 @@ fn idevicebackup2(case: &Case) -> String {
     let (run, secrets) = with_phone(case, pair, |home| {
         let root = root(home);
         home.command("timeout")
-            .args([PATIENCE, "idevicebackup2", "backup", "--full", root.as_str()])
+            .args([PATIENCE, "idevicebackup2"])
+            .args(case.others.idevicebackup2)
+            .arg(root)
             .run()
     });
     telling(&run, &secrets)
@@ -213,7 +259,9 @@ fn pymobiledevice3(case: &Case) -> String {
             .env("NO_COLOR", "1")
             .env("COLUMNS", "200")
             .args([PATIENCE, stranger("pymobiledevice3").as_str()])
-            .args(["backup2", "backup", "--full", root.as_str()])
+            .arg("backup2")
+            .args(case.others.pymobiledevice3)
+            .arg(root)
             .run()
     });
     telling(&run, &secrets)
@@ -224,14 +272,20 @@ fn our_part(case: &Case) -> String {
     format!("`lifeboat {line}`:\n\n```text\n{}\n```\n", ours(case))
 }
 
+/// What another program is asked, without its options.
+fn asked(program: &str, arguments: &[&str]) -> String {
+    let words = arguments.iter().filter(|word| !word.starts_with('-'));
+    words.fold(program.to_owned(), |line, word| format!("{line} {word}"))
+}
+
 fn section(case: &Case) -> String {
     let mut text = format!("\n## {}\n\n", case.title);
     if case.ask == ICLOUD {
         text.push_str("The other programs do not look at iCloud Backup.\n\n");
     } else {
         for (name, printed) in [
-            ("idevicebackup2 backup", idevicebackup2(case)),
-            ("pymobiledevice3 backup2 backup", pymobiledevice3(case)),
+            (asked("idevicebackup2", case.others.idevicebackup2), idevicebackup2(case)),
+            (asked("pymobiledevice3 backup2", case.others.pymobiledevice3), pymobiledevice3(case)),
         ] {
             let _ = write!(text, "`{name}`:\n\n```text\n{printed}\n```\n\n");
         }
@@ -337,7 +391,13 @@ macro_rules! cases {
 
 cases! {
     wrong_password: WRONG_PASSWORD = "The password of the backup is wrong (207)",
-        case("[[fault]]\nname = \"error\"\ncode = 207\n");
+        Case { ask: OFF, others: OFF_BY_OTHERS, believed: Some(BELIEVED), ..case(ENCRYPTED) };
+    no_password: NO_PASSWORD = "Management demands a backup password, and none is set (207)",
+        case("[state.management]\nsupervised = true\nencrypted-backup = true\n");
+    unknown_password: UNKNOWN_PASSWORD = "The iPhone has a backup password that nobody knows",
+        Case { ask: DOCTOR, ..case(ENCRYPTED) };
+    option_password: OPTION_PASSWORD = "An option of a program became the backup password",
+        Case { ask: DOCTOR, others: OPTION_OFF_BY_OTHERS, ..case(OPTION) };
     trust_locked: TRUST_LOCKED = "The iPhone is locked and does not know the computer (-17)",
         Case { paired: false, ask: PAIR, ..case("[[fault]]\nname = \"locked\"\n") };
     trust_pending: TRUST_PENDING = "Nobody answers the trust dialog",

@@ -10,6 +10,7 @@ mod bundle;
 mod diagnosis;
 mod fix;
 mod matrix;
+mod password;
 mod play;
 mod preflight;
 mod real;

@@ -254,10 +254,13 @@ sample! {
     icloud_switched_off: "icloud/switched-off";
     icloud_switched_off_elsewhere: "icloud/switched-off-elsewhere";
     backup_forbidden: "management/backup-forbidden";
+    encryption_demanded: "management/encryption-demanded";
     network_filter: "network/filter";
     network_inspection: "network/inspection";
     pairing_forbidden: "management/pairing-forbidden";
     not_trusted: "pairing/not-trusted";
+    password_damaged: "password/damaged";
+    password_forgotten: "password/forgotten";
     power_low: "power/low";
     cancelled_on_device: "transfer/cancelled-on-device";
 }

@@ -78,6 +78,37 @@ pub struct Existing {
     pub database_broken: bool,
 }
 
+/// What is known here of the backup password that a device has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackupPassword {
+    /// It has none.
+    None,
+    /// The one that is known here opens the newest backup.
+    Known,
+    /// One was agreed upon here, and no backup has proved it yet.
+    NotProved,
+    /// It never passed through here.
+    Unknown,
+    /// One is kept here, and it is not the one: it was changed elsewhere.
+    Differs,
+    /// It is one that nobody chose: a line end behind what was typed, or the option of a program.
+    Damaged,
+}
+
+impl BackupPassword {
+    /// Returns the word of the fact.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Known => "known",
+            Self::NotProved => "not-proved",
+            Self::Unknown => "unknown",
+            Self::Differs => "stored-differs",
+            Self::Damaged => "damaged",
+        }
+    }
+}
+
 /// What the probes ask about backups that are there. Whoever keeps them implements it; all of it may block.
 pub trait Backups: Send + Sync {
     /// Returns the last backup of a device; nothing where there is none.
@@ -91,6 +122,10 @@ pub trait Backups: Send + Sync {
         path: &str,
         limit: usize,
     ) -> Result<Option<Vec<u8>>, Why>;
+
+    /// Returns what is known here of the backup password of a device. `encrypts` is what the device itself tells, where it could be
+    /// asked; else its backups speak.
+    fn password(&self, udid: &str, encrypts: Option<bool>) -> Result<BackupPassword, Why>;
 }
 
 /// Is told a line of the log and what it shows.
@@ -133,7 +168,7 @@ pub struct ProbeContext {
     pub listen: Option<Listen>,
     /// Lines of the log that were recorded with a run.
     pub recorded_log: Vec<String>,
-    /// What the last run told (`job.*`), and what else whoever calls knows for itself (`backup.password`).
+    /// What the last run told (`job.*`).
     pub given: Facts,
     /// When the last run was.
     pub window: Option<RunWindow>,

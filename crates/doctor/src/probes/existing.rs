@@ -15,10 +15,9 @@ pub(crate) async fn look(context: &ProbeContext) -> Facts {
     let Some(backups) = context.backups.clone() else {
         return nothing(TELLS, &Why::NotThere("no place for backups is set".to_owned()));
     };
-    let udid = match (&context.udid, context.device().await) {
-        (Some(udid), _) => udid.clone(),
-        (None, Ok(device)) => device.udid.clone(),
-        (None, Err(why)) => return nothing(TELLS, &why),
+    let udid = match udid(context).await {
+        Ok(udid) => udid,
+        Err(why) => return nothing(TELLS, &why),
     };
     match stored(move || backups.last(&udid)).await {
         Ok(Some(existing)) => {
@@ -36,6 +35,15 @@ pub(crate) async fn look(context: &ProbeContext) -> Facts {
             facts
         }
         Err(why) => nothing(TELLS, &why),
+    }
+}
+
+/// Returns which device it is about, there or not.
+pub(super) async fn udid(context: &ProbeContext) -> Result<String, Why> {
+    match (&context.udid, context.device().await) {
+        (Some(udid), _) => Ok(udid.clone()),
+        (None, Ok(device)) => Ok(device.udid.clone()),
+        (None, Err(why)) => Err(why),
     }
 }
 

@@ -18,8 +18,7 @@ pub(crate) const BATTERY: &[&str] = &[
     "battery.temperature",
     "battery.health",
 ];
-pub(crate) const BACKUP: &[&str] =
-    &["backup.encrypted", "backup.encryption-required", "backup.password"];
+pub(crate) const BACKUP: &[&str] = &["backup.encrypted", "backup.encryption-required"];
 pub(crate) const CLOUD: &[&str] = &["icloud.backup", "icloud.age"];
 pub(crate) const SETUP: &[&str] = &["setup.state", "restore.state"];
 pub(crate) const FIND_MY: &[&str] = &["findmy.state"];
@@ -104,17 +103,20 @@ fn registry_of(entry: &Dictionary) -> Facts {
     facts
 }
 
-/// P11. What this program knows of the password comes from whoever keeps it.
+/// P11.
 pub(crate) async fn backup(context: &ProbeContext) -> Facts {
-    let mut facts = match context.domain(domain::BACKUP).await {
+    match context.domain(domain::BACKUP).await {
         Ok(values) => backup_of(&values),
         Err(why) => nothing(BACKUP, &why),
-    };
-    match context.given.value("backup.password") {
-        Some(value) => facts.tell("backup.password", value.clone()),
-        None => facts.unknown(BACKUP, &Why::NotLooked),
     }
-    facts
+}
+
+/// Says whether a device encrypts its backups; nothing where it does not say so as it should.
+pub(super) fn encrypts(values: &Dictionary) -> Option<bool> {
+    match backup_of(values).value("backup.encrypted") {
+        Some(crate::fact::Value::Flag(flag)) => Some(*flag),
+        _ => None,
+    }
 }
 
 /// A device that was never told a password writes neither value: absent is no, unless the device says nothing here as it should.

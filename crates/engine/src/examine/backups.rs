@@ -3,23 +3,32 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use lifeboat_doctor::Why;
-use lifeboat_doctor::probe::{Backups, Existing};
+use lifeboat_doctor::probe::{BackupPassword, Backups, Existing};
 use lifeboat_repo::Tag;
 
 use crate::error::{Cause, JobError};
 use crate::event::EventSink;
 use crate::job::Places;
+use crate::jobs::password::Standing;
+use crate::jobs::password::sight::{self, Sight};
+use crate::passwords::Passwords;
 use crate::view::{self, BackupView as _, SnapshotView};
 use crate::working_tree::area::Area;
 
 /// No steering file is longer.
 const LONGEST: usize = 16 << 20;
 
+/// How long passwords are tried against the newest backup, each of which costs seconds.
+const TRIAL: Duration = Duration::from_secs(8);
+
 /// The backups of the repository, and what a broken run left in the working area.
 pub(crate) struct Kept {
     places: Places,
+    /// What somebody gives.
+    passwords: Arc<dyn Passwords>,
     /// The last snapshot of each device: to open a repository takes a second or two, and several probes look into it.
     opened: Mutex<BTreeMap<String, Opened>>,
 }
@@ -28,8 +37,8 @@ type Opened = Result<Option<Arc<SnapshotView>>, Why>;
 
 impl Kept {
     /// Looks where the places say.
-    pub(crate) fn new(places: Places) -> Self {
-        Self { places, opened: Mutex::default() }
+    pub(crate) fn new(places: Places, passwords: Arc<dyn Passwords>) -> Self {
+        Self { places, passwords, opened: Mutex::default() }
     }
 
     fn open(&self, udid: &str) -> Opened {
@@ -94,6 +103,32 @@ impl Backups for Kept {
         match self.open(udid)? {
             Some(view) => read(&view, &format!("{domain}/{path}"), limit),
             None => Ok(None),
+        }
+    }
+
+    fn password(&self, udid: &str, encrypts: Option<bool>) -> Result<BackupPassword, Why> {
+        let view = self.open(udid)?;
+        // A password is kept before there is any backup.
+        let opened = match view.is_none().then(|| self.places.open()) {
+            None => None,
+            Some(Ok(repository)) => Some(repository),
+            Some(Err(error)) if error.cause == Cause::RepositoryMissing => None,
+            Some(Err(error)) => return Err(why(&error)),
+        };
+        let repository = view.as_ref().map(|view| &view.repository).or(opened.as_ref());
+        let snapshot = view.as_ref().map(|view| &view.snapshot);
+        let look = sight::look(&*self.passwords, repository, snapshot, udid, encrypts, TRIAL);
+        let standing = match look.map_err(|error| why(&error))?.ok_or(Why::TimedOut)? {
+            Sight::Damaged(_) => return Ok(BackupPassword::Damaged),
+            Sight::Standing(standing) => standing,
+        };
+        match standing {
+            Standing::Off => Ok(BackupPassword::None),
+            Standing::Known => Ok(BackupPassword::Known),
+            Standing::NotProved => Ok(BackupPassword::NotProved),
+            Standing::ChangedElsewhere => Ok(BackupPassword::Differs),
+            Standing::Unknown => Ok(BackupPassword::Unknown),
+            Standing::CannotTell => Err(Why::NotThere(standing.words().to_owned())),
         }
     }
 }

@@ -9,11 +9,13 @@ use lifeboat_device::mobilebackup2::switch_cloud_backup;
 use lifeboat_device::{diagnostics, pairing};
 use lifeboat_host::Command;
 use lifeboat_host::secret::{create_private_folder, write_private_file};
+use secrecy::SecretString;
 
 use crate::error::{Cause, JobError};
 use crate::event::Wait;
 use crate::job::{Context, Places, blocking};
-use crate::jobs::pair;
+use crate::jobs::password::{self, Order, PasswordPlan, sight, trial};
+use crate::jobs::{open, pair};
 use crate::link;
 use crate::mux::{Mux, choose, client};
 use crate::working_tree::area::Area;
@@ -45,6 +47,16 @@ impl MendPlan {
         let mux = client(&self.mux);
         let device = choose(mux.devices().await?, self.udid.as_deref())?;
         Ok(Link::open(&mux, &device).await?)
+    }
+
+    fn password(&self, order: Order) -> PasswordPlan {
+        PasswordPlan {
+            places: self.places.clone(),
+            mux: self.mux.clone(),
+            udid: self.udid.clone(),
+            wait: Some(self.patience),
+            order,
+        }
     }
 }
 
@@ -245,6 +257,52 @@ pub async fn set_aside_backup(ctx: &Context, plan: &MendPlan) -> Result<String, 
         }
         None => "no broken run has left anything; snapshots stay as they are".to_owned(),
     })
+}
+
+/// Gives the device a backup password; it is stored before the device hears of it.
+pub async fn set_backup_password(
+    ctx: &Context,
+    plan: &MendPlan,
+    new: SecretString,
+) -> Result<String, JobError> {
+    password::run(ctx, plan.password(Order::Set { new })).await?;
+    Ok("the device has a backup password now; it is kept in the repository, and `lifeboat repo sheet` prints it".to_owned())
+}
+
+/// The text that nobody chose as a backup password and that the device has.
+#[derive(Debug, Clone)]
+pub struct Unchosen {
+    /// The device.
+    udid: String,
+    /// The text.
+    text: SecretString,
+    /// The password that was meant, where that can be told.
+    pub meant: Option<SecretString>,
+}
+
+/// Finds the text that a script or a program set by mistake, keeps it, and opens the backups that it locks.
+pub async fn keep_unchosen_password(ctx: &Context, plan: &MendPlan) -> Result<Unchosen, JobError> {
+    let udid = match &plan.udid {
+        Some(udid) => udid.clone(),
+        None => choose(client(&plan.mux).devices().await?, None)?.udid,
+    };
+    let found = sight::mistake(ctx, plan.places.clone(), udid.clone()).await?;
+    trial::remember(ctx, plan.places.clone(), udid.clone(), found.set.clone()).await?;
+    open::run(ctx, plan.places.clone(), &udid).await?;
+    Ok(Unchosen { udid, text: found.set, meant: found.meant })
+}
+
+/// Gives the device a clean password in place of the one that nobody chose.
+pub async fn replace_unchosen_password(
+    ctx: &Context,
+    plan: &MendPlan,
+    unchosen: Unchosen,
+    new: SecretString,
+) -> Result<String, JobError> {
+    let plan = MendPlan { udid: Some(unchosen.udid), ..plan.clone() };
+    let order = Order::Change { old: Some(unchosen.text), new };
+    password::run(ctx, plan.password(order)).await?;
+    Ok("the device has a clean backup password now; both are kept in the repository, and `lifeboat repo sheet` prints them".to_owned())
 }
 
 fn stamp(now: Timestamp) -> String {

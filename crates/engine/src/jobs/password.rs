@@ -5,14 +5,17 @@
 //! * `order`: agree, store, tell the device, prove; generic over the vault and the device, so that a test breaks it anywhere;
 //! * `files`: what a device sees of its backup meanwhile, and the one file that it may write;
 //! * `standing`: what is known of the password that a device has;
+//! * `mistakes`, `sight`: texts that nobody chose as a password, and what the doctor sees of all this;
 //! * [`status`], [`trial`]: the jobs that ask, and that try what somebody remembers;
 //! * [`opening`]: which passwords open which snapshots.
 //!
 //! `docs/decisions/0010-password-guardian.md` says why it is so.
 
 mod files;
+mod mistakes;
 pub mod opening;
 mod order;
+pub(crate) mod sight;
 mod standing;
 pub mod status;
 #[cfg(test)]

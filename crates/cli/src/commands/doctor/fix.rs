@@ -11,7 +11,7 @@ use lifeboat_host::trial::FolderState;
 use serde::Serialize;
 
 use super::ask::typed;
-use super::{DoctorArgs, Examiner};
+use super::{DoctorArgs, Examiner, password};
 use crate::app::App;
 use crate::commands::backup;
 use crate::ui::ask::Typed;
@@ -273,6 +273,13 @@ async fn act(
         Action::RetryBackup | Action::HoldOffSleep => back_up(examiner, false).await,
         Action::FullBackup => back_up(examiner, true).await,
         Action::ChooseDestination => Ok(String::new()),
+        Action::SetBackupPassword | Action::TryBackupPassword | Action::CleanBackupPassword => {
+            let done = password::act(examiner, &ctx, &plan, action).await;
+            if let Some(progress) = progress {
+                progress.finish();
+            }
+            return Ok(done);
+        }
     };
     if let Some(progress) = progress {
         progress.finish();

@@ -98,6 +98,32 @@ pub(super) async fn run(app: &App, args: TestArgs) -> Ended {
     Ok(Exit::Done)
 }
 
+/// Asks for passwords and tries them against the newest backup; keeps the one that is right, and opens what it locks.
+pub(super) async fn for_doctor(app: &App, settings: &Settings) -> Result<String, Failure> {
+    if !app.ui.can_ask || app.ui.json {
+        return Err(Failure::new(
+            Exit::WrongPassword,
+            Cause::NoBackupPassword.id(),
+            "there is nobody to ask for passwords",
+        )
+        .hint("`lifeboat password test --remember --candidates FILE` tries those of a file, one a line"));
+    }
+    let against = Against::Snapshot { snapshot: "latest".to_owned(), udid: settings.udid.clone() };
+    let (ctx, _) = app.context();
+    let locked = trial::locked(&ctx, app.places(settings)?, against).await?;
+    let right = match kept(app, &locked).await? {
+        Some(right) => right,
+        None => asked(app, &locked).await?,
+    };
+    if !right.was_kept {
+        remember(app, settings, &locked, &right.password).await?;
+    }
+    if let Some(udid) = &locked.udid {
+        open_sealed(app, settings, udid, &right.password).await?;
+    }
+    Ok("the password opens the newest backup, and is kept in the repository".to_owned())
+}
+
 /// Opens the sealed snapshots of the device that this password opens.
 async fn open_sealed(
     app: &App,

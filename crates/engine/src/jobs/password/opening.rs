@@ -13,6 +13,7 @@ use super::{Newest, bag_of};
 use crate::error::JobError;
 use crate::job::{Context, Places, blocking};
 use crate::jobs::snapshots::device_snapshots;
+use crate::keys;
 use crate::layout::BACKUP;
 use crate::passwords::Candidate;
 
@@ -30,6 +31,15 @@ pub(super) fn keybag(
         return Ok(None);
     };
     Ok(bag_of(&repository.read(content)?))
+}
+
+/// Returns the generation of the password that opened a snapshot when it was stored, where it says so.
+pub(super) fn proved(
+    repository: &Repository,
+    snapshot: &Snapshot,
+) -> Result<Option<String>, JobError> {
+    let keys = keys::of_snapshot(repository, snapshot)?;
+    Ok(keys.and_then(|keys| keys.generation().map(str::to_owned)))
 }
 
 /// Says of the newest backup which password opens it.
