@@ -47,7 +47,7 @@ fn text(value: &Value) -> String {
 /// The backup passwords of the recovery sheet, newest first.
 fn on_sheet(home: &Home) -> Vec<String> {
     let sheet = home.lifeboat(["repo", "sheet", "--json"]).ok().json();
-    let own = sheet["backup_passwords"].as_array().unwrap();
+    let own = sheet["backup_passwords"].as_array().expect("a list");
     own.iter().map(|own| text(&own["password"])).collect()
 }
 
@@ -349,7 +349,7 @@ fn a_password_is_typed_twice_and_refused_where_nobody_could_type_it_again() {
     assert!(on_sheet(&home).is_empty());
     let set = typed("correct horse", Some("correct horse"));
     assert_eq!(set.status, Some(0), "{set}");
-    assert!(!set.out().contains("correct horse"), "it is not shown\n{set}");
+    assert!(set.out().contains("has a backup password now"), "{set}");
     assert_eq!(on_sheet(&home), ["correct horse"]);
 }
 
@@ -364,4 +364,144 @@ fn without_a_terminal_a_password_is_wanted_in_a_file() {
     let set = home.lifeboat(["password", "set"]).env("BACKUP_PASSWORD_NEW_FILE", "new").ok();
     assert!(set.err().contains("chmod 600"), "{set}");
     assert_eq!(on_sheet(&home), ["correct horse"]);
+}
+
+#[test]
+fn a_sheet_is_drawn_and_a_phone_reads_in_it_what_opens_everything() {
+    let (home, _sim) = guarded(PHONE);
+    let first = set(&home);
+    home.lifeboat(["backup"]).ok();
+    home.lifeboat(["repo", "sheet", "--svg", "sheet.svg"]).ok();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs_err::metadata(home.path().join("sheet.svg")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    home.command(stranger_program("rsvg-convert"))
+        .args(["--dpi-x=150", "--dpi-y=150", "-o", "sheet.png", "sheet.svg"])
+        .ok();
+    let read =
+        home.command(stranger_program("zbarimg")).args(["--raw", "-q", "sheet.png"]).ok().out();
+    assert!(read.contains(&first), "{read}");
+    let verify =
+        |text: &str| home.lifeboat(["repo", "sheet", "--verify", "-", "--json"]).stdin(text).run();
+    let whole = verify(&read);
+    assert_eq!((whole.status, &whole.json()["check"]), (Some(0), &true.into()), "{whole}");
+    assert_eq!(
+        (&whole.json()["is_of_this"], &whole.json()["encrypted"]),
+        (&true.into(), &1.into())
+    );
+    // The text is the same, also when it was typed with other blanks.
+    let text = home.lifeboat(["repo", "sheet"]).ok().out();
+    let typed: String = text
+        .lines()
+        .map(|line| format!("{}\n", line.split_whitespace().collect::<Vec<_>>().join(" ")))
+        .collect();
+    for text in [text.as_str(), &typed] {
+        assert_eq!(verify(text).status, Some(0), "{text}");
+    }
+    // One that was printed before the password changed lacks it; one that was mistyped says so.
+    change(&home);
+    home.lifeboat(["backup"]).ok();
+    let old = verify(&text);
+    assert_eq!(old.status, Some(3), "{old}");
+    let told = old.json();
+    assert_eq!(
+        (&told["passwords_missing"], &told["not_opened"].as_array().map(Vec::len)),
+        (&1.into(), &Some(1))
+    );
+    let key = home.lifeboat(["repo", "key"]).ok().out();
+    let mistyped = verify(&text.replace(key.trim(), "abcd"));
+    assert_eq!(mistyped.status, Some(12), "{mistyped}");
+    assert!(mistyped.err().contains("misread or mistyped"), "{mistyped}");
+    let none = verify("what is this\n");
+    assert_eq!((none.status, text_of(&none.summary())), (Some(1), "no-sheet".to_owned()), "{none}");
+    let other = self::home();
+    other.lifeboat(["repo", "init"]).ok();
+    let foreign =
+        other.lifeboat(["repo", "sheet", "--verify", "-", "--json"]).stdin(text.as_str()).run();
+    assert_eq!(foreign.status, Some(12), "{foreign}");
+}
+
+fn text_of(summary: &Value) -> String {
+    text(&summary["cause"])
+}
+
+fn stranger_program(name: &str) -> camino::Utf8PathBuf {
+    lifeboat_testkit::stranger::stranger(name)
+}
+
+/// What may hold a secret: the repository itself, which encrypts everything, and the file of its key.
+fn may_hold(home: &Home, path: &camino::Utf8Path) -> bool {
+    path.starts_with(home.repository())
+        || path == home.key_file()
+        || path.starts_with(home.path().join("sim"))
+}
+
+fn files_below(folder: &camino::Utf8Path, found: &mut Vec<camino::Utf8PathBuf>) {
+    for entry in folder.read_dir_utf8().expect("a folder") {
+        let entry = entry.expect("an entry");
+        match entry.file_type().expect("a type") {
+            kind if kind.is_dir() => files_below(entry.path(), found),
+            kind if kind.is_file() => found.push(entry.path().to_owned()),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn no_secret_is_in_logs_arguments_environments_temporary_files_and_reports() {
+    let (mut home, _sim) = guarded(PHONE);
+    let (first, second) = ("canary-one-9f3a", "canary-two-7c1e");
+    home.set("LIFEBOAT_LOG", "trace");
+    let mut said = Vec::new();
+    let set = home.lifeboat(["-vvv", "password", "set"]).env("BACKUP_PASSWORD", first).ok();
+    said.push(set);
+    said.push(home.lifeboat(["-vvv", "backup"]).ok());
+    // What a run tells its children, and what everybody sees of it, while it goes on.
+    let ask = home
+        .lifeboat(["-vvv", "backup", "--all", "--notify-command", "env > children.txt"])
+        .env("BACKUP_PASSWORD", first)
+        .env("BACKUP_PASSWORD_NEW", second)
+        .ok();
+    said.push(ask);
+    let children = fs_err::read_to_string(home.path().join("children.txt")).unwrap();
+    assert!(children.contains("LIFEBOAT_OUTCOME=done"), "{children}");
+    let running = home
+        .lifeboat(["-vvv", "password", "change", "--json"])
+        .env("BACKUP_PASSWORD", first)
+        .env("BACKUP_PASSWORD_NEW", second)
+        .start();
+    running.until("\"stage\"");
+    let arguments = fs_err::read(format!("/proc/{}/cmdline", running.id())).unwrap_or_default();
+    let run = running.wait();
+    assert_eq!(run.status, Some(0), "{run}");
+    said.push(run);
+    said.push(home.lifeboat(["-vvv", "backup"]).ok());
+    said.push(home.lifeboat(["-vvv", "password", "status"]).run());
+    said.push(home.lifeboat(["-vvv", "password", "test", "--candidates", "-"]).stdin(first).ok());
+    said.push(home.lifeboat(["-vvv", "doctor", "--offline", "--report", "report.md"]).run());
+    said.push(home.lifeboat(["-vvv", "check"]).ok());
+    let key = home.lifeboat(["repo", "key"]).ok().out().trim().to_owned();
+    let secrets = [first, second, key.as_str()];
+    let holds = |bytes: &[u8]| {
+        secrets.iter().any(|secret| {
+            let wide: Vec<u8> = secret.bytes().flat_map(|byte| [byte, 0]).collect();
+            let narrow = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+            narrow || bytes.windows(wide.len()).any(|part| part == wide)
+        })
+    };
+    assert!(!holds(&arguments) && !holds(children.as_bytes()));
+    for run in &said {
+        assert!(!holds(&run.stdout) && !holds(&run.stderr), "{run}");
+    }
+    let mut files = Vec::new();
+    files_below(home.path(), &mut files);
+    assert!(files.iter().any(|file| file.ends_with("report.md")), "{files:?}");
+    for file in files.iter().filter(|file| !may_hold(&home, file)) {
+        assert!(!holds(&fs_err::read(file).unwrap()), "{file}");
+    }
+    // The search finds what is there.
+    assert!(holds(home.lifeboat(["repo", "sheet"]).ok().out().as_bytes()));
 }

@@ -3,18 +3,22 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use lifeboat_device::info_plist;
 use lifeboat_device::link::Link;
 use lifeboat_repo::{Repository, Writer, WriterOptions};
 
 use super::{BackupPlan, choice, damage};
 use crate::error::{Cause, JobError};
-use crate::event::Note;
+use crate::event::{Event, Note};
 use crate::job::{Context, Places, blocking};
+use crate::jobs::password::{Before, foresee};
 use crate::keys::Keyring;
-use crate::passwords::{Candidate, Question};
+use crate::layout::About;
+use crate::passwords::{self, Candidate, Question};
 use crate::verify::Told;
 use crate::working_tree::area::Area;
+use crate::working_tree::base::Proven;
 use crate::working_tree::overlay::{Settings, Trouble};
 use crate::working_tree::{Opened, WorkingTree};
 
@@ -47,6 +51,10 @@ pub(crate) struct Local {
     pub(crate) tree: WorkingTree,
     pub(crate) writer: Arc<Writer>,
     pub(crate) repository: Repository,
+    /// When the newest backup was made, where that is sealed.
+    sealed: Option<Timestamp>,
+    /// When the newest password of the device that is kept was agreed upon.
+    newest_password: Option<Timestamp>,
     opened: Opened,
     has_base: bool,
     notes: Vec<Note>,
@@ -67,7 +75,8 @@ pub(super) async fn prepare(
     // The device tells of its apps while the repository is opened.
     let (local, told) = tokio::join!(opening, ask(ctx, link));
     let (local, (info, will_encrypt)) = (local?, told?);
-    let Local { tree, writer, opened, has_base, mut notes, ring, .. } = local;
+    let Local { tree, writer, opened, has_base, mut notes, ring, sealed, newest_password, .. } =
+        local;
     notes.extend(not_told(&info.missing));
     if opened.discarded {
         let message = "what an earlier run had kept rests on another snapshot and is not used";
@@ -80,6 +89,17 @@ pub(super) async fn prepare(
         .unwrap_or_default()
         .to_owned();
     let ring = hold_or_pack(ctx, &tree, ring, will_encrypt, &device_name).await?;
+    let before = Before {
+        encrypts: will_encrypt,
+        has_candidates: !ring.is_empty(),
+        sealed,
+        newest: newest_password,
+    };
+    if let Some(note) = foresee(before) {
+        // Now, while somebody can still do something about it.
+        ctx.events.tell(Event::Note(note.clone()));
+        notes.push(note);
+    }
     write_info(&tree, &udid, &info.keys).await?;
     Ok(Prepared {
         tree,
@@ -163,9 +183,13 @@ pub(crate) fn open(
         area_minimum: AREA_MINIMUM,
         hold: true,
     };
+    let is_sealed = |base: &&Proven| base.about.as_ref().is_some_and(About::is_sealed);
+    let sealed = chosen.base.as_ref().filter(is_sealed).map(|base| base.snapshot.time);
+    let newest_password =
+        passwords::stored(&repository, udid)?.first().map(|(_, kept)| kept.created);
     let (tree, opened) = WorkingTree::open(area, settings, udid, chosen.base, full)?;
     let has_base = tree.state().base().is_some();
-    Ok(Local { tree, writer, repository, opened, has_base, notes, ring })
+    Ok(Local { tree, writer, repository, sealed, newest_password, opened, has_base, notes, ring })
 }
 
 fn workers() -> NonZeroUsize {

@@ -33,13 +33,17 @@ pub(super) fn keybag(
     Ok(bag_of(&repository.read(content)?))
 }
 
-/// Returns the generation of the password that opened a snapshot when it was stored, where it says so.
+/// Returns the generation of the password that opened a snapshot when it was stored, where it is among those that are known: that
+/// costs nothing.
 pub(super) fn proved(
     repository: &Repository,
     snapshot: &Snapshot,
-) -> Result<Option<String>, JobError> {
-    let keys = keys::of_snapshot(repository, snapshot)?;
-    Ok(keys.and_then(|keys| keys.generation().map(str::to_owned)))
+    known: &[Candidate],
+) -> Option<String> {
+    let keys = keys::of_snapshot(repository, snapshot).ok().flatten()?;
+    let generation = keys.generation()?;
+    let is_kept = known.iter().any(|known| known.generation.as_deref() == Some(generation));
+    is_kept.then(|| generation.to_owned())
 }
 
 /// Says of the newest backup which password opens it.
@@ -49,6 +53,15 @@ pub(super) fn newest(
     known: &[Candidate],
 ) -> Result<Newest, JobError> {
     let bag = keybag(repository, snapshot)?;
+    if let Some(generation) = proved(repository, snapshot, known) {
+        return Ok(Newest {
+            snapshot: snapshot.id.to_string(),
+            time: snapshot.time,
+            encrypted: bag.is_some(),
+            generation: Some(generation),
+            is_open: true,
+        });
+    }
     let found = bag.as_ref().and_then(|bag| which(bag, known.iter().map(|known| &known.password)));
     let generation = found.and_then(|at| known.get(at)?.generation.clone());
     Ok(Newest {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use lifeboat_mobilesync::keybag::Keybag;
 use lifeboat_mobilesync::trial;
 use lifeboat_repo::{Repository, Snapshot};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::mistakes::{self, Mistake};
 use super::opening::{keybag, proved};
@@ -54,19 +54,18 @@ pub(crate) fn look(
         is_open: false,
     };
     if let Some(bag) = &bag {
-        // What the backup itself proved when it was stored need not be proved again, as long as the password is kept.
-        let kept = |name: &String| agreed.iter().any(|(kept, _)| kept == name);
-        newest.generation = proved(repository, snapshot)?.filter(kept);
+        // What the backup itself proved when it was stored need not be proved again.
+        newest.generation = proved(repository, snapshot, &known);
         newest.is_open = newest.generation.is_some();
         if !newest.is_open {
             let texts: Vec<_> = known.iter().map(|known| known.password.clone()).collect();
-            let Some(found) = within(bag, &texts, until) else { return Ok(None) };
+            let Ok(found) = within(bag, &texts, until) else { return Ok(None) };
             newest.generation = found.and_then(|at| known.get(at)?.generation.clone());
             newest.is_open = found.is_some();
         }
     }
     let standing = Standing::of(encrypts, Some(&newest), &agreed);
-    let Some(bag) = bag.filter(|_| standing.is_sealed()) else {
+    let Some(bag) = bag.filter(|_| standing.is_unknown()) else {
         return Ok(Some(Sight::Standing(standing)));
     };
     let texts: Vec<_> = known.into_iter().map(|known| known.password).collect();
@@ -78,18 +77,25 @@ pub(crate) fn look(
 fn of_mistake(bag: &Keybag, known: &[SecretString], until: Instant) -> Option<Mistake> {
     let mut mistakes = mistakes::of(known);
     let texts: Vec<_> = mistakes.iter().map(|mistake| mistake.set.clone()).collect();
-    let at = within(bag, &texts, until)??;
+    let at = within(bag, &texts, until).ok()??;
     (at < mistakes.len()).then(|| mistakes.swap_remove(at))
 }
 
-/// Returns which password opens a keybag; nothing where there was no time to try them.
-fn within(bag: &Keybag, passwords: &[SecretString], until: Instant) -> Option<Option<usize>> {
-    let texts: Vec<&str> = passwords.iter().map(|text| text.expose_secret()).collect();
+/// There was no time to try all of them.
+struct OutOfTime;
+
+/// Returns which password opens a keybag.
+fn within(
+    bag: &Keybag,
+    passwords: &[SecretString],
+    until: Instant,
+) -> Result<Option<usize>, OutOfTime> {
+    let texts: Vec<&str> = passwords.iter().map(ExposeSecret::expose_secret).collect();
     match trial::find(bag, &texts, cores(), &|_| Instant::now() < until) {
-        Ok(found) => Some(found.map(|found| found.at)),
-        Err(error) if trial::was_stopped(&error) => None,
+        Ok(found) => Ok(found.map(|found| found.at)),
+        Err(error) if trial::was_stopped(&error) => Err(OutOfTime),
         // A keybag that nothing can open is opened by none of them.
-        Err(_) => Some(None),
+        Err(_) => Ok(None),
     }
 }
 
