@@ -181,11 +181,12 @@ fn ours(case: &Case) -> String {
     format!("{}\n(exit {status})", redacted(&lines.join("\n"), &secrets).trim())
 }
 
-/// A line without what `pymobiledevice3` puts before its words: time, host and process.
+/// A line without what `pymobiledevice3` puts before its words: time, host and process, or the folder of its parts.
 fn bare(line: &str) -> &str {
     match line.split_once("] ") {
         Some((before, words)) if before.contains(" pymobiledevice3.") => words,
-        _ => line,
+        // Where its parts lie is the machine's own.
+        _ => line.split_once("/site-packages/").map_or(line, |(_, of_package)| of_package),
     }
 }
 
@@ -204,7 +205,11 @@ fn telling(run: &Run, secrets: &[String]) -> String {
             && !line.starts_with(['│', '╭', '╰', '❱'])
             && !line.starts_with("file \"")
     };
-    let mut chosen: Vec<&str> = lines.iter().filter(is_error).copied().collect();
+    let fails = lines.iter().any(|line| line.starts_with("ERROR"));
+    // That the sheet goes away comes by another way than the error: which is told first is chance.
+    let is_chance = |line: &&&str| fails && line.contains("passcode prompt dismissed");
+    let mut chosen: Vec<&str> =
+        lines.iter().filter(|line| is_error(line) && !is_chance(line)).copied().collect();
     if chosen.is_empty() {
         chosen.extend(lines.last());
     }

@@ -26,7 +26,7 @@ fn cause(id: &str, known: &str) -> (String, bool, String) {
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("{value}")).to_owned()
+    value.as_str().expect("a text").to_owned()
 }
 
 /// Another computer of the household, which the phone trusts, with a repository of its own.

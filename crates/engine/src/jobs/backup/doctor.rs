@@ -297,7 +297,9 @@ impl Trace {
 /// Returns the next step of what was found, where the cause itself only guesses at one. What is only possible is no more than a guess,
 /// too, but one that has a sign: it is what to do where the next run does not go better.
 fn next_step(told: &Told, cause: Cause) -> Option<String> {
-    if !is_vague(cause) {
+    // A rule that was measured knows that there is no password; what is only possible does not know which one is wrong.
+    let is_ruled = cause == Cause::BackupPassword && told.finding.certainty == Certainty::Confirmed;
+    if !is_vague(cause) && !is_ruled {
         return None;
     }
     let remedy = told.next_step()?;
