@@ -298,6 +298,23 @@ mod tests {
     use crate::error::Clues;
 
     #[test]
+    fn what_a_rule_refused_is_over_once_the_device_encrypts() {
+        for (encrypted, underlying, over) in [
+            (true, "encryption-rule", true),
+            (false, "encryption-rule", false),
+            // A wrong password is no rule.
+            (true, "none", false),
+        ] {
+            let mut facts = Facts::new();
+            facts.tell("job.code", 207);
+            facts.tell("job.underlying", underlying);
+            facts.tell("backup.encrypted", encrypted);
+            assert_eq!(forgive(&mut facts), over, "{encrypted} {underlying}");
+            assert_eq!(facts.value("job.code") == Some(&207.into()), !over);
+        }
+    }
+
+    #[test]
     fn every_cause_becomes_facts_that_the_table_knows() {
         for cause in Cause::ALL {
             for outcome in [Outcome::Failed, Outcome::Postponed, Outcome::Incomplete] {

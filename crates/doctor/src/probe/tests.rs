@@ -16,7 +16,7 @@ fn context(text: &str) -> ProbeContext {
 #[test]
 fn every_probe_is_there_and_tells_keys_of_the_table() {
     let ids: Vec<&str> = PROBES.iter().map(|probe| probe.id).collect();
-    let wanted: Vec<String> = (1..=30).map(|number| format!("P{number:02}")).collect();
+    let wanted: Vec<String> = (1..=31).map(|number| format!("P{number:02}")).collect();
     assert_eq!(ids, wanted);
     for probe in PROBES {
         // Whoever looks into a repository waits for its key, and for wherever it lies.
@@ -49,7 +49,7 @@ async fn without_anything_every_key_says_why_and_nothing_waits() {
     };
     let seen = run_all(Arc::new(context("[network]")), &Choice::All, sink).await;
     assert!(began.elapsed() < Duration::from_secs(20));
-    assert_eq!(seen.runs.len(), 28, "the network to Apple does not concern computer backups");
+    assert_eq!(seen.runs.len(), 29, "the network to Apple does not concern computer backups");
     assert_eq!(*events.lock().unwrap(), 28 * 101);
     assert!(seen.facts.is("mux.state", "missing"));
     assert_eq!(seen.facts.value("device.ios"), Some(&Value::Unknown(Why::NoDevice)));

@@ -400,6 +400,21 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_that_was_measured_knows_that_a_password_is_missing_and_not_wrong() {
+        let step = |underlying: &str| {
+            let mut facts = Facts::new();
+            facts.tell("job.code", 207);
+            facts.tell("job.underlying", underlying);
+            let mut findings = Findings::new(&FakeHost::default(), For::Computer, facts);
+            findings.failed_run = true;
+            next_step(&findings.report().primary.unwrap(), Cause::BackupPassword)
+        };
+        let ruled = step("encryption-rule").unwrap();
+        assert!(ruled.contains("`lifeboat password set`"), "{ruled}");
+        assert_eq!(step("none"), None, "which password is wrong is not known");
+    }
+
+    #[test]
     fn an_estimate_of_room_is_no_cause_of_a_run_that_never_spoke_of_room() {
         let primary = |room: &str, code: i64| {
             let mut facts = Facts::new();
