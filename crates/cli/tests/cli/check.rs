@@ -76,6 +76,17 @@ fn a_pack_that_is_gone_is_found_without_reading_everything() {
     fs_err::remove_file(largest_file(&home.repository().join("data"))).unwrap();
     let run = home.lifeboat(["check"]).run();
     assert_eq!(run.status, Some(1), "{run}");
+    // Of everything that is lost people get the first names and a number, programs all.
+    let told = home.lifeboat(["check", "--json"]).run().summary();
+    let all = told["findings"].as_array().expect("a list").len();
+    assert!(all > 20, "{told}");
+    let found = run.err().lines().filter(|line| line.starts_with("found: ")).count();
+    assert_eq!(found, 10, "{run}");
+    let more = format!("and {} more findings (`--json` or `-v` names all)", all - 10);
+    assert!(run.err().lines().any(|line| line == more), "{more}\n{run}");
+    let verbose = home.lifeboat(["check", "-v"]).run();
+    let found = verbose.err().lines().filter(|line| line.starts_with("found: ")).count();
+    assert_eq!(found, all, "{verbose}");
 }
 
 #[test]
@@ -232,7 +243,7 @@ fn damage_a_folder(home: &Home) {
                 };
                 damage(&pack, flip);
                 fs_err::remove_dir_all(home.path().join("cache/lifeboat")).expect("the cache");
-                if fails(&["ls", "-R", "latest"]) && !fails(&["ls", "latest:files"]) {
+                if fails(&["ls", "-R", "latest"]) && !fails(&["ls", "latest"]) {
                     return;
                 }
                 damage(&pack, flip);
