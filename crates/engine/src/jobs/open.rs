@@ -85,6 +85,9 @@ pub async fn run(ctx: &Context, places: Places, udid: &str) -> Result<OpenSummar
         let place = scratch.path("sealed-manifest.db");
         let opening = Opening { ctx: &ctx, repository: &repository, writer: &writer, place };
         let mut summary = opening.all(&udid, ring).at(Stage::Snapshot)?;
+        for opened in &summary.opened {
+            ctx.events.tell(Event::Note(opened.note()));
+        }
         summary.seconds = seconds_since(&ctx, started);
         Ok(summary)
     })
@@ -287,7 +290,6 @@ impl Opening<'_> {
             files_sealed: built.about.sealed,
             forgotten,
         };
-        self.ctx.events.tell(Event::Note(opened.note()));
         Ok(opened)
     }
 }

@@ -50,7 +50,6 @@ pub(crate) struct Local {
     opened: Opened,
     has_base: bool,
     notes: Vec<Note>,
-    ring: Keyring,
 }
 
 /// Prepares.
@@ -67,7 +66,7 @@ pub(super) async fn prepare(
     // The device tells of its apps while the repository is opened.
     let (local, told) = tokio::join!(opening, ask(ctx, link));
     let (local, (info, will_encrypt)) = (local?, told?);
-    let Local { tree, writer, opened, has_base, mut notes, ring, .. } = local;
+    let Local { tree, writer, repository, opened, has_base, mut notes } = local;
     notes.extend(not_told(&info.missing));
     if opened.discarded {
         let message = "what an earlier run had kept rests on another snapshot and is not used";
@@ -79,7 +78,12 @@ pub(super) async fn prepare(
         .and_then(plist::Value::as_string)
         .unwrap_or_default()
         .to_owned();
-    let ring = hold_or_pack(ctx, &tree, ring, will_encrypt, &device_name).await?;
+    let ring = if will_encrypt {
+        keyring(ctx, &tree, repository, &udid, &device_name).await?
+    } else {
+        tree.state().let_pack()?;
+        Keyring::default()
+    };
     write_info(&tree, &udid, &info.keys).await?;
     Ok(Prepared {
         tree,
@@ -96,25 +100,26 @@ pub(super) async fn prepare(
     })
 }
 
-/// Lets files go into the repository as they come, unless they are encrypted and something may open them: then they wait for their
-/// keys. Where nothing is known a person is asked, if there is one.
-async fn hold_or_pack(
+/// Gathers what may open an encrypted backup, whose files wait for their keys then; asks a person where nothing is known. Where that
+/// comes to nothing files go into the repository as they come.
+async fn keyring(
     ctx: &Context,
     tree: &WorkingTree,
-    mut ring: Keyring,
-    will_encrypt: bool,
+    repository: Repository,
+    udid: &str,
     device_name: &str,
 ) -> Result<Keyring, JobError> {
-    let (ctx, tree, of) = (ctx.clone(), tree.clone(), device_name.to_owned());
+    let (ctx, tree) = (ctx.clone(), tree.clone());
+    let (udid, of) = (udid.to_owned(), device_name.to_owned());
     blocking(move || {
-        if will_encrypt && ring.is_empty() {
+        let mut ring = Keyring::gather(&ctx, Some(&repository), &udid)?;
+        if ring.is_empty() {
             let question = Question { of: &of, was_wrong: false };
-            ctx.passwords
-                .ask(&question)
-                .into_iter()
-                .for_each(|typed| ring.add(Candidate::given(typed)));
+            if let Some(typed) = ctx.passwords.ask(&question) {
+                ring.add(Candidate::given(typed));
+            }
         }
-        if !will_encrypt || ring.is_empty() {
+        if ring.is_empty() {
             tree.state().let_pack()?;
         }
         Ok(ring)
@@ -148,7 +153,6 @@ pub(crate) fn open(
     let host = ctx.host.clone();
     let options =
         WriterOptions { workers: workers(), ..WriterOptions::new(Arc::new(move || host.now())) };
-    let ring = Keyring::gather(ctx, Some(&repository), udid)?;
     let (writer, chosen) = choice::open(&repository, &options, &area, udid)?;
     let writer = Arc::new(writer);
     let mut notes = damage::notes(&writer, &chosen.unreadable);
@@ -165,7 +169,7 @@ pub(crate) fn open(
     };
     let (tree, opened) = WorkingTree::open(area, settings, udid, chosen.base, full)?;
     let has_base = tree.state().base().is_some();
-    Ok(Local { tree, writer, repository, opened, has_base, notes, ring })
+    Ok(Local { tree, writer, repository, opened, has_base, notes })
 }
 
 fn workers() -> NonZeroUsize {
