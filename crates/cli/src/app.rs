@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
+use crate::passwords::OfPerson;
 use crate::settings::{Environment, Flags, Settings};
 use crate::ui::Ui;
 use crate::ui::error::{Failure, Found};
@@ -120,16 +121,31 @@ impl App {
 
     /// Makes what a job gets, with a listener of the caller's.
     pub(crate) fn context_with(&self, events: EventSink) -> Context {
-        Context { host: Arc::clone(&self.host), events, cancel: self.cancel.clone() }
+        let ctx =
+            Context { cancel: self.cancel.clone(), ..Context::new(Arc::clone(&self.host), events) };
+        // Who has no settings is told so where they are wanted.
+        match self.settings() {
+            Ok(settings) => {
+                let passwords = OfPerson::new(settings.backup_password, self.ui);
+                ctx.with_passwords(Arc::new(passwords))
+            }
+            Err(_) => ctx,
+        }
     }
 
     /// Returns where the things of a job lie; asks for the password where nothing else can tell it.
     pub(crate) fn places(&self, settings: &Settings) -> Result<Places, Failure> {
-        let repository = local(settings)?;
-        let password = self.password(settings, &repository)?;
+        let places = self.bare_places(settings)?;
+        let password = self.password(settings, &places.repository)?;
+        Ok(Places { password, ..places })
+    }
+
+    /// Returns where the things of a job lie, without the repository's password.
+    #[expect(clippy::unused_self, reason = "beside the one with the password")]
+    pub(crate) fn bare_places(&self, settings: &Settings) -> Result<Places, Failure> {
         Ok(Places {
-            repository,
-            password,
+            repository: local(settings)?,
+            password: None,
             key_file: settings.key_file.clone(),
             make_repository: settings.repository_is_default,
             working_area: settings.working_area.clone(),

@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
     backup, cat, check, completions, demo, devices, diff, doctor, explain, export, find, ls, pair,
-    repo, show, sim, snapshots, status,
+    password, repo, show, sim, snapshots, status,
 };
 
 /// The command line.
@@ -98,6 +98,8 @@ pub(crate) enum Command {
     Check(check::CheckArgs),
     /// Hand a snapshot back: as Apple's own folder, or as plain files
     Export(export::ExportArgs),
+    /// Guard the password with which a device encrypts its backups
+    Password(password::PasswordArgs),
     /// Work on the repository itself
     Repo(repo::RepoArgs),
     /// Print a completion script for a shell
@@ -124,6 +126,7 @@ impl Command {
             Self::Status(_) => "status",
             Self::Check(_) => "check",
             Self::Export(_) => "export",
+            Self::Password(_) => "password",
             Self::Repo(_) => "repo",
             Self::Completions(_) => "completions",
         }

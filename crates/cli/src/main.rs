@@ -11,6 +11,7 @@ mod commands;
 #[cfg(test)]
 mod docs;
 mod exit;
+mod passwords;
 mod settings;
 mod ui;
 

@@ -3,6 +3,7 @@
 //! Each value comes from the first of: flag, environment variable, configuration file, default.
 
 mod address;
+mod backup_password;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,9 +15,10 @@ use lifeboat_host::read_text;
 use serde::Deserialize;
 
 use self::address::{default_mux, mux_address};
+pub(crate) use self::backup_password::BackupPassword;
 
 /// The variables that this program reads, beside all that begin with `LIFEBOAT_`.
-const VARIABLES: [&str; 15] = [
+const VARIABLES: [&str; 19] = [
     "HOME",
     "USERPROFILE",
     "XDG_CONFIG_HOME",
@@ -32,6 +34,10 @@ const VARIABLES: [&str; 15] = [
     "all_proxy",
     "ALL_PROXY",
     "NO_COLOR",
+    "BACKUP_PASSWORD",
+    "BACKUP_PASSWORD_FILE",
+    "BACKUP_PASSWORD_NEW",
+    "BACKUP_PASSWORD_NEW_FILE",
 ];
 
 /// The longest configuration file and the like that is read, in bytes.
@@ -208,6 +214,10 @@ pub(crate) struct Settings {
     pub(crate) working_area: Utf8PathBuf,
     /// The folder for what can be made again.
     pub(crate) cache: Utf8PathBuf,
+    /// The backup password that a device has, where somebody gives it.
+    pub(crate) backup_password: BackupPassword,
+    /// The backup password that a device is to get, where somebody gives it.
+    pub(crate) backup_password_new: BackupPassword,
     /// The configuration file, whether it is there or not.
     pub(crate) config: Utf8PathBuf,
     doctor: DoctorTable,
@@ -260,6 +270,16 @@ impl Settings {
                 .map(Utf8PathBuf::from)
                 .or(file.repository_password_file),
             credentials: environment.get("CREDENTIALS_DIRECTORY").map(Utf8PathBuf::from),
+            backup_password: BackupPassword::new(
+                environment,
+                "BACKUP_PASSWORD",
+                "lifeboat-backup-password",
+            ),
+            backup_password_new: BackupPassword::new(
+                environment,
+                "BACKUP_PASSWORD_NEW",
+                "lifeboat-backup-password-new",
+            ),
             udid: udid(flags, environment, file.udid)?,
             mux,
             working_area: environment

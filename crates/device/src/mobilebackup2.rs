@@ -6,7 +6,7 @@
 //! * [`HostPath`]: what a path of the phone may be;
 //! * [`HostFiles`]: who carries the operations out, on a thread of its own (`worker`);
 //! * [`Observer`]: who is told;
-//! * [`backup`] and `session`: one job, from the request to the polite end; `serve`: each message and its answer;
+//! * [`backup`], [`change_password`] and `session`: one job, from the request to the polite end; `serve`: each message and its answer;
 //! * `transfer`: streams of files in both directions;
 //! * [`switch_cloud_backup`]: the one request without files;
 //! * [`BackupError`], [`DeviceError`]: how it can end.
@@ -16,6 +16,7 @@ mod device_error;
 mod error;
 mod host_files;
 mod observer;
+mod password;
 mod path;
 mod serve;
 mod session;
@@ -32,8 +33,9 @@ pub use observer::{
     BackupReply, BackupRequest, FileProblem, Observer, ProblemSource, Silent, TransferEvent,
     TransferStage,
 };
+pub use password::PasswordChange;
 pub use path::{HostPath, PathError, Roots};
-pub use session::backup;
+pub use session::{backup, change_password};
 
 #[cfg(test)]
 mod tests;

@@ -173,6 +173,14 @@ causes! {
     Forbidden = "forbidden", Person, Failed, "The organisation that manages this device forbids it: ask them.";
     /// The device wants a backup password that does not fit or is not set.
     BackupPassword = "backup-password", Person, Failed, "The backup password is missing or not the right one: `lifeboat explain 207` says what helps.";
+    /// The backup password that was given is not the one that the device has, or that opens a backup.
+    BackupPasswordWrong = "backup-password-wrong", Person, WrongPassword, "`lifeboat password test` finds the right one among those that you remember; give it with BACKUP_PASSWORD_FILE. `lifeboat explain password/forgotten` says what is left where nobody knows it.";
+    /// Nobody gave a backup password, and none is known.
+    NoBackupPassword = "no-backup-password", Person, WrongPassword, "Type it on a terminal, or give it in a file: the one that the device has with BACKUP_PASSWORD_FILE, a new one with BACKUP_PASSWORD_NEW_FILE.";
+    /// The device has a backup password already.
+    BackupPasswordSet = "backup-password-set", Person, Failed, "`lifeboat password status` says whether it is known here, `lifeboat password change` changes it.";
+    /// The device has no backup password.
+    BackupPasswordOff = "backup-password-off", Person, Failed, "`lifeboat password set` sets one.";
     /// The device says that its last backup on this computer is damaged.
     BackupRejected = "backup-rejected", Device, Failed, "Run `lifeboat backup --full`: it starts over, and snapshots made before stay as they are.";
     /// The device reported an error.
@@ -219,6 +227,10 @@ causes! {
     NotABackup = "not-a-backup", Person, Failed, "Give the folder that holds Manifest.db (named like the device's UDID).";
     /// The backup is encrypted and cannot be opened here.
     BackupEncrypted = "backup-encrypted", Person, Failed, "Export it with `--as finder`: programs that know the backup password open it.";
+    /// Nobody knows the password of an encrypted backup.
+    PasswordUnknown = "password-unknown", Person, WrongPassword, "Give the backup password with BACKUP_PASSWORD_FILE, or export it with `--as finder`: programs that ask for the password open it.";
+    /// A backup is not encrypted where one was expected that is.
+    NotEncrypted = "not-encrypted", Person, Failed, "It can be read as it is: `lifeboat ls` and `lifeboat export` need no backup password for it.";
     /// The target of an export is not empty.
     TargetNotEmpty = "target-not-empty", Person, Usage, "Choose a folder that is absent or empty.";
     /// Some files did not arrive.

@@ -29,6 +29,8 @@ pub enum Event {
     },
     /// How far the job is; at most ten a second.
     Progress(Progress),
+    /// How far a trial of passwords is; at most ten a second.
+    Trying(Trying),
     /// A file that the device could not send or that did not come out whole; the job goes on.
     FileError {
         /// The file, as the device names it or as `<Domain>/<relative path>`.
@@ -86,6 +88,19 @@ pub struct Progress {
     pub seconds_left: Option<u64>,
     /// The percentage that the device itself reports.
     pub percent: Option<f64>,
+}
+
+/// How far a trial of passwords is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Trying {
+    /// Passwords that were tried, those that are under way not counted.
+    pub tried: u64,
+    /// All of them.
+    pub candidates: u64,
+    /// How much of the work is done.
+    pub percent: f64,
+    /// Seconds left, where they can be told.
+    pub seconds_left: Option<u64>,
 }
 
 /// Something that a person must know about.
@@ -212,7 +227,7 @@ fn log(event: &Event) {
             seconds = summary.seconds,
             "the backup ended"
         ),
-        Event::Progress(_) => {}
+        Event::Progress(_) | Event::Trying(_) => {}
     }
 }
 

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Cause, JobError};
 use crate::event::EventSink;
+use crate::passwords::{NoPasswords, Passwords};
 
 /// What every job gets.
 #[derive(Clone)]
@@ -22,12 +23,21 @@ pub struct Context {
     pub events: EventSink,
     /// Stops the job at the next clean place.
     pub cancel: CancellationToken,
+    /// Where passwords of encrypted backups come from.
+    pub passwords: Arc<dyn Passwords>,
 }
 
 impl Context {
     /// Makes a context.
     pub fn new(host: Arc<dyn Host>, events: EventSink) -> Self {
-        Self { host, events, cancel: CancellationToken::new() }
+        Self { host, events, cancel: CancellationToken::new(), passwords: Arc::new(NoPasswords) }
+    }
+
+    /// Takes passwords from there.
+    #[must_use]
+    pub fn with_passwords(mut self, passwords: Arc<dyn Passwords>) -> Self {
+        self.passwords = passwords;
+        self
     }
 
     /// Fails where somebody stopped the job.

@@ -6,6 +6,8 @@ pub mod devices;
 pub mod diagnose;
 pub mod export;
 pub mod mend;
+pub mod open;
 pub mod pair;
+pub mod password;
 pub mod snapshots;
 pub mod status;

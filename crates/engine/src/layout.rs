@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! lifeboat/about.json                device, iOS, kind of backup, how each part is stored, format version
+//! lifeboat/keys.json                 what makes Apple's form of an opened backup again (absent where nothing was opened)
 //! lifeboat/ids.json                  the names of files under sealed/, and file IDs that are not the SHA-1 of their name (absent when there are none)
 //! backup/Info.plist  Manifest.plist  Status.plist  Manifest.db
 //! files/<Domain>/<relative path>     plaintext, real names, modes, times, links
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 /// The names of sealed files, and the exceptions from the rule that makes a file's ID from its domain and path.
 pub(crate) const IDS: &str = "lifeboat/ids.json";
+/// What makes Apple's form of an opened backup again.
+pub(crate) const KEYS: &str = "lifeboat/keys.json";
 /// The folder of the backup's own files.
 pub(crate) const BACKUP: &str = "backup";
 /// The folder of the files under their names.
@@ -39,7 +42,8 @@ pub struct NamedFile {
     pub domain: Option<String>,
     /// Its path in the domain, else the device's.
     pub path: String,
-    /// Why: `missing`, `stale`, `size`, `digest`, `unreadable`, `record`, `no-key`, `not-sent`, or `known-incomplete`; newer
+    /// Why: `missing`, `stale`, `size`, `digest`, `unreadable`, `record`, `no-key`, `not-sent`, or `known-incomplete`; of what
+    /// stays sealed `name`, `no-key`, `wrong-key`, `other-key`, `empty`, `truncated`, `padding`, `differs` or `no-row`; newer
     /// programs may know more.
     pub why: String,
 }
@@ -99,9 +103,33 @@ pub(crate) struct About {
     /// sends them again.
     #[serde(default)]
     pub(crate) known_incomplete: Vec<NamedFile>,
+    /// Whether Manifest.db is kept as plain text, of an encrypted backup.
+    #[serde(default)]
+    pub(crate) manifest_opened: bool,
+    /// Whether the device sent it without padding.
+    #[serde(default)]
+    pub(crate) manifest_unpadded: bool,
+    /// The first [`MOST_NAMED`] files of an opened backup that stay as the device sent them.
+    #[serde(default)]
+    pub(crate) sealed_files: Vec<NamedFile>,
 }
 
+/// What `stored` says of a backup whose files have their names.
+pub(crate) const OPENED: &str = "opened";
+/// What `stored` says of one that nobody could open.
+pub(crate) const SEALED_WHOLE: &str = "sealed";
+
 impl About {
+    /// Whether it is an encrypted backup that nobody could open.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.encrypted && self.stored != OPENED
+    }
+
+    /// Whether it is an encrypted backup whose files are kept as plain text.
+    pub(crate) fn is_opened(&self) -> bool {
+        self.encrypted && self.stored == OPENED
+    }
+
     /// Returns how many files are not in the snapshot as the manifest has them; a complete one misses none.
     pub(crate) fn missing(&self) -> u64 {
         let damaged = self.unreadable_rows.saturating_add(self.known_damage.len() as u64);

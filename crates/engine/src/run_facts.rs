@@ -258,11 +258,17 @@ fn tell_cause(facts: &mut Facts, error: &JobError) {
         | Cause::DeviceRefuses
         | Cause::WrongPassword
         | Cause::NoPassword
+        | Cause::BackupPasswordWrong
+        | Cause::NoBackupPassword
+        | Cause::BackupPasswordSet
+        | Cause::BackupPasswordOff
         | Cause::WrongUsage
         | Cause::NoSuchSnapshot
         | Cause::NoSuchPath
         | Cause::NotABackup
         | Cause::BackupEncrypted
+        | Cause::PasswordUnknown
+        | Cause::NotEncrypted
         | Cause::TargetNotEmpty
         | Cause::TimedOut
         | Cause::ConditionsNotMet

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use lifeboat_mobilesync::verify::{
     Freshness, MOST_FINDINGS, Options, Payloads, Problem, Report, Verifier, Weight,
 };
@@ -12,8 +12,10 @@ use lifeboat_mobilesync::{
 };
 
 use crate::error::{Cause, JobError};
+use crate::keys::Locked;
 use crate::layout::{MOST_NAMED, NamedFile, Names};
-use crate::working_tree::base::Base;
+use crate::opening::{Fate, Fates};
+use crate::unlock::Lock;
 use crate::working_tree::overlay::{Overlay, Trouble};
 use crate::working_tree::rows::Rows;
 use crate::working_tree::tree::{Node, Origin};
@@ -34,11 +36,13 @@ pub(crate) struct Told {
 pub(crate) struct Verified {
     /// What Manifest.plist says.
     pub(crate) manifest: ManifestPlist,
-    /// Manifest.db on the local disk; `None` for an encrypted backup, whose manifest is sealed like all else.
+    /// Manifest.db on the local disk; `None` for an encrypted backup that stays sealed, its manifest like all else.
     pub(crate) database: Option<Utf8PathBuf>,
+    /// What opened it, and why nothing did; neither of an unencrypted one.
+    pub(crate) lock: Lock,
     /// Which names can be plain paths.
     pub(crate) names: Names,
-    /// What was found; empty for an encrypted backup.
+    /// What was found; empty for a backup that stays sealed.
     pub(crate) report: Report,
     /// What the manifest's rows came to, those included that cannot be read.
     pub(crate) tally: Tally,
@@ -78,6 +82,7 @@ impl Verified {
     /// Returns how many files are missing or not whole, rows that cannot be read and files that the device told errors of
     /// among them; `told` has their IDs, where they can be told. None means that the backup is complete.
     pub(crate) fn missing(&self, told: &[Told]) -> u64 {
+        let own = u64::from(self.damaged_own().is_some());
         let damaged = self.damaged();
         let count = match self.report.damages() {
             listed if listed <= MOST_FINDINGS => damaged.len() as u64,
@@ -86,7 +91,24 @@ impl Verified {
         let others: BTreeSet<_> =
             told.iter().filter_map(|told| told.id).filter(|id| !damaged.contains(id)).collect();
         let unnamed = told.iter().filter(|told| told.id.is_none()).count();
-        count + (others.len() + unnamed) as u64 + self.unreadable().map_or(0, |(rows, _)| rows)
+        own + count
+            + (others.len() + unnamed) as u64
+            + self.unreadable().map_or(0, |(rows, _)| rows)
+    }
+
+    /// Returns why the backup stays sealed.
+    pub(crate) fn locked(&self) -> Option<&Locked> {
+        match &self.lock {
+            Lock::Sealed(locked) => Some(locked),
+            Lock::None | Lock::Open(_) => None,
+        }
+    }
+
+    /// Names the file of the backup's own that is damaged so that no password opens it.
+    fn damaged_own(&self) -> Option<NamedFile> {
+        let locked = self.locked()?;
+        let path = locked.damaged()?.to_owned();
+        Some(NamedFile { domain: None, path, why: locked.id().to_owned() })
     }
 
     /// Names the first files that are missing or not whole; `name_of` knows the names of those that the device told errors of.
@@ -106,7 +128,7 @@ impl Verified {
             })
         });
         let found = self.found(|problem| problem.weight() == Weight::Damage);
-        found.chain(others).take(MOST_NAMED).collect()
+        self.damaged_own().into_iter().chain(found).chain(others).take(MOST_NAMED).collect()
     }
 
     /// Names the first files that the device itself calls incomplete.
@@ -148,6 +170,8 @@ struct TreePayloads<'a> {
     udid: &'a str,
     /// What the base's manifest said of its payloads.
     of_base: Rows,
+    /// What became of the payloads of an encrypted backup.
+    fates: Option<&'a Fates>,
 }
 
 fn io_error(trouble: Trouble) -> io::Error {
@@ -181,6 +205,11 @@ impl Payloads for TreePayloads<'_> {
     }
 
     fn sha1(&self, id: &FileId) -> io::Result<Option<[u8; 20]>> {
+        if let Some(Fate::Opened { sha1: Some(sha1), .. }) =
+            self.fates.and_then(|fates| fates.get(id))
+        {
+            return Ok(Some(*sha1));
+        }
         Ok(match self.overlay.tree().file(&self.path(id)).map(|file| file.origin) {
             Ok(Origin::Received(number)) => {
                 self.overlay.received(number).and_then(|received| received.sha1)
@@ -238,8 +267,23 @@ pub(crate) fn status(overlay: &Overlay, udid: &str) -> Result<StatusPlist, JobEr
         .map_err(|error| JobError::of(Cause::VerifyFailed, "Status.plist cannot be read", &error))
 }
 
-/// Verifies the backup in a working tree.
-pub(crate) fn verify(overlay: &Overlay, udid: &str) -> Result<Verified, JobError> {
+/// Reads Manifest.plist.
+pub(crate) fn manifest_plist(overlay: &Overlay, udid: &str) -> Result<ManifestPlist, JobError> {
+    let bytes = overlay
+        .read(&format!("{udid}/Manifest.plist"), PLIST_LIMIT)
+        .map_err(failed("Manifest.plist is not there"))?;
+    ManifestPlist::parse(&bytes)
+        .map_err(|error| JobError::of(Cause::VerifyFailed, "Manifest.plist cannot be read", &error))
+}
+
+/// Verifies the backup in a working tree; `lock` says what opens it where it is encrypted, `of_base` what the manifest of the base
+/// says.
+pub(crate) fn verify(
+    overlay: &Overlay,
+    udid: &str,
+    lock: Lock,
+    of_base: Rows,
+) -> Result<Verified, JobError> {
     let status = status(overlay, udid)?;
     if status.snapshot_state != SnapshotState::Finished {
         let state = status.snapshot_state.as_str();
@@ -248,50 +292,70 @@ pub(crate) fn verify(overlay: &Overlay, udid: &str) -> Result<Verified, JobError
             format!("the device calls its backup “{state}”, not “finished”"),
         ));
     }
-    let bytes = overlay
-        .read(&format!("{udid}/Manifest.plist"), PLIST_LIMIT)
-        .map_err(failed("Manifest.plist is not there"))?;
-    let manifest = ManifestPlist::parse(&bytes).map_err(|error| {
-        JobError::of(Cause::VerifyFailed, "Manifest.plist cannot be read", &error)
-    })?;
+    let manifest = manifest_plist(overlay, udid)?;
     let path = format!("{udid}/Manifest.db");
-    let mut verified = Verified {
-        manifest,
-        database: None,
-        names: Names::new(),
-        report: Report::default(),
-        tally: Tally::default(),
-        without_record: 0,
-    };
-    if verified.manifest.is_encrypted {
+    let mut verified = Verified::of(manifest, lock);
+    let is_open = matches!(verified.lock, Lock::Open(_));
+    if verified.manifest.is_encrypted && !is_open {
         overlay
             .tree()
             .file(&path)
             .map_err(|_| JobError::new(Cause::VerifyFailed, "Manifest.db is not there"))?;
         return Ok(verified);
     }
-    let database = overlay.materialize(&path).map_err(failed("Manifest.db is not there"))?;
-    let db = ManifestDb::open(&database).map_err(|error| manifest_error(&error))?;
-    let of_base = overlay.base().map(Base::take_rows).transpose()?.unwrap_or_default();
-    let payloads = TreePayloads { overlay, udid, of_base };
-    let mut verifier = Verifier::new(&payloads, Options { encrypted: false, digests: true });
-    let mut broken = None;
-    let tally = db.for_each(|row| {
-        verified.names.add(&row.domain, &row.relative_path, row.kind);
-        verified.without_record += u64::from(row.file.is_none());
-        if broken.is_none() {
-            broken = verifier.row(&row).err();
-        }
-    });
-    verified.tally = tally.map_err(|error| manifest_error(&error))?;
-    let report = match broken {
-        Some(error) => Err(error),
-        None => verifier.finish(),
+    let lock = std::mem::replace(&mut verified.lock, Lock::None);
+    let (database, fates) = match &lock {
+        Lock::Open(unlocked) => (unlocked.manifest.file.path().to_owned(), Some(&unlocked.fates)),
+        _ => (overlay.materialize(&path).map_err(failed("Manifest.db is not there"))?, None),
     };
-    verified.report = report
-        .map_err(|error| JobError::of(Cause::Disk, "the backup cannot be verified", &error))?;
+    let payloads = TreePayloads { overlay, udid, of_base, fates };
+    verified.rows(&payloads, &database)?;
     verified.database = Some(database);
+    verified.lock = lock;
     Ok(verified)
+}
+
+impl Verified {
+    /// Makes one of which nothing was looked at yet.
+    pub(crate) fn of(manifest: ManifestPlist, lock: Lock) -> Self {
+        Self {
+            manifest,
+            database: None,
+            lock,
+            names: Names::new(),
+            report: Report::default(),
+            tally: Tally::default(),
+            without_record: 0,
+        }
+    }
+
+    /// Holds every row of a manifest against its payload.
+    pub(crate) fn rows(
+        &mut self,
+        payloads: &dyn Payloads,
+        database: &Utf8Path,
+    ) -> Result<(), JobError> {
+        let Self { manifest, names, report, tally, without_record, .. } = self;
+        let db = ManifestDb::open(database).map_err(|error| manifest_error(&error))?;
+        let options = Options { encrypted: manifest.is_encrypted, digests: true };
+        let mut verifier = Verifier::new(payloads, options);
+        let mut broken = None;
+        let read = db.for_each(|row| {
+            names.add(&row.domain, &row.relative_path, row.kind);
+            *without_record += u64::from(row.file.is_none());
+            if broken.is_none() {
+                broken = verifier.row(&row).err();
+            }
+        });
+        *tally = read.map_err(|error| manifest_error(&error))?;
+        let found = match broken {
+            Some(error) => Err(error),
+            None => verifier.finish(),
+        };
+        *report = found
+            .map_err(|error| JobError::of(Cause::Disk, "the backup cannot be verified", &error))?;
+        Ok(())
+    }
 }
 
 fn manifest_error(error: &ManifestError) -> JobError {

@@ -18,7 +18,7 @@ use crate::jobs::snapshots::{DomainSummary, Listed, Look, SnapshotDetails};
 use crate::layout::{About, MOST_NAMED, NamedFile};
 use crate::words::{choose, ms, things};
 
-pub(crate) use folder::FolderView;
+pub(crate) use folder::{FolderView, find as backup_folder};
 pub(crate) use snapshot::{SnapshotView, about, line};
 
 /// A backup that can be looked into. Paths are `<Domain>/<relative path>`; below `backup/` lie the backup's own files.
@@ -46,9 +46,10 @@ pub(crate) fn open(ctx: &Context, look: Look) -> Result<Box<dyn BackupView>, Job
     match look {
         Look::Snapshot { places, snapshot, udid } => {
             let repository = places.open_to_read(&ctx.host)?;
-            Ok(Box::new(in_repository(&ctx.events, repository, &snapshot, udid.as_deref())?))
+            let view = in_repository(&ctx.events, repository, &snapshot, udid.as_deref())?;
+            Ok(Box::new(view.with_cache(&places.cache)))
         }
-        Look::Folder(folder) => Ok(Box::new(FolderView::open(folder)?)),
+        Look::Folder { folder, cache } => Ok(Box::new(FolderView::open(ctx, folder, &cache)?)),
     }
 }
 

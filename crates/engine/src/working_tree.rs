@@ -12,7 +12,7 @@ pub(crate) mod journal;
 pub(crate) mod overlay;
 mod packer;
 pub(crate) mod rows;
-mod segments;
+pub(crate) mod segments;
 pub(crate) mod tree;
 
 use std::collections::{BTreeMap, HashMap};

@@ -121,7 +121,7 @@ async fn looks(bench: &Bench, before: &str) {
     );
     let folder = bench.root.join("finder-2");
     export_to(bench, &folder, "latest", Form::Finder).await;
-    let beside = Look::Folder(folder);
+    let beside = Look::Folder { folder, cache: bench.root.join("cache") };
     let names = |listed: Vec<snapshots::Listed>| {
         listed
             .into_iter()

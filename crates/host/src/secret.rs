@@ -154,9 +154,14 @@ pub fn create_private_folder(path: &Utf8Path) -> std::io::Result<()> {
 
 /// Makes a password of 32 letters and digits, in groups of four: 160 bits.
 pub fn generate_password(host: &dyn Host) -> SecretString {
-    let mut bytes = [0u8; 32];
+    generate_groups(host, 8)
+}
+
+/// Makes a password of groups of four letters and digits: 20 bits each.
+pub fn generate_groups(host: &dyn Host, groups: usize) -> SecretString {
+    let mut bytes = vec![0; groups * 4];
     host.random(&mut bytes);
-    let mut password = String::with_capacity(39);
+    let mut password = String::with_capacity(groups * 5);
     for (index, byte) in bytes.iter().enumerate() {
         if index > 0 && index % 4 == 0 {
             password.push('-');
@@ -271,6 +276,8 @@ mod tests {
         assert!(password.split('-').all(|group| group.len() == 4));
         assert!(!password.contains(['l', 'o', '0', '1']));
         assert_ne!(password, generate_password(&host).expose_secret());
+        let shorter = generate_groups(&host, 6);
+        assert_eq!(shorter.expose_secret().len(), 29);
     }
 
     #[test]

@@ -1,25 +1,22 @@
 //! The ciphers of encrypted backups: key derivation, key wrap and the payload cipher.
 
-use std::io::{self, Read};
+mod payload;
 
-use aes::Aes256;
-use aes::cipher::{
-    Array, BlockModeDecrypt as _, BlockModeEncrypt as _, KeyInit as _, KeyIvInit as _,
-};
+use aes::cipher::{Array, KeyInit as _};
 use aes_kw::KwAes256;
 use sha1::Sha1;
-use sha2::Sha256;
 use thiserror::Error;
 use zeroize::Zeroizing;
+
+use crate::stretch;
+pub(crate) use payload::padding;
+pub use payload::{Decrypt, Encrypt, Ending, stored_length};
 
 /// A key; wiped when dropped.
 pub type Key = Zeroizing<[u8; 32]>;
 
 /// A wrapped key's length.
 pub const WRAPPED: usize = 40;
-
-const BLOCK: usize = 16;
-const CHUNK: usize = 64 << 10;
 
 /// The most rounds of key derivation that are done on the word of a file; devices use ten million.
 pub const MOST_ROUNDS: u32 = 1 << 28;
@@ -36,6 +33,9 @@ pub enum CryptoError {
     /// The file asks for an absurd amount of work.
     #[error("{0} rounds of key derivation are refused")]
     Rounds(u32),
+    /// Whoever watched the work ended it.
+    #[error("the key derivation was stopped")]
+    Stopped,
 }
 
 /// How a password becomes the key that wraps the class keys.
@@ -52,17 +52,31 @@ pub struct Derivation {
 impl Derivation {
     /// Derives the key.
     pub fn derive(&self, password: &[u8]) -> Result<Key, CryptoError> {
+        self.derive_watched(password, &mut |_| true)
+    }
+
+    /// Derives the key; `watch` is told every few milliseconds how many more rounds of the long pass were done, and says
+    /// whether to go on.
+    pub fn derive_watched(
+        &self,
+        password: &[u8],
+        watch: &mut dyn FnMut(u32) -> bool,
+    ) -> Result<Key, CryptoError> {
         let mut key = Key::default();
-        let first = match &self.first {
-            Some((salt, rounds)) => {
-                let mut first = Key::default();
-                pbkdf2::pbkdf2_hmac::<Sha256>(password, salt, allowed(*rounds)?, first.as_mut());
-                Zeroizing::new(first.to_vec())
-            }
-            None => Zeroizing::new(password.to_vec()),
+        let rounds = allowed(self.rounds)?;
+        let Some((salt, first_rounds)) = &self.first else {
+            pbkdf2::pbkdf2_hmac::<Sha1>(password, &self.salt, rounds, key.as_mut());
+            return Ok(key);
         };
-        pbkdf2::pbkdf2_hmac::<Sha1>(&first, &self.salt, allowed(self.rounds)?, key.as_mut());
+        let first = stretch::sha256(password, salt, allowed(*first_rounds)?, watch)
+            .ok_or(CryptoError::Stopped)?;
+        pbkdf2::pbkdf2_hmac::<Sha1>(first.as_ref(), &self.salt, rounds, key.as_mut());
         Ok(key)
+    }
+
+    /// Returns the rounds of the long pass that one password takes: what progress is counted in.
+    pub fn long_rounds(&self) -> u32 {
+        self.first.as_ref().map_or(0, |(_, rounds)| *rounds)
     }
 }
 
@@ -91,147 +105,12 @@ pub fn wrap(with: &Key, key: &Key) -> [u8; WRAPPED] {
     wrapped
 }
 
-/// How a decrypted payload ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// Not read to the end yet.
-    Open,
-    /// With valid padding, which was taken off; or with nothing at all.
-    Padded,
-    /// Without valid padding: everything was given out.
-    Unpadded,
-}
-
-/// Reads an encrypted payload as plain text.
-#[derive(Debug)]
-pub struct Decrypt<R> {
-    source: R,
-    cipher: cbc::Decryptor<Aes256>,
-    /// Decrypted bytes, of which `ready` may be given out from `given` on; the last block is held back.
-    buffer: Vec<u8>,
-    given: usize,
-    ready: usize,
-    ending: Ending,
-}
-
-impl<R: Read> Decrypt<R> {
-    /// Starts to decrypt `source`.
-    pub fn new(key: &Key, source: R) -> Self {
-        let cipher = cbc::Decryptor::new(&Array::from(**key), &Array::default());
-        Self { source, cipher, buffer: Vec::new(), given: 0, ready: 0, ending: Ending::Open }
-    }
-
-    /// Returns how the payload ended; known after the last byte.
-    pub const fn ending(&self) -> Ending {
-        self.ending
-    }
-
-    fn refill(&mut self) -> io::Result<()> {
-        // What is held back moves to the front.
-        self.buffer.drain(..self.given);
-        self.given = 0;
-        let held = self.buffer.len();
-        let mut fresh = self.source.by_ref().take(CHUNK as u64);
-        let count = fresh.read_to_end(&mut self.buffer)?;
-        if count % BLOCK != 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "an encrypted payload is cut off inside a block",
-            ));
-        }
-        for block in self.buffer.get_mut(held..).unwrap_or_default().chunks_exact_mut(BLOCK) {
-            let block: &mut [u8; BLOCK] =
-                block.try_into().expect("a chunk has the length of a block");
-            self.cipher.decrypt_block(block.into());
-        }
-        if count == CHUNK {
-            self.ready = self.buffer.len() - BLOCK;
-        } else {
-            let pad = padding(&self.buffer);
-            self.ending = if pad.is_some() || self.buffer.is_empty() {
-                Ending::Padded
-            } else {
-                Ending::Unpadded
-            };
-            self.ready = self.buffer.len() - pad.unwrap_or(0);
-        }
-        Ok(())
-    }
-}
-
-impl<R: Read> Read for Decrypt<R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.given == self.ready && self.ending == Ending::Open {
-            self.refill()?;
-        }
-        let mut rest = self.buffer.get(self.given..self.ready).unwrap_or_default();
-        let count = rest.read(out)?;
-        self.given += count;
-        Ok(count)
-    }
-}
-
-/// Returns the length of the padding at the end, if there is a valid one.
-fn padding(bytes: &[u8]) -> Option<usize> {
-    let last = *bytes.last()?;
-    let length = usize::from(last);
-    let start = bytes.len().checked_sub(length)?;
-    let valid =
-        (1..=BLOCK).contains(&length) && bytes.get(start..)?.iter().all(|byte| *byte == last);
-    valid.then_some(length)
-}
-
-/// Reads plain text as the payload of an encrypted backup: always padded.
-#[derive(Debug)]
-pub struct Encrypt<R> {
-    source: R,
-    cipher: cbc::Encryptor<Aes256>,
-    buffer: Vec<u8>,
-    given: usize,
-    done: bool,
-}
-
-impl<R: Read> Encrypt<R> {
-    /// Starts to encrypt `source`.
-    pub fn new(key: &Key, source: R) -> Self {
-        let cipher = cbc::Encryptor::new(&Array::from(**key), &Array::default());
-        Self { source, cipher, buffer: Vec::new(), given: 0, done: false }
-    }
-
-    fn refill(&mut self) -> io::Result<()> {
-        self.buffer.clear();
-        self.given = 0;
-        let count = self.source.by_ref().take(CHUNK as u64).read_to_end(&mut self.buffer)?;
-        if count < CHUNK {
-            self.done = true;
-            let pad = BLOCK - count % BLOCK;
-            self.buffer.resize(count + pad, u8::try_from(pad).unwrap_or(0));
-        }
-        for block in self.buffer.chunks_exact_mut(BLOCK) {
-            let block: &mut [u8; BLOCK] =
-                block.try_into().expect("a chunk has the length of a block");
-            self.cipher.encrypt_block(block.into());
-        }
-        Ok(())
-    }
-}
-
-impl<R: Read> Read for Encrypt<R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.given == self.buffer.len() && !self.done {
-            self.refill()?;
-        }
-        let mut rest = self.buffer.get(self.given..).unwrap_or_default();
-        let count = rest.read(out)?;
-        self.given += count;
-        Ok(count)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Read as _};
+
     use proptest::prelude::*;
-    use sha2::Digest as _;
+    use sha2::{Digest as _, Sha256};
 
     use super::*;
 
@@ -316,28 +195,6 @@ mod tests {
                 "c92b6a58e988a31c65fff965911147f624567facbfce602efc1a1da2374de238",
             ),
         );
-    }
-
-    /// Ten million rounds, as on real devices: some seconds.
-    #[test]
-    fn v5_end_to_end() {
-        let zeros = "00".repeat(20);
-        check(
-            &format!(
-                "$itunes_backup$*10*528c9c5171bf8bef1ea397cf29d2a838c90529df02a6ad2f823a1c6f3a5b2040e2a309c520c6a2ab*10000*{zeros}*10000000*{zeros}"
-            ),
-            "0000",
-            ("ec8edc160b5745ccae000bfb4787630f322821191fba7eea38feab2c6307cd9b", &"00".repeat(32)),
-        );
-        let manifest_key = bytes(
-            "97317494343807e690fd1e431413963dc0e3deb4907fb89fa36ce65126d0ea1301381fb3a2941e2f",
-        );
-        let file_key = unwrap(&key(&[0; 32]), &manifest_key).unwrap();
-        assert_eq!(*file_key, [0; 32]);
-        let payload = bytes("78b51ca5374c3ad575174288688cda49");
-        let mut plain = Vec::new();
-        Decrypt::new(&file_key, payload.as_slice()).read_to_end(&mut plain).unwrap();
-        assert_eq!(plain, b"Test data");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The keybag: class keys of an encrypted backup, wrapped with a key made from the password.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use thiserror::Error;
 
@@ -181,6 +182,21 @@ impl Keybag {
             Err(KeybagError::WrongPassword)
         }
     }
+
+    /// Wraps the keys with another key, as a device does when its password changes: the keys themselves stay. Nothing is
+    /// changed when `old` does not open them.
+    #[cfg(feature = "build")]
+    pub fn rewrap(&mut self, old: &Key, new: &Key) -> Result<(), KeybagError> {
+        let mut classes = self.classes.clone();
+        for class in classes.iter_mut().filter(|class| class.wrap & BY_PASSWORD != 0) {
+            if let Some(wrapped) = &mut class.wrapped {
+                let key = crypto::unwrap(old, wrapped).map_err(|_| KeybagError::WrongPassword)?;
+                *wrapped = crypto::wrap(new, &key).to_vec();
+            }
+        }
+        self.classes = classes;
+        Ok(())
+    }
 }
 
 impl ClassKey {
@@ -197,9 +213,16 @@ impl ClassKey {
 }
 
 /// The class keys of an opened bag.
-#[derive(Debug)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct ClassKeys {
     keys: BTreeMap<u32, Key>,
+}
+
+impl fmt::Debug for ClassKeys {
+    /// Says which classes there are, and never a key.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.keys.keys()).finish()
+    }
 }
 
 impl ClassKeys {
@@ -209,9 +232,26 @@ impl ClassKeys {
         Ok(crypto::unwrap(class, &key.wrapped)?)
     }
 
+    /// Wraps a key with the key of a class, as [`ClassKeys::open`] opens it.
+    pub fn seal(&self, class: u32, key: &Key) -> Result<WrappedKey, KeybagError> {
+        let with = self.keys.get(&class).ok_or(KeybagError::NoClass(class))?;
+        Ok(WrappedKey { class, wrapped: crypto::wrap(with, key) })
+    }
+
     /// Returns the key of a class.
     pub fn class(&self, class: u32) -> Option<&Key> {
         self.keys.get(&class)
+    }
+
+    /// Returns every class with its key.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Key)> {
+        self.keys.iter().map(|(class, key)| (*class, key))
+    }
+}
+
+impl FromIterator<(u32, Key)> for ClassKeys {
+    fn from_iter<I: IntoIterator<Item = (u32, Key)>>(keys: I) -> Self {
+        Self { keys: keys.into_iter().collect() }
     }
 }
 
@@ -317,6 +357,18 @@ mod tests {
             hex::encode(Sha256::digest(&bytes)),
             "768456b775c6ed19247fd220257f5c1fd5170ab6fb11cba016691b6850241aaf"
         );
+        for (class, wrapped) in [
+            (1, "8cdba7c38de7cb423e55458b1846b3172e04d533b0d06bb6990aa431d283b929d90b6189206dbe06"),
+            (3, "6b9690230e0f24e18be9d7980d6160edc3e97ccbdd2588f3279b6243aa435dcd369b2ca069017b0c"),
+            (4, "500d9f550acf2f3f195cac7ad135ad31e18267db20a632063031b61189f0c641527afcf08482f3ef"),
+            (
+                11,
+                "f53ba3199b97e5ba59de2b93624ba6daf46c5f6e78ad09571abd4925d5c902c7503c17da018ccdb2",
+            ),
+        ] {
+            let found = bag.classes.iter().find(|found| found.class == class).unwrap();
+            assert_eq!(hex::encode(found.wrapped.as_ref().unwrap()), wrapped, "class {class}");
+        }
         let read = Keybag::parse(&bytes).unwrap();
         assert_eq!(read, bag);
         let keys = read.unlock("correct horse").unwrap();
@@ -332,6 +384,11 @@ mod tests {
             "03000000ba1db0ceb051c399c8eed4f28cfead0e0f5b7a3d581bdf0f3442c8fdd40ff0a9d75f1e5710842f43"
         );
         assert_eq!(*keys.open(&WrappedKey::parse(&wrapped.encode()).unwrap()).unwrap(), file_key);
+        assert_eq!(keys.seal(3, &Zeroizing::new(file_key)).unwrap(), wrapped);
+        assert_eq!(keys.iter().map(|(class, _)| class).collect::<Vec<_>>(), [1, 2, 3, 4, 6, 7, 8]);
+        assert_eq!(format!("{keys:?}"), "{1, 2, 3, 4, 6, 7, 8}", "no key is told");
+        let again: ClassKeys = keys.iter().map(|(class, key)| (class, key.clone())).collect();
+        assert_eq!(again, keys);
         let other = WrappedKey { class: 9, ..wrapped };
         assert_eq!(keys.open(&other).unwrap_err(), KeybagError::NoClass(9));
     }
@@ -349,6 +406,45 @@ mod tests {
         );
         assert_eq!(Keybag::default().unlock("x").unwrap_err(), KeybagError::Missing("SALT"));
         assert!(WrappedKey::parse(&[0; 43]).is_err());
+    }
+
+    #[cfg(feature = "build")]
+    #[test]
+    fn a_new_password_leaves_the_keys_as_they_are() {
+        let mut bag = bag();
+        let before = bag.clone();
+        let key = |bag: &Keybag, password: &str| {
+            bag.derivation().unwrap().derive(password.as_bytes()).unwrap()
+        };
+        let (old, keys) = (key(&bag, "correct horse"), bag.unlock("correct horse").unwrap());
+        bag.salt = vec![7; 20];
+        let new = key(&bag, "battery staple");
+        assert_eq!(bag.clone().rewrap(&new, &old), Err(KeybagError::WrongPassword));
+        bag.rewrap(&old, &new).unwrap();
+        assert_eq!(bag.unlock("battery staple").unwrap(), keys);
+        assert_eq!(bag.unlock("correct horse").unwrap_err(), KeybagError::WrongPassword);
+        let device = |bag: &Keybag| {
+            let class = bag.classes.iter().find(|class| class.class == 11).unwrap();
+            class.wrapped.clone().unwrap()
+        };
+        assert_eq!(
+            crypto::unwrap(&new, &device(&bag)),
+            crypto::unwrap(&old, &device(&before)),
+            "what the device wrapped too is wrapped anew as well"
+        );
+    }
+
+    #[test]
+    fn a_bag_with_one_class_that_opens_is_enough() {
+        let mut bag = bag();
+        for class in bag.classes.iter_mut().filter(|class| class.class != 2) {
+            class.wrapped = class.wrapped.take().filter(|_| class.class > 6).map(|_| vec![0; 40]);
+        }
+        let keys = bag.unlock("correct horse").unwrap();
+        assert_eq!(keys.iter().map(|(class, _)| class).collect::<Vec<_>>(), [2]);
+        bag.first_rounds = Some(crypto::MOST_ROUNDS + 1);
+        let absurd = CryptoError::Rounds(crypto::MOST_ROUNDS + 1);
+        assert_eq!(bag.unlock("correct horse").unwrap_err(), KeybagError::Crypto(absurd));
     }
 
     fn any_bag() -> impl Strategy<Value = Keybag> {

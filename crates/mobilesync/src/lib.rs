@@ -2,8 +2,8 @@
 //!
 //! In reading order: [`mod@file`] names the things a backup is made of (file IDs and the records that
 //! describe them), [`manifest`] reads `Manifest.db` and `Manifest.plist`, [`status`] and [`info`]
-//! the two small property lists beside them, [`keybag`] and [`crypto`] open what is encrypted, and
-//! [`verify`] holds a manifest against the payloads that are there. With the feature `build`,
+//! the two small property lists beside them, [`keybag`] and [`crypto`] open what is encrypted,
+//! [`trial`] finds the right password among several, and [`verify`] holds a manifest against the payloads that are there. With the feature `build`,
 //! the module `build` writes all of it, as a device does.
 //!
 //! Everything that comes in is taken for hostile: sizes are capped, property lists are built only within
@@ -21,8 +21,11 @@ pub mod file;
 pub mod info;
 pub mod keybag;
 pub mod manifest;
+pub mod proof;
 pub mod property_list;
 pub mod status;
+mod stretch;
+pub mod trial;
 pub mod verify;
 
 pub use file::{EntryKind, FileId, MbFile, MbFileError};

@@ -2,12 +2,16 @@
 
 mod db;
 mod plist_file;
+mod sealed;
 
 use camino::Utf8PathBuf;
 use thiserror::Error;
 
-pub use db::{ManifestDb, Row, Tally};
+pub use db::{Finder, ManifestDb, Row, Tally};
 pub use plist_file::ManifestPlist;
+#[cfg(feature = "build")]
+pub use sealed::seal;
+pub use sealed::{Unsealed, unseal};
 
 use crate::property_list::PlistError;
 
@@ -32,6 +36,12 @@ pub enum ManifestError {
     /// The file is no SQLite database: encrypted, or something else.
     #[error("{0} is not a SQLite database (encrypted or damaged)")]
     NotADatabase(Utf8PathBuf),
+    /// The encrypted database ends inside a block.
+    #[error("the encrypted manifest has {0} bytes: it is cut off inside a block")]
+    CutOff(u64),
+    /// What the key makes of the file is no database.
+    #[error("the key does not open the manifest: it is another manifest's key, or damage")]
+    WrongKey,
     /// The database is shorter than its header says.
     #[error("the manifest has {found} bytes, its header says {expected}")]
     Truncated {

@@ -433,7 +433,7 @@ impl Inner {
                 Err(error) => return Err(error),
             }
         }
-        snapshots.sort_by_key(|snapshot| (snapshot.time, snapshot.id));
+        snapshots.sort_by_key(Snapshot::order);
         Ok((snapshots, damage))
     }
 

@@ -84,6 +84,11 @@ impl Snapshot {
     pub fn is(&self, tag: Tag) -> bool {
         self.tags.iter().any(|word| word == tag.as_str())
     }
+
+    /// Returns what puts snapshots in order: time, and of two of one time the opened one last, as the newer one.
+    pub(crate) fn order(&self) -> (Timestamp, bool, SnapshotId) {
+        (self.time, self.is(Tag::Opened), self.id)
+    }
 }
 
 /// What the writer of a snapshot says about it.
@@ -95,6 +100,8 @@ pub struct NewSnapshot {
     pub udid: String,
     /// What it is.
     pub tag: Tag,
+    /// What it is besides: of an opened one, whether it is complete or partial.
+    pub also: Option<Tag>,
     /// A name for people.
     pub label: Option<String>,
     /// Free text.
@@ -170,7 +177,7 @@ fn newest(
     fits: &dyn Fn(&Snapshot) -> bool,
     is_backup: &dyn Fn(&Snapshot) -> bool,
 ) -> Option<Snapshot> {
-    candidates.sort_by_key(|snapshot| (snapshot.time, snapshot.id));
+    candidates.sort_by_key(|snapshot| snapshot.order());
     let complete = candidates.iter().any(|snapshot| snapshot.is(Tag::Complete));
     let tag = if complete { Tag::Complete } else { Tag::Partial };
     let mut newest_first = candidates.into_iter().rev();
@@ -298,6 +305,23 @@ mod tests {
         assert_eq!(second(&all, "latest", None), None, "of which device?");
         assert_eq!(second(&all, "latest", Some("C")), Some(2));
         assert_eq!(second(&all, "A@2026-11-21T12", None), None, "it has complete ones");
+    }
+
+    #[test]
+    fn an_opened_one_goes_before_the_sealed_one_that_it_was_made_of() {
+        let twin = |first, words: [Tag; 2]| Snapshot {
+            tags: words.map(|tag| tag.as_str().into()).into(),
+            ..snapshot(first, first, "C", "2026-11-20T10:00:00Z", words[0])
+        };
+        let sealed = snapshot(5, 5, "C", "2026-11-20T10:00:00Z", Tag::Complete);
+        for first in [1, 9] {
+            let all = [twin(first, [Tag::Opened, Tag::Complete]), sealed.clone()];
+            assert_eq!(find(&all, "latest", None).unwrap().id.as_bytes()[0], first);
+            assert_eq!(find(&all, "C@2026-11-20", None).unwrap().id.as_bytes()[0], first);
+        }
+        // Incomplete stays incomplete.
+        let all = [twin(9, [Tag::Opened, Tag::Partial]), sealed];
+        assert_eq!(find(&all, "latest", None).unwrap().id.as_bytes()[0], 5);
     }
 
     proptest! {

@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use crate::options::PhoneSpec;
+use crate::options::{Password, PhoneSpec};
 use crate::state::State;
 
 /// A computer the owner trusted.
@@ -60,6 +60,12 @@ pub struct Memory {
     /// What is set on it and measured by it.
     #[serde(default)]
     pub state: State,
+    /// The backup password, in the keychain.
+    #[serde(default)]
+    pub backup_password: Option<Password>,
+    /// `WillEncrypt` in lockdown: absent until a backup password was set once.
+    #[serde(default)]
+    pub will_encrypt: Option<bool>,
     /// Where older versions kept [`State::wifi_sync`].
     #[serde(default, skip_serializing)]
     wifi_connections: bool,
@@ -134,6 +140,8 @@ impl Memory {
             born: now.as_second(),
             started: None,
             state: spec.state.clone(),
+            backup_password: spec.encryption.password.clone(),
+            will_encrypt: spec.encryption.password.is_some().then_some(true),
             wifi_connections: false,
             wifi_debugging: false,
             hosts: BTreeMap::new(),

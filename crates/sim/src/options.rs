@@ -1,5 +1,7 @@
 //! What a simulated phone is: the options of a server and the TOML description of one phone.
 
+mod encryption;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,6 +10,8 @@ use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
+
+pub use encryption::{EmptyFiles, EncryptionSpec, History, Password, Rekey, Reuse, RuleError};
 
 use crate::disk::Profile;
 use crate::state::State;
@@ -90,6 +94,8 @@ pub struct PhoneSpec {
     pub days: u32,
     /// What real phones do differently.
     pub knobs: Knobs,
+    /// Its backup password, and how it encrypts.
+    pub encryption: EncryptionSpec,
     /// What is set on it and measured by it, when it is first used.
     pub state: State,
     /// What its processes write into the log.
@@ -150,6 +156,7 @@ impl Default for PhoneSpec {
             seed: 1,
             days: 0,
             knobs: Knobs::default(),
+            encryption: EncryptionSpec::default(),
             state: State::default(),
             log: LogSpec::default(),
             fault: Vec::new(),
@@ -160,7 +167,8 @@ impl Default for PhoneSpec {
 impl PhoneSpec {
     /// Refuses what no phone could be.
     pub fn check(&self) -> Result<(), OptionsError> {
-        self.knobs.check()
+        self.knobs.check()?;
+        self.encryption.check()
     }
 
     /// Reads a phone from TOML.
@@ -379,6 +387,9 @@ pub enum OptionsError {
         /// The value it was given.
         value: u64,
     },
+    /// A password of no letters.
+    #[error("an empty backup password is none; leave it out")]
+    EmptyPassword,
     /// An identifier that no phone could have, and that would not be a safe name of a folder.
     #[error("`{udid}` is not the identifier of a phone")]
     Udid {
@@ -468,7 +479,20 @@ mod tests {
                 (lines, private),
             )| {
                 let log = LogSpec { lines, private };
-                PhoneSpec { name, udid, ios, profile, seed, days, knobs, state, log, fault }
+                let encryption = EncryptionSpec::default();
+                PhoneSpec {
+                    name,
+                    udid,
+                    ios,
+                    profile,
+                    seed,
+                    days,
+                    knobs,
+                    encryption,
+                    state,
+                    log,
+                    fault,
+                }
             },
         )
     }

@@ -20,7 +20,7 @@ use crate::identity::Identity;
 use crate::keys::{DeviceKey, KeyError};
 use crate::log::{self, Line, Log};
 use crate::memory::{self, Consent, Kept, Memory, MemoryError, TrustedHost};
-use crate::options::{Clock, Ios, OptionsError, PhoneSpec};
+use crate::options::{Clock, History, Ios, OptionsError, Password, PhoneSpec};
 use crate::services::Ports;
 use crate::services::afc::Locks;
 use crate::state::{Leftover, State, StateError};
@@ -28,6 +28,9 @@ use crate::traffic::Traffic;
 
 /// Posted when the owner has answered the trust dialog: pairing may be tried again.
 const REQUEST_PAIR: &str = "com.apple.mobile.lockdown.request_pair";
+
+/// The key of the state that stands for the backup password: it can be taken away with all settings, and never be read.
+const BACKUP_PASSWORD: &str = "backup-password";
 
 const SECONDS_OF_A_DAY: i64 = 86_400;
 
@@ -120,7 +123,7 @@ impl Phone {
         clock: Clock,
         ask: bool,
     ) -> Result<Self, PhoneError> {
-        spec.knobs.check()?;
+        spec.check()?;
         let identity = Identity::new(&spec)?;
         memory::private_folder(folder).map_err(MemoryError::from)?;
         let kept = Kept::open(&folder.join("memory.json"), || Memory::new(&spec, clock()))?;
@@ -175,6 +178,9 @@ impl Phone {
 
     /// Sets one key of its state, as its owner, its management or the weather does.
     pub fn set_state(&self, key: &str, value: &str) -> Result<(), PhoneError> {
+        if key == BACKUP_PASSWORD {
+            return self.reset_all_settings(value);
+        }
         let mut state = self.state();
         state.set(key, value)?;
         self.remember(|memory| memory.state = state)?;
@@ -185,6 +191,39 @@ impl Phone {
             self.notify(notification::DISK_USAGE_CHANGED);
         }
         Ok(())
+    }
+
+    /// Returns the backup password.
+    pub fn backup_password(&self) -> Option<Password> {
+        lock(&self.kept).get().backup_password.clone()
+    }
+
+    /// Whether backups are encrypted.
+    pub fn encrypts(&self) -> bool {
+        lock(&self.kept).get().backup_password.is_some()
+    }
+
+    /// Sets or removes the backup password: keychain first, then what lockdown tells.
+    pub(crate) fn set_backup_password(&self, new: Option<Password>) -> Result<(), MemoryError> {
+        let changed = self.remember(|memory| {
+            let will = Some(new.is_some());
+            let changed = memory.will_encrypt != will;
+            (memory.backup_password, memory.will_encrypt) = (new, will);
+            changed
+        })?;
+        if changed {
+            self.notify(notification::BACKUP_DOMAIN_CHANGED);
+        }
+        Ok(())
+    }
+
+    /// Does what Reset All Settings does to the backup password: the one way without it. A password is set by a host alone.
+    fn reset_all_settings(&self, value: &str) -> Result<(), PhoneError> {
+        if !value.is_empty() {
+            let (key, value) = (BACKUP_PASSWORD.to_owned(), "…".to_owned());
+            return Err(StateError { key, value }.into());
+        }
+        Ok(self.set_backup_password(None)?)
     }
 
     /// Returns the room on the phone.
@@ -202,7 +241,11 @@ impl Phone {
         for (name, settings) in diary {
             disk.keep_preference(name, &settings, self.host_now())?;
         }
-        disk.freeze()
+        let mut frozen = disk.freeze()?;
+        if self.spec.encryption.history == History::Encrypted {
+            frozen.keep_history_for_encrypted();
+        }
+        Ok(frozen)
     }
 
     /// Returns nanoseconds since the phone was started, as its log counts them.

@@ -13,6 +13,7 @@ pub(crate) mod export;
 pub(crate) mod find;
 pub(crate) mod ls;
 pub(crate) mod pair;
+pub(crate) mod password;
 pub(crate) mod repo;
 pub(crate) mod show;
 pub(crate) mod sim;
@@ -32,7 +33,7 @@ pub(crate) type Ended = Result<Exit, Failure>;
 /// Runs a command.
 pub(crate) async fn run(app: &App, command: Command) -> Ended {
     match command {
-        Command::Demo(args) => demo::run(app, args).await,
+        Command::Demo(args) => Box::pin(demo::run(app, args)).await,
         Command::Sim(args) => sim::run(app, args).await,
         Command::Devices(args) => devices::run(app, &args).await,
         Command::Pair(args) => pair::run(app, &args).await,
@@ -48,6 +49,7 @@ pub(crate) async fn run(app: &App, command: Command) -> Ended {
         Command::Status(args) => status::run(app, args).await,
         Command::Check(args) => check::run(app, &args).await,
         Command::Export(args) => export::run(app, args).await,
+        Command::Password(args) => password::run(app, args).await,
         Command::Repo(args) => repo::run(app, args).await,
         Command::Completions(args) => completions::run(app, &args),
     }
@@ -60,7 +62,7 @@ fn look(
     folder: Option<camino::Utf8PathBuf>,
 ) -> Result<Look, Failure> {
     match (snapshot, folder) {
-        (_, Some(folder)) => Ok(Look::Folder(folder)),
+        (_, Some(folder)) => Ok(Look::Folder { folder, cache: app.settings()?.cache }),
         (Some(snapshot), None) => {
             let settings = app.settings()?;
             Ok(Look::Snapshot { places: app.places(&settings)?, snapshot, udid: settings.udid })

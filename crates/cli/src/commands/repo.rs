@@ -21,6 +21,7 @@ use crate::ui::text::{bytes, count};
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  lifeboat repo init --repo /srv/backup/phones\n  lifeboat repo sheet | lp\n  \
+    lifeboat repo sheet --svg sheet.svg\n  lifeboat repo sheet --verify typed.txt\n  \
     lifeboat repo stats\n  restic -r \"$LIFEBOAT_REPO\" --password-command 'lifeboat repo key' snapshots"
 )]
 pub(crate) struct RepoArgs {
@@ -36,7 +37,7 @@ enum RepoCommand {
     /// Print the repository's password, alone, as the last line
     Key,
     /// Print the recovery sheet: what a person needs to get everything back without this computer
-    Sheet,
+    Sheet(sheet::SheetArgs),
     /// Count what the repository holds
     Stats,
 }
@@ -47,7 +48,7 @@ pub(crate) async fn run(app: &App, args: RepoArgs) -> Ended {
     match args.command {
         RepoCommand::Init => init(app, &settings).await?,
         RepoCommand::Key => key(app, &settings).await?,
-        RepoCommand::Sheet => show_sheet(app, &settings).await?,
+        RepoCommand::Sheet(args) => return sheet::run(app, &settings, &args).await,
         RepoCommand::Stats => stats(app, &settings).await?,
     }
     Ok(Exit::Done)
@@ -102,7 +103,7 @@ async fn init(app: &App, settings: &Settings) -> Result<(), Failure> {
 pub(crate) async fn show_sheet_once(app: &App, settings: &Settings) -> Result<(), Failure> {
     if app.ui.stdout_is_terminal {
         app.ui.line("")?;
-        show_sheet(app, settings).await
+        sheet::show(app, settings, None).await
     } else {
         app.ui.note("the recovery sheet was not yet shown: `lifeboat repo sheet` prints it");
         Ok(())
@@ -112,7 +113,7 @@ pub(crate) async fn show_sheet_once(app: &App, settings: &Settings) -> Result<()
 async fn key(app: &App, settings: &Settings) -> Result<(), Failure> {
     let Opened { repository, password, .. } = open(app, settings).await?;
     if app.ui.json {
-        app.ui.object(&Sheet {
+        app.ui.object(&Key {
             repository: &repository.location(),
             id: repository.id(),
             password: password.expose_secret(),
@@ -123,38 +124,12 @@ async fn key(app: &App, settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What opens a repository: `repo key` and `repo sheet` in JSON.
+/// What opens a repository: `repo key` in JSON.
 #[derive(Serialize)]
-struct Sheet<'a> {
+struct Key<'a> {
     repository: &'a str,
     id: &'a str,
     password: &'a str,
-}
-
-/// Prints the recovery sheet; from then on it counts as shown.
-async fn show_sheet(app: &App, settings: &Settings) -> Result<(), Failure> {
-    let Opened { repository, password, places } = open(app, settings).await?;
-    let place = repository.location();
-    if app.ui.json {
-        app.ui.object(&Sheet {
-            repository: &place,
-            id: repository.id(),
-            password: password.expose_secret(),
-        })?;
-    } else {
-        let (id, password) = (repository.id().to_owned(), password.expose_secret().to_owned());
-        // A snapshot file that cannot be read does not keep the sheet from being printed.
-        let (snapshots, _) = blocking(move || Ok(repository.snapshots_and_damage()?)).await?;
-        let sheet = sheet::About {
-            place: &place,
-            id: &id,
-            password: &password,
-            computer: &app.host.host_name(),
-            devices: &sheet::devices(&snapshots),
-        };
-        app.ui.text(sheet.text())?;
-    }
-    blocking(move || places.sheet_shown()).await
 }
 
 #[derive(Serialize)]

@@ -12,7 +12,9 @@ use super::{BAD, FAINT, HINT, Ui, text};
 pub(crate) fn sink(ui: Ui, progress: Arc<Progress>) -> EventSink {
     if ui.json {
         return EventSink::new(move |event| {
-            if ui.quiet && matches!(event, Event::Stage { .. } | Event::Progress(_)) {
+            let is_way =
+                matches!(event, Event::Stage { .. } | Event::Progress(_) | Event::Trying(_));
+            if ui.quiet && is_way {
                 return;
             }
             // A reader that is gone must not stop a backup.
@@ -56,6 +58,12 @@ fn human(event: &Event, progress: &Progress, last: &Mutex<Option<Stage>>) {
             rate: now.rate,
             seconds_left: now.seconds_left,
             percent: now.percent,
+        }),
+        Event::Trying(now) => progress.show(&Look {
+            doing: format!("trying passwords, {} of {}", now.tried, now.candidates),
+            seconds_left: now.seconds_left,
+            percent: Some(now.percent),
+            ..Look::default()
         }),
         Event::FileError { path, message } => {
             progress.name(

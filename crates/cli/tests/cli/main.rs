@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod devices;
 mod doctor;
+mod encrypted;
 mod explain;
 mod export;
 mod failed;

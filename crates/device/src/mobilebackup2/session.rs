@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     BackupError, BackupReply, BackupRequest, CancelledBy, DeviceError, HostFailure, HostFiles,
-    Observer, ProtocolError, Roots, TransferEvent, TransferStage,
+    Observer, PasswordChange, ProtocolError, Roots, TransferEvent, TransferStage,
     side::{Side, SideEvent},
     transport::Transport,
     worker::{Work, Worker},
@@ -47,6 +47,32 @@ pub async fn backup(
     observer: Arc<dyn Observer>,
     cancel: CancellationToken,
 ) -> Result<BackupReply, BackupError> {
+    ask(link, Request::Backup(request), files, observer, cancel).await
+}
+
+/// Sets, changes or removes the backup password of a device (`docs/protocol.md` 8.3).
+///
+/// The device asks for its passcode, and then works on `files` as in a backup: where they hold an encrypted backup it reads
+/// `Manifest.plist`, and sends it again with its keybag wrapped anew. What an error means for the password that the device has
+/// is what [`is_unchanged`](super::PasswordChange::is_unchanged) says.
+pub async fn change_password(
+    link: &Link,
+    change: PasswordChange,
+    files: Box<dyn HostFiles>,
+    observer: Arc<dyn Observer>,
+    cancel: CancellationToken,
+) -> Result<BackupReply, BackupError> {
+    ask(link, Request::Password(change), files, observer, cancel).await
+}
+
+/// Makes one request and serves the phone until it has answered.
+async fn ask(
+    link: &Link,
+    request: Request,
+    files: Box<dyn HostFiles>,
+    observer: Arc<dyn Observer>,
+    cancel: CancellationToken,
+) -> Result<BackupReply, BackupError> {
     observer.tell(TransferEvent::Stage(TransferStage::Starting));
     let (lock, notices) = tokio::select! {
         taken = SyncLock::take(link) => taken?,
@@ -64,11 +90,7 @@ pub async fn backup(
             gone: Some(Box::pin(async move { mux.gone(&device).await })),
             refused: false,
         };
-        let job = Job {
-            udid: link.device().udid.clone(),
-            request: Request::Backup(request),
-            patience: Patience::default(),
-        };
+        let job = Job { udid: link.device().udid.clone(), request, patience: Patience::default() };
         run(stream, &job, files, observer, side).await
     }
     .await;
@@ -83,6 +105,8 @@ pub async fn backup(
 pub(super) enum Request {
     /// Back up.
     Backup(BackupRequest),
+    /// Set, change or remove the backup password.
+    Password(PasswordChange),
 }
 
 impl Request {
@@ -97,6 +121,11 @@ impl Request {
                     let options = Dictionary::from_iter([("ForceFullBackup", true)]);
                     keys.insert("Options".into(), Value::Dictionary(options));
                 }
+            }
+            Self::Password(change) => {
+                keys.insert("MessageName".into(), "ChangePassword".into());
+                keys.insert("TargetIdentifier".into(), udid.into());
+                change.put(&mut keys);
             }
         }
         keys

@@ -3,6 +3,7 @@
 mod choke;
 mod ends;
 mod memory;
+mod password;
 mod phone;
 
 use std::{sync::Arc, time::Duration};

@@ -5,8 +5,8 @@ mod damage;
 mod doctor;
 pub(crate) mod finish;
 mod patience;
-mod prepare;
-mod transfer;
+pub(crate) mod prepare;
+pub(crate) mod transfer;
 
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use crate::error::{At as _, Cause, ExitClass, JobError};
 use crate::event::{Diagnosed, Event, Note};
 use crate::examine::Recorder;
 use crate::job::{Context, Outcome, Places, seconds_since};
+use crate::jobs::open::OpenedSnapshot;
 use crate::link::{left, reach};
 use crate::mux::Mux;
 use crate::stage::Stage;
@@ -76,10 +77,17 @@ pub struct BackupSummary {
     pub bytes_kept: u64,
     /// Files that the device could not send.
     pub file_errors: u64,
-    /// Files stored under `sealed/` because their names cannot be plain paths.
+    /// Files stored under `sealed/`: because their names cannot be plain paths, or, of an opened backup, because they cannot be made
+    /// again bit for bit of their plain text. Of a backup that nobody could open everything is sealed, and this is 0.
     pub files_sealed: u64,
     /// Whether the device encrypts its backups.
     pub encrypted: bool,
+    /// How the snapshot keeps the files: `opened` (real names, plain text) or `sealed` (encrypted, as the device sent them).
+    pub stored: Option<String>,
+    /// The generation of the backup password, where a password snapshot keeps the one that made this backup's keybag.
+    pub password_generation: Option<String>,
+    /// Earlier snapshots that were sealed and that a password which this backup proved has opened.
+    pub opened_earlier: Vec<OpenedSnapshot>,
     /// The cause, where the outcome is not `done`.
     pub cause: Option<Cause>,
     /// What happened, where the outcome is not `done`.
@@ -196,6 +204,9 @@ impl BackupSummary {
             file_errors: 0,
             files_sealed: 0,
             encrypted: false,
+            stored: None,
+            password_generation: None,
+            opened_earlier: Vec::new(),
             cause: None,
             message: None,
             next_step: None,

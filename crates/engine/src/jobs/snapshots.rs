@@ -39,7 +39,12 @@ pub enum Look {
         udid: Option<String>,
     },
     /// A folder as Finder, iTunes and idevicebackup2 make it.
-    Folder(Utf8PathBuf),
+    Folder {
+        /// Where it is.
+        folder: Utf8PathBuf,
+        /// The folder for what can be made again: there its manifest is opened, where it is encrypted.
+        cache: Utf8PathBuf,
+    },
 }
 
 /// One snapshot, in a line.

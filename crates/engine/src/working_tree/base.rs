@@ -1,15 +1,18 @@
 //! What a device sees before it changes anything: the files of a snapshot under Apple's names, as metadata.
 
 use std::collections::{HashMap, HashSet};
+use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 
 use camino::Utf8PathBuf;
-use lifeboat_mobilesync::FileId;
+use lifeboat_mobilesync::{FileId, Row};
 use lifeboat_repo::{Content, Repository, Snapshot, Writer};
 
 use super::rows::{Reading, Rows};
 use super::tree::{File, Origin, Refused, Tree};
+use crate::apple::{self, Form, Resealer};
 use crate::error::{Cause, JobError};
+use crate::keys::Keys;
 use crate::layout::{About, BACKUP, CONTROL, FILES, IDS, Ids, SEALED};
 
 /// A snapshot that can be presented: its own files were read to their end, and this is what they say.
@@ -22,51 +25,69 @@ pub(crate) struct Proven {
     pub(crate) ids: Ids,
     /// Its Manifest.db, on the local disk; nothing where it is sealed.
     pub(crate) manifest: Option<Utf8PathBuf>,
+    /// What makes Apple's form of its opened files; nothing where none are.
+    pub(crate) resealer: Option<Resealer>,
 }
 
 /// The files of a snapshot, by number.
 pub(crate) struct Base {
     /// The snapshot.
     pub(crate) snapshot: Snapshot,
-    contents: Vec<Stored>,
+    contents: Vec<Kept>,
     /// Files that did not come, or not whole, when the snapshot was made: they are not presented, so that the device sends
     /// them again.
-    damaged: HashMap<FileId, Option<Content>>,
+    damaged: HashMap<FileId, Option<(Content, Form)>>,
     repository: Repository,
+    resealer: Option<Resealer>,
     /// What its own manifest says, until it is taken.
     rows: Mutex<Option<Reading>>,
 }
 
 /// A file of a snapshot.
-struct Stored {
+struct Kept {
     /// Whose payload it is; `None` for the backup's own files.
     id: Option<FileId>,
     content: Content,
+    form: Form,
 }
 
-/// Calls `each` for every payload and every file of the backup's own, with its path in Apple's folder (`ab/abcd…`,
-/// `Manifest.db`), its content and when it was changed (Unix seconds).
+/// Calls `each` for every payload and every file of the backup's own.
 pub(crate) fn for_each_file(
     repository: &Repository,
     snapshot: &Snapshot,
-    each: impl FnMut(String, Content, i64) -> Result<(), JobError>,
+    about: Option<&About>,
+    each: impl FnMut(apple::Stored) -> Result<(), JobError>,
 ) -> Result<(), JobError> {
-    each_with_ids(repository, snapshot, &ids(repository, snapshot)?, each)
+    each_with_ids(repository, snapshot, about, &ids(repository, snapshot)?, each)
 }
 
 fn each_with_ids(
     repository: &Repository,
     snapshot: &Snapshot,
+    about: Option<&About>,
     ids: &Ids,
-    mut each: impl FnMut(String, Content, i64) -> Result<(), JobError>,
+    mut each: impl FnMut(apple::Stored) -> Result<(), JobError>,
 ) -> Result<(), JobError> {
     let by_name: HashMap<&str, &str> =
         ids.iter().map(|(id, name)| (name.as_str(), id.as_str())).collect();
     repository.walk(snapshot, |entry| {
         let Some(content) = entry.node.content() else { return Ok::<(), JobError>(()) };
         let Some(path) = apple_path(&entry.path, &by_name) else { return Ok(()) };
-        each(path, content.clone(), entry.node.modified.as_second())
+        let form = form(&entry.path, about);
+        let modified = entry.node.modified.as_second();
+        each(apple::Stored { path, content: content.clone(), form, modified })
     })
+}
+
+/// Returns how a snapshot keeps what lies at a path of it.
+fn form(path: &str, about: Option<&About>) -> Form {
+    let Some(about) = about.filter(|about| about.is_opened()) else { return Form::AsSent };
+    match path.split_once('/') {
+        Some((FILES, _)) => Form::Opened,
+        Some((BACKUP, "Manifest.db")) if about.manifest_unpadded => Form::Unpadded,
+        Some((BACKUP, "Manifest.db")) if about.manifest_opened => Form::Opened,
+        _ => Form::AsSent,
+    }
 }
 
 /// Returns the file IDs that cannot be told from the names.
@@ -110,7 +131,7 @@ impl Base {
     pub(crate) fn load(
         repository: &Repository,
         writer: Option<&Writer>,
-        Proven { snapshot, about, ids, manifest }: Proven,
+        Proven { snapshot, about, ids, manifest, resealer }: Proven,
         tree: &mut Tree,
     ) -> Result<Self, JobError> {
         let is_whole = |content: &Content| writer.is_none_or(|writer| writer.holds(content));
@@ -119,20 +140,21 @@ impl Base {
             tree.create_directory(&format!("{udid}/{byte:02x}")).map_err(refused)?;
         }
         let mut contents = Vec::new();
-        let mut damaged: HashMap<FileId, Option<Content>> = about
+        let mut damaged: HashMap<FileId, Option<(Content, Form)>> = about
             .iter()
             .flat_map(|about| &about.known_damage)
             .filter_map(|id| Some((id.parse().ok()?, None)))
             .collect();
-        each_with_ids(repository, &snapshot, &ids, |path, content, modified| {
-            let id = path.rsplit('/').next().and_then(|id| id.parse::<FileId>().ok());
+        each_with_ids(repository, &snapshot, about.as_ref(), &ids, |stored| {
+            let id = stored.id();
+            let apple::Stored { path, content, form, modified } = stored;
             if !is_whole(&content) {
                 // The backup's own files are written anew by every run.
                 damaged.extend(id.map(|id| (id, None)));
                 return Ok(());
             }
             if let Some(aside) = id.and_then(|id| damaged.get_mut(&id)) {
-                *aside = Some(content);
+                *aside = Some((content, form));
                 return Ok(());
             }
             let number = u32::try_from(contents.len()).map_err(|_| {
@@ -141,15 +163,15 @@ impl Base {
                     "the snapshot has more than four thousand million files",
                 )
             })?;
-            let file = File { origin: Origin::Base(number), size: content.size, modified };
+            let file = File { origin: Origin::Base(number), size: form.size(&content), modified };
             tree.put(&format!("{udid}/{path}"), file).map_err(refused)?;
-            contents.push(Stored { id, content });
+            contents.push(Kept { id, content, form });
             Ok(())
         })?;
         let left_out: HashSet<FileId> = damaged.keys().copied().collect();
         let rows = manifest.map(|manifest| Reading::start(manifest, left_out)).transpose()?;
         let (repository, rows) = (repository.clone(), Mutex::new(rows));
-        Ok(Self { snapshot, contents, damaged, repository, rows })
+        Ok(Self { snapshot, contents, damaged, repository, resealer, rows })
     }
 
     /// Returns what the base's own manifest says of its files; once.
@@ -164,25 +186,54 @@ impl Base {
     }
 
     /// Returns what the snapshot has of a file that is not whole: better than nothing where the device does not send it again.
-    pub(crate) fn damaged(&self, id: &FileId) -> Option<&Content> {
-        self.damaged.get(id)?.as_ref()
+    pub(crate) fn damaged(&self, id: &FileId) -> Option<(&Content, Form)> {
+        self.damaged.get(id)?.as_ref().map(|(content, form)| (content, *form))
     }
 
-    /// Returns the content of a file.
-    pub(crate) fn content(&self, number: u32) -> Option<&Content> {
-        self.stored(number).map(|stored| &stored.content)
+    /// Returns the content of a file, and how it is kept.
+    pub(crate) fn content(&self, number: u32) -> Option<(&Content, Form)> {
+        self.stored(number).map(|kept| (&kept.content, kept.form))
     }
 
-    fn stored(&self, number: u32) -> Option<&Stored> {
+    fn stored(&self, number: u32) -> Option<&Kept> {
         self.contents.get(usize::try_from(number).ok()?)
     }
 
-    /// Opens a file.
-    pub(crate) fn open(&self, number: u32) -> Result<lifeboat_repo::Reader, JobError> {
-        let content = self
-            .content(number)
+    /// Opens a file as the device sent it.
+    pub(crate) fn open(&self, number: u32) -> Result<Box<dyn Read + Send>, JobError> {
+        let kept = self
+            .stored(number)
             .ok_or_else(|| JobError::new(Cause::Internal, "a file of the base is gone"))?;
-        Ok(self.repository.reader(content)?)
+        self.as_sent(kept.id.as_ref(), &kept.content, kept.form)
+    }
+
+    /// Opens what the snapshot keeps of a file, or of the manifest where there is no ID, as the device sent it.
+    pub(crate) fn as_sent(
+        &self,
+        id: Option<&FileId>,
+        content: &Content,
+        form: Form,
+    ) -> Result<Box<dyn Read + Send>, JobError> {
+        let sealing = match (form, &self.resealer) {
+            (Form::AsSent, _) => None,
+            (_, Some(resealer)) => resealer.sealing(id, form)?,
+            (_, None) => {
+                return Err(JobError::new(Cause::Internal, "the keys of the base are gone"));
+            }
+        };
+        apple::read(&self.repository, content, sealing)
+    }
+
+    /// Says whether the payload of a row that was opened then is made again with the key that the row has now.
+    pub(crate) fn has_key_of(&self, rows: &Rows, row: &Row, keys: &Keys) -> Result<bool, JobError> {
+        let wrapped = row.file.as_ref().and_then(|file| file.encryption_key.as_deref());
+        let (Some(wrapped), Some(resealer)) = (wrapped, &self.resealer) else { return Ok(false) };
+        if rows.has_key_of(row) && resealer.keys().agrees(keys, wrapped) {
+            return Ok(true);
+        }
+        // The same key may be wrapped anew.
+        let Ok(now) = keys.open(wrapped) else { return Ok(false) };
+        Ok(resealer.key(&row.file_id)? == now)
     }
 }
 

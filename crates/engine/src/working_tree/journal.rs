@@ -117,9 +117,16 @@ impl Record {
         }
     }
 
-    /// Whether it says that something of the device's arrived: Info.plist is the host's own.
+    /// Whether it says that something of a backup arrived: Info.plist is the host's own, and `Manifest.plist` comes straight to its
+    /// place only where the device changes its password.
     fn is_arrival(&self) -> bool {
-        matches!(self, Self::Put { path, .. } if path.rsplit('/').next() != Some("Info.plist"))
+        let Self::Put { path, .. } = self else { return false };
+        let mut parts = path.rsplit('/');
+        match parts.next() {
+            Some("Info.plist") => false,
+            Some("Manifest.plist") => parts.next() == Some("Snapshot"),
+            _ => true,
+        }
     }
 }
 

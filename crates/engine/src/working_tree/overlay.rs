@@ -30,6 +30,7 @@ use super::packer::{Failure, Packed, Packer, Task};
 use super::segments::{Segments, Span};
 use super::tree::{Directory, Node, Origin, Refused, Tree};
 use crate::error::JobError;
+use crate::opening::Source;
 
 /// How the tree keeps what it receives.
 pub(crate) struct Settings {
@@ -47,6 +48,9 @@ pub(crate) struct Settings {
     pub(crate) reserve: u64,
     /// Below this room on its disk the working area gets no copies: files go straight into packs.
     pub(crate) area_minimum: u64,
+    /// Whether files wait in the working area until [`Overlay::let_pack`]: what is encrypted can be opened only when the
+    /// manifest is there.
+    pub(crate) hold: bool,
 }
 
 /// A file that was received.
@@ -227,7 +231,9 @@ impl Overlay {
 
     /// Lets a received file go into the repository.
     fn pack(&mut self, number: u64) -> io::Result<()> {
-        let Some(writer) = &self.settings.writer else { return Ok(()) };
+        let Some(writer) = self.settings.writer.as_ref().filter(|_| !self.settings.hold) else {
+            return Ok(());
+        };
         let Some(received) = self.received.get_mut(&number) else { return Ok(()) };
         let Some((span, sum)) = received.local.filter(|_| !received.queued) else { return Ok(()) };
         let packer = match &mut self.packer {
@@ -241,6 +247,50 @@ impl Overlay {
         received.queued = true;
         packer.put(Task { number, span, sum });
         Ok(())
+    }
+
+    /// Lets everything that waits in the working area go into the repository as it came, and what comes from now on.
+    pub(crate) fn let_pack(&mut self) -> Result<(), Trouble> {
+        if !std::mem::replace(&mut self.settings.hold, false) {
+            return Ok(());
+        }
+        let mut waiting = BTreeSet::new();
+        self.tree.for_each_file(&mut |name, file| {
+            if let Origin::Received(number) = file.origin
+                && !is_control(name)
+            {
+                waiting.insert(number);
+            }
+        });
+        for number in waiting {
+            self.pack(number).map_err(|error| self.area_failed(error))?;
+        }
+        Ok(())
+    }
+
+    /// Returns where a received file lies.
+    pub(crate) fn source(&self, number: u64) -> Option<Source> {
+        let received = self.received.get(&number)?;
+        match (received.local, &received.content) {
+            (Some((span, sum)), _) => Some(Source::Local(span, sum)),
+            (None, Some(content)) => Some(Source::Stored(content.clone())),
+            (None, None) => None,
+        }
+    }
+
+    /// Returns where the segments of the working area lie.
+    pub(crate) fn segments(&self) -> &Utf8Path {
+        self.segments.folder()
+    }
+
+    /// Returns the repository.
+    pub(crate) fn repository(&self) -> Option<&Repository> {
+        self.settings.repository.as_ref()
+    }
+
+    /// Makes readable what went straight into packs.
+    pub(crate) fn make_readable(&mut self) -> Result<(), Trouble> {
+        if self.straight { self.checkpoint() } else { Ok(()) }
     }
 
     /// Returns what was counted in this run.

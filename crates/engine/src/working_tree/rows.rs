@@ -82,6 +82,8 @@ pub(crate) struct Rows {
 struct Mark {
     /// Of size, time, and whether the payload was what the row said.
     content: u64,
+    /// Of the key, of an encrypted backup.
+    key: u64,
     /// The low half of the inode.
     inode: u32,
 }
@@ -119,7 +121,19 @@ impl Rows {
         let excused = flags & INCOMPLETE != 0;
         #[expect(clippy::cast_possible_truncation, reason = "half an inode tells it from another")]
         let inode = file.inode as u32;
-        Mark { content: self.hasher.hash_one((file.size, file.modified, excused)), inode }
+        Mark {
+            content: self.hasher.hash_one((file.size, file.modified, excused)),
+            key: self.hasher.hash_one(&file.encryption_key),
+            inode,
+        }
+    }
+
+    /// Says whether the base's row of a file has the same wrapped key; not where it has no such row.
+    pub(crate) fn has_key_of(&self, row: &Row) -> bool {
+        let (Some(file), Some(then)) = (&row.file, self.marks.get(&row.file_id)) else {
+            return false;
+        };
+        then.key == self.hasher.hash_one(&file.encryption_key)
     }
 
     /// Returns the digest of a payload of the base.
@@ -224,6 +238,21 @@ mod tests {
         assert_eq!(error.cause, Cause::Disk);
         drop(keep);
         assert!(Reading::of(Rows::default).unwrap().finish_within(PATIENCE).is_ok());
+    }
+
+    #[test]
+    fn a_row_of_another_key_is_told_apart() {
+        let with_key = |byte| row(move |file| file.encryption_key = Some(vec![byte; 44]));
+        let mut rows = Rows::default();
+        rows.add(&with_key(1));
+        assert!(rows.has_key_of(&with_key(1)));
+        assert!(!rows.has_key_of(&with_key(2)) && !rows.has_key_of(&row(|_| {})));
+        assert_eq!(
+            rows.freshness(&with_key(2)),
+            Freshness::Current,
+            "it says nothing of the content"
+        );
+        assert!(!Rows::default().has_key_of(&with_key(1)));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod checked;
+mod sealed;
 mod stale;
 mod surprise;
 mod whole;
@@ -25,6 +26,7 @@ fn settings(host: &Arc<FakeHost>) -> Settings {
         checkpoint: 1 << 20,
         reserve: 1000,
         area_minimum: 0,
+        hold: false,
     }
 }
 

@@ -128,11 +128,45 @@ impl ManifestDb {
         Ok(tally)
     }
 
+    /// Prepares to find rows one by one.
+    pub fn finder(&self) -> Result<Finder<'_>, ManifestError> {
+        let statement = self.connection.prepare(
+            "SELECT fileID, domain, relativePath, flags, file FROM Files WHERE fileID IN (?1, ?2)",
+        )?;
+        Ok(Finder { statement })
+    }
+
+    /// Returns the row of a file, where there is one that can be used.
+    pub fn find(&self, id: &FileId) -> Result<Option<Row>, ManifestError> {
+        self.finder()?.find(id)
+    }
+
     /// Returns all rows at once.
     pub fn rows(&self) -> Result<(Vec<Row>, Tally), ManifestError> {
         let mut all = Vec::new();
         let tally = self.for_each(|row| all.push(row))?;
         Ok((all, tally))
+    }
+}
+
+/// Finds rows of a manifest one by one.
+pub struct Finder<'a> {
+    statement: rusqlite::Statement<'a>,
+}
+
+impl Finder<'_> {
+    /// Returns the row of a file, where there is one that can be used.
+    pub fn find(&mut self, id: &FileId) -> Result<Option<Row>, ManifestError> {
+        let id = id.to_string();
+        // Copies made on other file systems have upper case.
+        let mut rows = self.statement.query([&id, &id.to_uppercase()])?;
+        let mut tally = Tally::default();
+        while let Some(row) = rows.next()? {
+            if let Some(row) = read(row, &mut tally)? {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -208,9 +242,21 @@ fn check_header(path: &Utf8Path) -> Result<(), ManifestError> {
     if header.starts_with(b"mbdb") {
         return Err(ManifestError::OldFormat);
     }
-    if filled < header.len() || !header.starts_with(b"SQLite format 3\0") {
+    if filled < header.len() || !header.starts_with(MAGIC) {
         return Err(ManifestError::NotADatabase(path.to_owned()));
     }
+    let (expected, found) = (told_length(&header), file.metadata()?.len());
+    if found < expected {
+        return Err(ManifestError::Truncated { expected, found });
+    }
+    Ok(())
+}
+
+/// What every database begins with.
+pub(super) const MAGIC: &[u8] = b"SQLite format 3\0";
+
+/// Returns how long the database is by its header; 0 when the header does not tell.
+pub(super) fn told_length(header: &[u8]) -> u64 {
     let number = |at: usize, length: usize| {
         header.get(at..at + length).map_or(0, |bytes| {
             bytes.iter().fold(0_u64, |value, byte| (value << 8) | u64::from(*byte))
@@ -222,11 +268,7 @@ fn check_header(path: &Utf8Path) -> Result<(), ManifestError> {
     };
     // The page count counts only if the two change counters agree.
     let pages = if number(24, 4) == number(92, 4) { number(28, 4) } else { 0 };
-    let (expected, found) = (page * pages, file.metadata()?.len());
-    if found < expected {
-        return Err(ManifestError::Truncated { expected, found });
-    }
-    Ok(())
+    page * pages
 }
 
 /// Returns the URI that opens a file read-only and without looking for side files.
@@ -286,6 +328,11 @@ mod tests {
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[0].file_id.to_string(), id);
         assert_eq!(rows[0].kind, EntryKind::File);
+        let db = ManifestDb::open(&path).unwrap();
+        let found = |id: &str| db.find(&id.parse().unwrap()).unwrap();
+        assert_eq!(found(&id).map(|row| row.relative_path).as_deref(), Some("a"));
+        assert!(found(&"11".repeat(20)).is_none() && found(&"99".repeat(20)).is_none());
+        drop(db);
         assert!(rows[1].file.is_none());
         assert_eq!(
             tally,

@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use crate::crypto::Key;
+use crate::keybag::{ClassKeys, Keybag, KeybagError, WrappedKey};
 use crate::property_list::{self, Limits, PlistError};
 
 /// The content of `Manifest.plist`.
@@ -53,6 +55,19 @@ impl ManifestPlist {
             applications: dictionary(keys.remove("Applications")),
             others: keys,
         })
+    }
+
+    /// Reads the keybag.
+    pub fn parse_keybag(&self) -> Result<Keybag, KeybagError> {
+        Keybag::parse(self.keybag.as_deref().ok_or(KeybagError::Missing("BackupKeyBag"))?)
+    }
+
+    /// Opens the key of `Manifest.db`; nothing when that is not encrypted, as before iOS 10.2.
+    pub fn open_manifest_key(&self, keys: &ClassKeys) -> Result<Option<Key>, KeybagError> {
+        match &self.manifest_key {
+            Some(bytes) => keys.open(&WrappedKey::parse(bytes)?).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Writes the file as the device does: a binary property list.

@@ -1,8 +1,11 @@
 //! Where a file is cut into blobs.
 //!
 //! The format allows any cut. Small files stay whole; SQLite databases are cut into groups of their own pages, so that
-//! one changed row costs one group; everything else is cut where its content says so (`FastCDC`), so that bytes put in
+//! one changed row costs one group, and their write-ahead logs into groups of frames, so that what is appended moves no cut;
+//! everything else is cut where its content says so (`FastCDC`), so that bytes put in
 //! or taken out in the middle move no other cut. The places depend on a secret of the repository.
+
+use std::num::NonZeroUsize;
 
 use fastcdc::v2020::{Normalization, get_gear_with_seed, select_masks};
 
@@ -18,10 +21,21 @@ pub enum Cut {
         /// Size of a page in bytes.
         page: u32,
     },
+    /// In groups of frames of a write-ahead log.
+    Wal {
+        /// Size of a page in bytes; a frame has 24 more.
+        page: u32,
+    },
 }
 
 /// The first bytes of every SQLite database.
 const SQLITE: &[u8; 16] = b"SQLite format 3\0";
+/// The first bytes of every write-ahead log, but for the last bit.
+const WAL: u32 = 0x377f_0682;
+/// Before the frames of a write-ahead log.
+const WAL_HEADER: usize = 32;
+/// Before the page of a frame.
+const FRAME_HEADER: usize = 24;
 
 impl Cut {
     /// How many first bytes [`Cut::sniff`] wants to see.
@@ -29,6 +43,9 @@ impl Cut {
 
     /// Chooses by the first bytes of a file.
     pub fn sniff(first: &[u8]) -> Self {
+        if let Some(page) = wal_page(first) {
+            return Self::Wal { page };
+        }
         let page = match first {
             [magic @ .., high, low] if first.len() == Self::SNIFF && magic == SQLITE => {
                 u32::from(u16::from_be_bytes([*high, *low]))
@@ -46,6 +63,14 @@ impl Cut {
     }
 }
 
+/// Returns the size of the pages of a write-ahead log, if that is what begins so.
+fn wal_page(first: &[u8]) -> Option<u32> {
+    let (magic, rest) = first.get(..Cut::SNIFF)?.split_first_chunk::<4>()?;
+    let page = u32::from_be_bytes(*rest.get(4..)?.first_chunk::<4>()?);
+    let is_log = u32::from_be_bytes(*magic) & !1 == WAL;
+    (is_log && page.is_power_of_two() && (512..=1 << 16).contains(&page)).then_some(page)
+}
+
 /// Cuts of a file of unknown kind are at least this far apart.
 const MIN: usize = 512 << 10;
 /// … on average so far …
@@ -54,8 +79,8 @@ const AVERAGE: usize = 1 << 20;
 pub(crate) const MAX: usize = 8 << 20;
 /// No cut before this many bytes of a file: what is smaller is one blob.
 const FIRST_MIN: usize = 1 << 20;
-/// A group of database pages.
-pub(crate) const SQLITE_GROUP: usize = 64 << 10;
+/// A group of database pages, where a writer is not told otherwise.
+pub(crate) const GROUP: NonZeroUsize = NonZeroUsize::new(64 << 10).expect("it is not zero");
 
 /// The tables of the content-defined cut: one secret of a repository.
 #[derive(Debug)]
@@ -88,15 +113,28 @@ pub(crate) struct Cutter {
 #[derive(Debug, Clone, Copy)]
 enum Rule {
     Every(usize),
-    Content { min: usize },
+    /// The first cut, and then as often as this.
+    After {
+        first: usize,
+        every: usize,
+    },
+    Content {
+        min: usize,
+    },
 }
 
 impl Cutter {
-    pub(crate) fn new(cut: Cut) -> Self {
+    /// Makes one; pages and frames are taken in groups of about `group` bytes, one at least.
+    pub(crate) fn new(cut: Cut, group: NonZeroUsize) -> Self {
+        let together = |piece: usize| (group.get().min(MAX / 2) / piece).max(1) * piece;
         let rule = match cut {
             Cut::Whole => Rule::Every(MAX),
             Cut::Content => Rule::Content { min: FIRST_MIN },
-            Cut::Sqlite { page } => Rule::Every(SQLITE_GROUP.max(page as usize)),
+            Cut::Sqlite { page } => Rule::Every(together(page.max(1) as usize)),
+            Cut::Wal { page } => {
+                let every = together(page as usize + FRAME_HEADER);
+                Rule::After { first: WAL_HEADER + every, every }
+            }
         };
         Self { rule, position: 0, hash: 0 }
     }
@@ -108,6 +146,10 @@ impl Cutter {
                 let rest = size - self.position;
                 (data.len() >= rest).then_some(rest)
             }
+            Rule::After { first, .. } => {
+                let rest = first - self.position;
+                (data.len() >= rest).then_some(rest)
+            }
             Rule::Content { min } => self.by_content(gear, data, min),
         };
         if found.is_none() {
@@ -116,8 +158,10 @@ impl Cutter {
         }
         self.position = 0;
         self.hash = 0;
-        if let Rule::Content { min } = &mut self.rule {
-            *min = MIN;
+        match &mut self.rule {
+            Rule::Content { min } => *min = MIN,
+            Rule::After { first, every } => *first = *every,
+            Rule::Every(_) => {}
         }
         found
     }
@@ -165,7 +209,7 @@ mod tests {
 
     /// Cuts `data`, handed over in pieces, and returns the lengths.
     fn lengths(cut: Cut, gear: &Gear, data: &[u8], piece: usize) -> Vec<usize> {
-        let mut cutter = Cutter::new(cut);
+        let mut cutter = Cutter::new(cut, GROUP);
         let mut lengths = Vec::new();
         let mut length = 0;
         for mut piece in data.chunks(piece) {
@@ -224,7 +268,30 @@ mod tests {
         assert_eq!(lengths(Cut::Content, &gear, &data, 4096), [1 << 20]);
         assert_eq!(lengths(Cut::Content, &gear, &[], 1), [0; 0]);
         let pages = lengths(Cut::Sqlite { page: 4096 }, &gear, &data[..200_000], 999);
-        assert_eq!(pages, [SQLITE_GROUP, SQLITE_GROUP, SQLITE_GROUP, 200_000 - 3 * SQLITE_GROUP]);
+        let group = GROUP.get();
+        assert_eq!(pages, [group, group, group, 200_000 - 3 * group]);
+    }
+
+    #[test]
+    fn logs_are_cut_by_frames_so_that_what_is_appended_moves_no_cut() {
+        let gear = Gear::new(7);
+        let data = noise(1, 32 + 40 * 4120);
+        let cut = Cut::Wal { page: 4096 };
+        let all = lengths(cut, &gear, &data, 999);
+        assert_eq!(all, [32 + 15 * 4120, 15 * 4120, 10 * 4120]);
+        assert_eq!(lengths(cut, &gear, &data[..32 + 30 * 4120], 70_000), all[..2]);
+    }
+
+    #[test]
+    fn a_group_is_what_the_writer_is_told_and_one_page_at_least() {
+        let first = |group: usize, cut| {
+            let mut cutter = Cutter::new(cut, NonZeroUsize::new(group).unwrap());
+            cutter.next(&Gear::new(7), &vec![0; 1 << 20])
+        };
+        assert_eq!(first(4096, Cut::Sqlite { page: 4096 }), Some(4096));
+        assert_eq!(first(16 << 10, Cut::Sqlite { page: 4096 }), Some(16 << 10));
+        assert_eq!(first(4096, Cut::Sqlite { page: 65_536 }), Some(65_536));
+        assert_eq!(first(1, Cut::Wal { page: 512 }), Some(32 + 536));
     }
 
     #[test]
@@ -238,6 +305,16 @@ mod tests {
         assert_eq!(Cut::sniff(&database(4096)[..17]), Cut::Content);
         assert_eq!(Cut::sniff(b""), Cut::Content);
         assert_eq!(Cut::sniff(b"bplist00"), Cut::Content);
+        let log = |last: u8, page: u32| {
+            [&[0x37, 0x7f, 0x06, last, 0, 0x2d, 0xe2, 0x18], &page.to_be_bytes()[..], &[0; 20]]
+                .concat()
+        };
+        assert_eq!(Cut::sniff(&log(0x82, 4096)), Cut::Wal { page: 4096 });
+        assert_eq!(Cut::sniff(&log(0x83, 65_536)), Cut::Wal { page: 65_536 });
+        assert_eq!(Cut::sniff(&log(0x84, 4096)), Cut::Content);
+        assert_eq!(Cut::sniff(&log(0x82, 1000)), Cut::Content);
+        assert_eq!(Cut::sniff(&log(0x82, 0)), Cut::Content);
+        assert_eq!(Cut::sniff(&log(0x82, 4096)[..17]), Cut::Content);
     }
 
     proptest! {

@@ -22,7 +22,7 @@ impl Incoming {
         let buffer = core.flow.buffer();
         Self {
             core: Arc::clone(core),
-            cutter: Cutter::new(cut),
+            cutter: Cutter::new(cut, core.group),
             buffer,
             content: Content::default(),
         }

@@ -50,6 +50,9 @@ pub struct WriterOptions {
     /// How long the storage may take for anything, a quarter of an hour unless told otherwise. Then it counts as hung: the writer
     /// fails, and its threads and its lock are left behind.
     pub patience: Duration,
+    /// How many bytes of database pages or frames of a write-ahead log make a blob: at least one page, 64 KiB unless told
+    /// otherwise. What one repository was written with decides what the next run does not store again.
+    pub group: NonZeroUsize,
 }
 
 /// As long as the session with a device waits for a disk.
@@ -58,7 +61,12 @@ const PATIENCE: Duration = Duration::from_mins(15);
 impl WriterOptions {
     /// Takes two workers and this clock.
     pub fn new(clock: Clock) -> Self {
-        Self { workers: NonZeroUsize::MIN.saturating_add(1), clock, patience: PATIENCE }
+        Self {
+            workers: NonZeroUsize::MIN.saturating_add(1),
+            clock,
+            patience: PATIENCE,
+            group: cut::GROUP,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     io::Read,
     mem,
+    num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -80,6 +81,8 @@ pub(super) struct Core {
     /// Durable packs that no index file has.
     unindexed: Mutex<Vec<IndexPack>>,
     counters: Counters,
+    /// How many bytes of database pages make a blob.
+    pub(super) group: NonZeroUsize,
 }
 
 #[derive(Default)]
@@ -117,6 +120,7 @@ impl Writer {
             jobs,
             unindexed: Mutex::default(),
             counters: Counters::default(),
+            group: options.group,
         });
         let salvaged = Salvaged::default();
         let mut writer =
@@ -218,7 +222,13 @@ impl Writer {
             paths: vec!["/".into()],
             hostname: new.udid.clone(),
             username: "lifeboat".into(),
-            tags: Some(vec![new.tag.as_str().into()]),
+            tags: Some(
+                [Some(new.tag), new.also]
+                    .into_iter()
+                    .flatten()
+                    .map(|tag| tag.as_str().into())
+                    .collect(),
+            ),
             label: new.label.clone(),
             description: new.description.clone(),
             program_version: Some(concat!("lifeboat ", env!("CARGO_PKG_VERSION")).into()),
@@ -237,6 +247,18 @@ impl Writer {
         let id = self.beside(move |core| core.write_file(FileKind::Snapshot, &json))??;
         let WriteStats { files, directories, bytes, .. } = totals;
         Ok((id.into(), WriteStats { files, directories, bytes, ..counted }))
+    }
+
+    /// Removes a snapshot file; what it alone needs stays until somebody prunes.
+    pub fn forget(&self, snapshot: SnapshotId) -> Result<(), RepoError> {
+        let lock = self.lock.watch();
+        self.beside(move |core| {
+            lock.verify()?;
+            core.repository
+                .store
+                .remove(FileKind::Snapshot, snapshot.into())
+                .map_err(RepoError::from)
+        })?
     }
 
     /// Whether all blobs of a file are stored, or on their way, and in packs that are not known to be damaged.

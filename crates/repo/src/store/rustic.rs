@@ -128,6 +128,7 @@ mod tests {
             time: "2026-11-22T10:00:00.25Z".parse().unwrap(),
             udid: "UDID".into(),
             tag: Tag::Complete,
+            also: None,
             label: Some("phone".into()),
             description: None,
             parent: None,

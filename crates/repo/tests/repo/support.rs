@@ -153,6 +153,7 @@ pub(crate) fn new_snapshot(tag: Tag) -> NewSnapshot {
         time: now(),
         udid: UDID.into(),
         tag,
+        also: None,
         label: Some("Ann's iPhone".into()),
         description: None,
         parent: None,

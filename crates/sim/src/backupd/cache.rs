@@ -2,7 +2,7 @@
 //! the control files it sent in the last run.
 //!
 //! ```text
-//! backupd/running/<UUID>/uploaded     files the host has confirmed, one record each
+//! backupd/running/<UUID>/confirmed    files the host has confirmed, one record each
 //! backupd/running/<UUID>/Manifest.db  the manifest being made
 //! backupd/sent/                       Status.plist, Manifest.plist, Manifest.db, files.txt of the last run
 //! ```
@@ -13,50 +13,64 @@ use std::io::{self, Write as _};
 use camino::{Utf8Path, Utf8PathBuf};
 use lifeboat_mobilesync::{FileId, MbFile};
 
-/// A file that the host has confirmed: what it was then, and its digest if it has one.
+/// The length of a wrapped key with its class.
+const KEY: usize = 44;
+
+/// A file that the host has confirmed: what it was then, how long its payload is, its digest and its key if it has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Confirmed {
     pub(super) size: u64,
     pub(super) modified: i64,
     pub(super) inode: u64,
     pub(super) mode: u32,
+    /// Bytes of the payload as sent.
+    pub(super) stored: u64,
     pub(super) digest: Option<[u8; 20]>,
+    /// In an encrypted backup: class and wrapped key.
+    pub(super) key: Option<[u8; KEY]>,
 }
 
 /// Confirmed files by ID.
 pub(super) type Journal = HashMap<FileId, Confirmed>;
 
-/// ID, size, time, inode, mode, a flag and the digest.
-const RECORD: usize = 20 + 8 + 8 + 8 + 4 + 1 + 20;
+/// ID, size, time, inode, mode, bytes of the payload, and each with a flag the digest and the key.
+const RECORD: usize = 20 + 8 + 8 + 8 + 4 + 8 + 1 + 20 + 1 + KEY;
 
 impl Confirmed {
-    pub(super) fn of(file: &MbFile) -> Self {
+    pub(super) fn of(file: &MbFile, stored: u64) -> Self {
         Self {
+            stored,
             size: file.size,
             modified: file.modified,
             inode: file.inode,
             mode: file.mode,
             digest: file.digest.as_deref().and_then(|digest| digest.try_into().ok()),
+            key: file.encryption_key.as_deref().and_then(|key| key.try_into().ok()),
         }
     }
 
     /// Whether the file is still what it was.
     pub(super) fn is_still(&self, file: &MbFile) -> bool {
-        Self { digest: None, ..*self } == Self { digest: None, ..Self::of(file) }
+        (self.size, self.modified, self.inode, self.mode)
+            == (file.size, file.modified, file.inode, file.mode)
     }
 
     fn encode(&self, id: &FileId) -> [u8; RECORD] {
         let mut record = [0; RECORD];
         let mut rest = record.as_mut_slice();
         let digest = self.digest.unwrap_or_default();
+        let key = self.key.unwrap_or([0; KEY]);
         for part in [
             id.as_bytes().as_slice(),
             &self.size.to_be_bytes(),
             &self.modified.to_be_bytes(),
             &self.inode.to_be_bytes(),
             &self.mode.to_be_bytes(),
+            &self.stored.to_be_bytes(),
             &[u8::from(self.digest.is_some())],
             &digest,
+            &[u8::from(self.key.is_some())],
+            &key,
         ] {
             let (place, behind) = rest.split_at_mut(part.len());
             place.copy_from_slice(part);
@@ -72,11 +86,17 @@ impl Confirmed {
         let modified = i64::from_be_bytes(take(&mut rest));
         let inode = u64::from_be_bytes(take(&mut rest));
         let mode = u32::from_be_bytes(take(&mut rest));
+        let stored = u64::from_be_bytes(take(&mut rest));
         let [digested] = take(&mut rest);
-        let digest = take(&mut rest);
-        (id, Self { size, modified, inode, mode, digest: (digested == 1).then_some(digest) })
+        let digest = Some(take(&mut rest)).filter(|_| digested == 1);
+        let [encrypted] = take(&mut rest);
+        let key = Some(take(&mut rest)).filter(|_| encrypted == 1);
+        (id, Self { size, modified, inode, mode, stored, digest, key })
     }
 }
+
+/// The journal of a job.
+const CONFIRMED: &str = "confirmed";
 
 fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
     let (part, behind) = rest.split_first_chunk::<N>().expect("a record has room for its parts");
@@ -127,7 +147,7 @@ impl Cache {
 
     /// Returns what the host confirmed in the job with this UUID; nothing when the phone knows of no such job.
     pub(super) fn journal(&self, uuid: &str) -> io::Result<Option<Journal>> {
-        let bytes = match fs_err::read(self.running(uuid).join("uploaded")) {
+        let bytes = match fs_err::read(self.running(uuid).join(CONFIRMED)) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -150,15 +170,15 @@ impl Cache {
         Ok(all)
     }
 
-    /// Remembers files the host has confirmed.
+    /// Remembers files the host has confirmed, each with the bytes of its payload.
     pub(super) fn confirm<'f>(
         &self,
         uuid: &str,
-        files: impl Iterator<Item = (&'f FileId, &'f MbFile)>,
+        files: impl Iterator<Item = (&'f FileId, &'f MbFile, u64)>,
     ) -> io::Result<()> {
         let records: Vec<u8> =
-            files.flat_map(|(id, file)| Confirmed::of(file).encode(id)).collect();
-        let path = self.running(uuid).join("uploaded");
+            files.flat_map(|(id, file, stored)| Confirmed::of(file, stored).encode(id)).collect();
+        let path = self.running(uuid).join(CONFIRMED);
         fs_err::OpenOptions::new().create(true).append(true).open(path)?.write_all(&records)
     }
 
@@ -179,16 +199,22 @@ mod tests {
         assert_eq!(cache.journal("x").unwrap(), None);
         fs_err::create_dir_all(cache.running("x")).unwrap();
         let file = MbFile { size: 5, modified: -1, inode: 7, mode: 0o644, ..MbFile::default() };
-        let digested = MbFile { digest: Some(vec![9; 20]), ..file.clone() };
+        let digested = MbFile {
+            digest: Some(vec![9; 20]),
+            encryption_key: Some(vec![8; KEY]),
+            ..file.clone()
+        };
         let ids = [FileId::of("a", "b"), FileId::of("a", "c")];
-        cache.confirm("x", ids.iter().zip([&file, &digested])).unwrap();
-        let path = cache.running("x").join("uploaded");
+        let files = ids.iter().zip([&file, &digested]).map(|(id, file)| (id, file, 16));
+        cache.confirm("x", files).unwrap();
+        let path = cache.running("x").join(CONFIRMED);
         let mut bytes = fs_err::read(&path).unwrap();
         bytes.extend([0; RECORD - 1]);
         fs_err::write(&path, bytes).unwrap();
         let journal = cache.journal("x").unwrap().unwrap();
         assert_eq!(journal.len(), 2);
-        assert_eq!(journal[&ids[1]].digest, Some([9; 20]));
+        assert_eq!((journal[&ids[1]].digest, journal[&ids[1]].stored), (Some([9; 20]), 16));
+        assert_eq!((journal[&ids[0]].key, journal[&ids[1]].key), (None, Some([8; KEY])));
         assert!(journal[&ids[0]].is_still(&digested));
         assert!(!journal[&ids[0]].is_still(&MbFile { size: 6, ..file }));
         assert_eq!(cache.all_journals().unwrap(), journal);

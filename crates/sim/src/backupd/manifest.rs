@@ -1,22 +1,28 @@
 //! Makes `Manifest.db` and `Manifest.plist`.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use camino::Utf8Path;
 use lifeboat_mobilesync::build::{self, ManifestDbWriter, Schema};
-use lifeboat_mobilesync::crypto;
+use lifeboat_mobilesync::crypto::{self, Key};
 use lifeboat_mobilesync::file::MbFile;
-use lifeboat_mobilesync::keybag::{ClassKey, Keybag};
+use lifeboat_mobilesync::keybag::{ClassKey, Keybag, WrappedKey};
+pub(super) use lifeboat_mobilesync::manifest::seal;
 use lifeboat_mobilesync::{ManifestError, ManifestPlist};
 use plist::{Dictionary, Value};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::plan::{Item, Plan};
+use super::fail::{MbError, Stop};
+use super::plan::{Item, Plan, Sealing};
+use super::run::Run;
+use super::secrets::Secrets;
 use crate::disk::{AppKind, Frozen};
-use crate::options::{Ios, ManifestKnob};
+use crate::options::{Ios, ManifestKnob, Reuse};
 use crate::phone::Phone;
 
 /// How the database is made.
@@ -91,17 +97,47 @@ fn in_place(plan: &Plan, target: &Utf8Path) -> Result<camino::Utf8PathBuf, Manif
     writer.finish()
 }
 
-/// Makes the property list.
-pub(super) fn property_list(phone: &Phone, frozen: &Frozen, now: SystemTime) -> Vec<u8> {
+/// The key of a `Manifest.db` to be, and what `Manifest.plist` says of it.
+pub(super) struct ManifestKey {
+    pub(super) secrets: Arc<Secrets>,
+    pub(super) key: Key,
+    pub(super) wrapped: WrappedKey,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
+    /// Returns the key for the `Manifest.db` of this backup: a new one, or the last one again; nothing when it is not encrypted.
+    pub(super) fn manifest_key(&mut self) -> Result<Option<ManifestKey>, Stop> {
+        let Some(Sealing { secrets, .. }) = self.sealing.clone() else { return Ok(None) };
+        let spec = &self.phone.spec.encryption;
+        let last = secrets.manifest.clone().filter(|_| spec.manifest_key == Reuse::Kept);
+        let local = |error| Stop::from(MbError::local(&error));
+        let (key, wrapped) = if let Some(wrapped) = last {
+            (secrets.open(&wrapped.encode()).map_err(local)?, wrapped)
+        } else {
+            let key = self.keys.next();
+            let wrapped = secrets.seal(spec.manifest_class.into(), &key).map_err(local)?;
+            (key, wrapped)
+        };
+        Ok(Some(ManifestKey { secrets, key, wrapped }))
+    }
+}
+
+/// Makes the property list; that of an encrypted backup with its keybag and the key of the database.
+pub(super) fn property_list(
+    phone: &Phone,
+    frozen: &Frozen,
+    now: SystemTime,
+    sealed: Option<(&[u8], &WrappedKey)>,
+) -> Vec<u8> {
     let domains = if phone.ios() < Ios::V16_1 { "20.0" } else { "24.0" };
     let manifest = ManifestPlist {
         version: "10.0".to_owned(),
         system_domains_version: Some(domains.to_owned()),
         date: Some(now),
-        is_encrypted: false,
+        is_encrypted: sealed.is_some(),
         was_passcode_set: phone.spec.knobs.passcode,
-        keybag: Some(keybag(phone.udid()).encode()),
-        manifest_key: None,
+        keybag: Some(sealed.map_or_else(|| keybag(phone.udid()).encode(), |(bag, _)| bag.to_vec())),
+        manifest_key: sealed.map(|(_, key)| key.encode()),
         lockdown: lockdown(phone),
         applications: applications(frozen),
         others: Dictionary::new(),

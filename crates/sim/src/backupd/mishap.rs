@@ -96,8 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
             self.say("iTunes Backup is unavailable while an iCloud Restore is in progress");
             return refuse(25, "");
         }
-        // No backup password can be set on this phone yet.
-        if state.management.encrypted_backup {
+        if state.management.encrypted_backup && self.password.is_none() {
             return refuse(207, "management");
         }
         Ok(())

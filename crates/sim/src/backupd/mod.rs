@@ -3,10 +3,11 @@
 //! In reading order: `link` speaks DeviceLink (messages, streams of files, listings), `fail` and `errors` know how the phone
 //! words what went wrong, `run` is the backup itself, step after step, with `opening` (what lies on the host decides
 //! what kind of backup it is), `plan` (what changed), `upload`, `manifest` (how the manifests are made) and
-//! `cache` (what the phone keeps for the next try, and what it sent in the last run). `inspect` answers the
-//! requests that only look; `mischief` is what a bad phone would send, `mishap` what befalls a good one.
+//! `cache` (what the phone keeps for the next try, and what it sent in the last run). `secrets` has the keys of encrypted
+//! backups, `password` changes the password. `inspect` answers the requests that only look; `mischief` is what a bad
+//! phone would send, `mishap` what befalls a good one.
 //!
-//! Requests that restore or change passwords are answered with an error: they have their own issues.
+//! Requests that restore are answered with an error: they have their own issue.
 
 mod cache;
 pub(crate) mod errors;
@@ -17,8 +18,10 @@ mod manifest;
 mod mischief;
 mod mishap;
 mod opening;
+mod password;
 mod plan;
 mod run;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -211,6 +214,7 @@ where
     };
     match name {
         "Backup" => Run::new(link, phone)?.backup().await.map(|()| None),
+        "ChangePassword" => Run::new(link, phone)?.change_password(request).await.map(|()| None),
         "EnableCloudBackup" => enable_cloud_backup(phone, request).map(|()| None),
         "Info" => inspect::info(link, phone, &source).await.map(Some),
         "List" => inspect::list(link, phone, &source).await.map(Some),

@@ -2,8 +2,10 @@
 //! to its end first (docs/protocol.md, "How the phone chooses full or incremental" and "Resume after a break").
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use camino::Utf8Path;
+use lifeboat_mobilesync::manifest::unseal;
 use lifeboat_mobilesync::property_list::PlistError;
 use lifeboat_mobilesync::status::{self, VERSION};
 use lifeboat_mobilesync::{
@@ -14,9 +16,11 @@ use lifeboat_wire::devicelink::Status;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::cache::Journal;
+use super::errors;
 use super::fail::{MbError, Stop, Underlying, code};
 use super::link::Stored;
 use super::run::{Run, apart};
+use super::secrets::{Secrets, SecretsError};
 
 /// The highest table of domains that is understood.
 const NEWEST_DOMAINS: u32 = 24;
@@ -47,6 +51,25 @@ pub(super) struct Opening {
     pub(super) resume: Option<Resume>,
     /// The folder is of an older format and is set aside first.
     pub(super) set_aside: bool,
+    /// What opens the last manifest, when that is encrypted and built upon.
+    pub(super) secrets: Option<Arc<Secrets>>,
+}
+
+/// Whether this phone can read the database of the host.
+#[derive(Debug)]
+pub(super) enum Opened {
+    /// It is not encrypted.
+    Plain,
+    /// It is; it was opened.
+    Sealed(Arc<Secrets>),
+    /// The password of this phone does not open it, or there is none.
+    Closed,
+}
+
+impl Opened {
+    pub(super) const fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed)
+    }
 }
 
 /// What an earlier try left.
@@ -61,7 +84,8 @@ pub(super) struct Resume {
 impl Opening {
     fn fresh(before: BackupState) -> Self {
         let uuid = uuid::Uuid::new_v4().to_string().to_uppercase();
-        Self { uuid, full: true, before, old: OldRows::new(), resume: None, set_aside: false }
+        let (old, resume, secrets) = (OldRows::new(), None, None);
+        Self { uuid, full: true, before, old, resume, set_aside: false, secrets }
     }
 }
 
@@ -136,26 +160,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
 
     /// Opens the last manifest and checks that its payloads are there; if it cannot be built upon, all is sent anew.
     async fn build_upon(&mut self, fresh: Opening) -> Result<Opening, Stop> {
-        let Some(manifest) = self.fetch_manifests(1.0).await? else { return Ok(fresh) };
-        let Some(old) = self.read_rows().await? else { return Ok(fresh) };
-        if manifest.is_encrypted {
-            // The settings have changed: this phone does not encrypt.
+        let (manifest, opened) = self.fetch_manifests(1.0).await?;
+        if manifest.is_encrypted != self.password.is_some() {
+            self.say("Encryption settings changed: performing full backup");
             return Ok(fresh);
         }
+        let secrets = match opened {
+            Opened::Plain => None,
+            Opened::Sealed(secrets) => Some(secrets),
+            Opened::Closed => {
+                self.say("Password has changed: performing full backup");
+                return Ok(fresh);
+            }
+        };
+        let Some(old) = self.read_rows().await? else { return Ok(fresh) };
         let (stored, _) = self.link.walk(&self.udid.clone(), 2.0).await?;
         let missing = old.iter().find(|(id, row)| is_wanted(row.flags) && !stored.contains_key(id));
         if let Some((id, _)) = missing {
             tracing::info!(%id, "a payload is missing on the host: everything is sent again");
             return Ok(fresh);
         }
-        Ok(Opening { full: false, old, ..fresh })
+        Ok(Opening { full: false, old, secrets, ..fresh })
     }
 
-    /// Fetches both manifests into the cache. Nothing when the host's database is damaged.
+    /// Fetches both manifests into the cache, where the database lies opened if the password of this phone opens it.
     pub(super) async fn fetch_manifests(
         &mut self,
         progress: f64,
-    ) -> Result<Option<ManifestPlist>, Stop> {
+    ) -> Result<(ManifestPlist, Opened), Stop> {
         const TEXT: &str = "Error reading backup properties";
         let path = self.on_host("Manifest.plist");
         let target = self.cache.fetched("Manifest.plist");
@@ -182,7 +214,49 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
                 MbError::reading("Error reading manifest", refusal.underlying(&path)).into()
             );
         }
-        Ok(Some(manifest))
+        let opened = self.open_manifest(&manifest).await?;
+        Ok((manifest, opened))
+    }
+
+    /// Opens the database in the cache. What is damaged stays as it is: whoever reads it will say so.
+    async fn open_manifest(&mut self, manifest: &ManifestPlist) -> Result<Opened, Stop> {
+        if !manifest.is_encrypted {
+            return Ok(Opened::Plain);
+        }
+        let Some(password) = self.password.clone() else { return Ok(Opened::Closed) };
+        for (value, missing) in
+            [(&manifest.keybag, "keybag"), (&manifest.manifest_key, "encryption-key")]
+        {
+            if value.is_none() {
+                return Err(errors::worded(code::CORRUPT, missing, &self.udid).into());
+            }
+        }
+        let vault = self.vault.clone();
+        let manifest = manifest.clone();
+        let sealed = self.cache.fetched("Manifest.db");
+        let opened = apart(move || {
+            let Some(secrets) = vault.unlock(&password, &manifest)? else {
+                return Ok(Opened::Closed);
+            };
+            let key = secrets.open(manifest.manifest_key.as_deref().unwrap_or_default())?;
+            let plain = sealed.with_added_extension("opened");
+            match unseal(&key, &sealed, &plain) {
+                Ok(_) => fs_err::rename(&plain, &sealed)?,
+                Err(error) => tracing::info!(%error, "the manifest on the host cannot be opened"),
+            }
+            Ok::<_, SecretsError>(Opened::Sealed(secrets))
+        });
+        opened.await?.map_err(|error| match error {
+            SecretsError::Keybag(error) => {
+                let path = self.on_host("Manifest.plist");
+                MbError::reading(
+                    "Error reading backup properties",
+                    Underlying::unreadable(&error.to_string(), &path),
+                )
+                .into()
+            }
+            other => MbError::local(&other).into(),
+        })
     }
 
     /// Reads the rows of the manifest in the cache; nothing when it is damaged.
@@ -221,9 +295,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
     /// Removes what the manifest does not name, and `Snapshot/`.
     async fn finish_removing(&mut self, uuid: &str) -> Result<(), Stop> {
         self.upload_status(uuid, BackupState::New, SnapshotState::Removing, true).await?;
-        let manifest = self.fetch_manifests(1.0).await?;
+        let (_, opened) = self.fetch_manifests(1.0).await?;
         let (stored, _) = self.link.walk(&self.udid.clone(), 2.0).await?;
-        if manifest.is_some_and(|manifest| !manifest.is_encrypted)
+        if !opened.is_closed()
             && let Some(rows) = self.read_rows().await?
         {
             let surplus: Vec<FileId> = stored

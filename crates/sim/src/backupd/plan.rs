@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use lifeboat_mobilesync::crypto::stored_length;
 use lifeboat_mobilesync::file::MbFile;
 use lifeboat_mobilesync::{EntryKind, FileId, property_list};
 use plist::{Dictionary, Value};
 
-use super::cache::{Confirmed, Journal};
+use super::cache::Journal;
 use super::opening::{OldRow, OldRows, Resume};
+use super::secrets::Secrets;
 use crate::disk::{Entry, Frozen, Kind};
+use crate::options::EmptyFiles;
 
 /// A device drops all attributes of a file when they are larger together.
 const LARGEST_ATTRIBUTES: usize = 2048;
@@ -42,7 +45,39 @@ pub(super) struct Item {
     pub(super) id: FileId,
     pub(super) flags: u32,
     pub(super) file: MbFile,
+    /// Bytes of the payload: of what is sent, not of what is in it.
+    pub(super) stored: u64,
     pub(super) todo: Todo,
+}
+
+/// What a backup is made with when it is encrypted.
+#[derive(Debug, Clone)]
+pub(super) struct Sealing {
+    pub(super) secrets: Arc<Secrets>,
+    pub(super) empty_files: EmptyFiles,
+}
+
+impl Sealing {
+    /// Returns the bytes of the payload of a file.
+    fn stored(&self, plain: u64) -> u64 {
+        match (self.empty_files, plain) {
+            (EmptyFiles::Nothing, 0) => 0,
+            (_, plain) => stored_length(plain),
+        }
+    }
+}
+
+/// What the plan is made from.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The rows of the last manifest.
+    pub(super) old: OldRows,
+    /// What an earlier try of the same job left.
+    pub(super) resume: Option<Resume>,
+    /// What hosts confirmed in any job that did not come to its end.
+    pub(super) journal: Journal,
+    /// How the backup is encrypted, if it is.
+    pub(super) sealing: Option<Sealing>,
 }
 
 /// Everything a backup has to do.
@@ -60,27 +95,25 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Compares the disk with the last manifest and with what an earlier try has sent.
-    pub(super) fn make(
-        frozen: Frozen,
-        old: OldRows,
-        resume: Option<&Resume>,
-        known: &Journal,
-    ) -> Self {
+    pub(super) fn make(frozen: Frozen, known: Known) -> Self {
         let frozen = Arc::new(frozen);
         let mut items = Vec::with_capacity(frozen.entries.len());
         let mut bytes = 0;
-        let taken = frozen.entries.iter().enumerate().filter(|(_, entry)| !entry.only_encrypted);
-        for (index, entry) in taken {
+        let encrypted = known.sealing.is_some();
+        let taken = frozen.entries.iter().enumerate();
+        for (index, entry) in taken.filter(|(_, entry)| encrypted || !entry.only_encrypted) {
             let id = FileId::of(&entry.domain, &entry.relative_path);
             let mut file = record(entry);
-            let todo = todo(entry, &id, &mut file, old.get(&id), resume, known);
+            let stored = known.sealing.as_ref().map_or(file.size, |seal| seal.stored(file.size));
+            let todo = todo(entry, &id, (&mut file, stored), &known);
             if matches!(todo, Todo::Send { .. }) {
-                bytes += file.size;
+                bytes += stored;
             }
-            items.push(Item { entry: index, id, flags: kind(entry.kind).flags(), file, todo });
+            let flags = kind(entry.kind).flags();
+            items.push(Item { entry: index, id, flags, file, stored, todo });
         }
-        let surplus = surplus(&items, &old);
-        Self { frozen, items, bytes, surplus, old }
+        let surplus = surplus(&items, &known.old);
+        Self { frozen, items, bytes, surplus, old: known.old }
     }
 
     /// Returns the entry of an item.
@@ -153,39 +186,48 @@ fn attributes(entry: &Entry) -> Option<Vec<u8>> {
     (bytes.len() <= LARGEST_ATTRIBUTES).then_some(bytes)
 }
 
-/// Decides what is done about an entry, and takes over the digest of a file that is not sent.
-fn todo(
-    entry: &Entry,
-    id: &FileId,
-    file: &mut MbFile,
-    old: Option<&OldRow>,
-    resume: Option<&Resume>,
-    known: &Journal,
-) -> Todo {
+/// Decides what is done about an entry, and takes over digest and key of a file that is not sent.
+fn todo(entry: &Entry, id: &FileId, (file, stored): (&mut MbFile, u64), known: &Known) -> Todo {
     if entry.kind != Kind::File {
         return Todo::Nothing;
     }
-    if let Some(old) = old
+    let sealing = known.sealing.as_ref();
+    if let Some(old) = known.old.get(id)
         && old.flags & INCOMPLETE == 0
         && old.kind == EntryKind::File
         && is_unchanged(&old.file, file)
         && old.file.digest.is_some() == entry.digest_wanted
+        && is_sealed_right(old.file.encryption_key.as_deref(), sealing)
     {
         file.digest.clone_from(&old.file.digest);
+        file.encryption_key.clone_from(&old.file.encryption_key);
         return Todo::Keep;
     }
-    if let Some(resume) = resume
+    if let Some(resume) = &known.resume
         && let Some(confirmed) = resume.journal.get(id)
         && confirmed.is_still(file)
-        && resume.stored.get(id) == Some(&file.size)
+        && confirmed.stored == stored
+        && resume.stored.get(id) == Some(&stored)
+        && is_sealed_right(confirmed.key.as_ref().map(<[u8; 44]>::as_slice), sealing)
     {
         file.digest = confirmed.digest.map(|digest| digest.to_vec());
+        file.encryption_key = confirmed.key.map(|key| key.to_vec());
         return Todo::Move;
     }
-    Todo::Send { again: known.get(id).is_some_and(|confirmed| confirmed.is_still(file)) }
+    Todo::Send { again: known.journal.get(id).is_some_and(|confirmed| confirmed.is_still(file)) }
+}
+
+/// Whether a file that the host has can be opened with the keys of this backup, or needs none.
+fn is_sealed_right(key: Option<&[u8]>, sealing: Option<&Sealing>) -> bool {
+    match (key, sealing) {
+        (None, None) => true,
+        (Some(key), Some(sealing)) => sealing.secrets.open(key).is_ok(),
+        _ => false,
+    }
 }
 
 /// The phone goes by metadata alone: it never reads a file to find out whether it changed.
 fn is_unchanged(old: &MbFile, new: &MbFile) -> bool {
-    Confirmed::of(old).is_still(new) && old.protection_class == new.protection_class
+    (old.size, old.modified, old.inode, old.mode, old.protection_class)
+        == (new.size, new.modified, new.inode, new.mode, new.protection_class)
 }

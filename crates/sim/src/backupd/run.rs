@@ -22,9 +22,10 @@ use super::link::{Link, Stored, failures};
 use super::manifest::{self, Method};
 use super::mishap::Mishaps;
 use super::opening::{Opening, STATUS_VERSION, is_wanted};
-use super::plan::Plan;
+use super::plan::{Known, Plan, Sealing};
+use super::secrets::{FileKeys, Vault};
 use crate::disk::DiskError;
-use crate::options::Ios;
+use crate::options::{Ios, Password, Reuse};
 use crate::phone::{PasscodeAnswer, Phone, PromptReason};
 
 /// Files in one message.
@@ -89,13 +90,26 @@ pub(super) struct Run<'l, S> {
     pub(super) sent_files: String,
     /// What befalls the phone on the way.
     pub(super) mishaps: Mishaps,
+    /// The backup password, from the keychain.
+    pub(super) password: Option<Password>,
+    /// Where keys of encrypted backups come from.
+    pub(super) vault: Vault,
+    pub(super) keys: FileKeys,
+    /// How this backup is encrypted, once that is decided.
+    pub(super) sealing: Option<Sealing>,
     /// Temporary files so far: their names are numbered.
     temporary: u32,
 }
 
 impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
     pub(super) fn new(link: &'l mut Link<S>, phone: &Arc<Phone>) -> Result<Self, Stop> {
+        let vault = Vault::open(phone);
+        let keys = vault.begin().map_err(|error| MbError::local(&error))?;
         Ok(Self {
+            password: phone.backup_password(),
+            vault,
+            keys,
+            sealing: None,
             link,
             phone: Arc::clone(phone),
             udid: phone.udid().to_owned(),
@@ -116,7 +130,7 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
     pub(super) async fn backup(mut self) -> Result<(), Stop> {
         self.say("Starting backup");
         self.step(Step::Request)?;
-        self.passcode().await?;
+        self.passcode(PromptReason::Backup).await?;
         self.preconditions()?;
         self.cache.clear_sent()?;
         self.step(Step::Status)?;
@@ -128,7 +142,8 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
         self.uuid.clone_from(&opening.uuid);
         let kind = if opening.full { "full" } else { "incremental" };
         self.phone.traffic.update(|job| job.kind = Some(kind.to_owned()));
-        self.say("Encryption is disabled");
+        let word = if self.password.is_some() { "enabled" } else { "disabled" };
+        self.say(&format!("Encryption is {word}"));
         if opening.resume.is_some() {
             self.say("Resuming after failure during 'uploading' phase");
         }
@@ -139,6 +154,7 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
         self.step(Step::Scan)?;
         self.readiness()?;
         self.mischief().await?;
+        self.sealing = self.sealing(&opening).await?;
         let (full, before, set_aside) = (opening.full, opening.before, opening.set_aside);
         let mut plan = self.scan(opening).await?;
         let count = plan.sends().len();
@@ -180,18 +196,20 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
         Ok(())
     }
 
-    async fn passcode(&mut self) -> Result<(), Stop> {
+    /// Asks the owner for the passcode, where a phone does.
+    pub(super) async fn passcode(&mut self, reason: PromptReason) -> Result<(), Stop> {
         let locked = |reason| Stop::from(errors::worded(code::LOCKED, reason, &self.udid));
         if self.phone.is_before_first_unlock() {
             return Err(locked(""));
         }
-        if !self.phone.asks_passcode_for_backup() {
+        // For a new backup password every version that is played asks; without a passcode nobody is asked.
+        if reason == PromptReason::Backup && !self.phone.asks_passcode_for_backup() {
             return Ok(());
         }
         let phone = Arc::clone(&self.phone);
         tokio::select! {
             biased;
-            answer = phone.ask_passcode(PromptReason::Backup) => match answer {
+            answer = phone.ask_passcode(reason) => match answer {
                 PasscodeAnswer::Entered => Ok(()),
                 PasscodeAnswer::Cancelled => Err(locked("")),
                 PasscodeAnswer::TimedOut => {
@@ -204,16 +222,32 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
         }
     }
 
+    /// Decides with which keys the backup is made: those of the host's keybag, if it is continued.
+    async fn sealing(&mut self, opening: &Opening) -> Result<Option<Sealing>, Stop> {
+        let Some(password) = self.password.clone() else { return Ok(None) };
+        let spec = &self.phone.spec.encryption;
+        let empty_files = spec.empty_files;
+        if let Some(secrets) = opening.secrets.clone() {
+            return Ok(Some(Sealing { secrets, empty_files }));
+        }
+        let again = spec.full_keybag == Reuse::Kept || opening.resume.is_some();
+        let vault = self.vault.clone();
+        let secrets = apart(move || vault.full(&password, again)).await?;
+        let secrets = secrets.map_err(|error| MbError::local(&error))?;
+        Ok(Some(Sealing { secrets, empty_files }))
+    }
+
     /// Looks through the disk. No message is sent meanwhile.
     async fn scan(&mut self, opening: Opening) -> Result<Plan, Stop> {
         tokio::time::sleep(Duration::from_secs(self.phone.spec.knobs.scan_silence)).await;
         let phone = Arc::clone(&self.phone);
-        let known = self.cache.all_journals()?;
-        let plan = apart(move || {
-            let frozen = phone.freeze()?;
-            let (old, resume) = (opening.old, opening.resume);
-            Ok::<_, DiskError>(Plan::make(frozen, old, resume.as_ref(), &known))
-        });
+        let known = Known {
+            old: opening.old,
+            resume: opening.resume,
+            journal: self.cache.all_journals()?,
+            sealing: self.sealing.clone(),
+        };
+        let plan = apart(move || Ok::<_, DiskError>(Plan::make(phone.freeze()?, known)));
         plan.await?.map_err(|error| MbError::local(&error).into())
     }
 
@@ -334,7 +368,7 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
             .await
     }
 
-    fn temporary_name(&mut self) -> String {
+    pub(super) fn temporary_name(&mut self) -> String {
         self.temporary += 1;
         let suffix: String = uuid::Uuid::new_v4().simple().to_string().chars().take(6).collect();
         format!("/var/tmp/tmp.{}.{suffix}", self.temporary)
@@ -343,7 +377,13 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
     /// Makes both manifests and sends them to `Snapshot/`.
     async fn manifests(&mut self, plan: Plan, full: bool) -> Result<Plan, Stop> {
         let now = self.phone.now();
-        let bytes = manifest::property_list(&self.phone, &plan.frozen, manifest::moment(now));
+        let sealed = self.manifest_key()?;
+        let bytes = manifest::property_list(
+            &self.phone,
+            &plan.frozen,
+            manifest::moment(now),
+            sealed.as_ref().map(|sealed| (sealed.secrets.bag.as_slice(), &sealed.wrapped)),
+        );
         self.cache.keep("Manifest.plist", &bytes)?;
         let host = self.on_host("Snapshot/Manifest.plist");
         let device = self.temporary_name();
@@ -351,11 +391,19 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
             .await?;
         let seed = self.phone.spec.seed ^ now.as_microsecond().unsigned_abs();
         let method = Method::of(self.phone.spec.knobs.manifest, !full, seed);
-        let (last, target) =
+        let (last, plain) =
             (self.cache.fetched("Manifest.db"), self.cache.running(&self.uuid).join("Manifest.db"));
+        let target = if sealed.is_some() { plain.with_extension("sealed") } else { plain.clone() };
+        let padded = self.phone.spec.encryption.manifest_padding;
         let made = apart({
             let target = target.clone();
-            move || manifest::database(&plan, method, &last, &target).map(|()| plan)
+            move || {
+                manifest::database(&plan, method, &last, &plain)?;
+                if let Some(sealed) = sealed {
+                    manifest::seal(&sealed.key, padded, &plain, &target)?;
+                }
+                Ok::<_, ManifestError>(plan)
+            }
         });
         let plan = made.await?.map_err(|error| MbError::local(&error))?;
         let mut file = fs_err::File::open(&target)?;
@@ -463,7 +511,7 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
 
     /// Reads the backup back: the manifests can be read, and every payload they name is there.
     async fn verify(&mut self) -> Result<(), Stop> {
-        if self.fetch_manifests(99.0).await?.is_none() {
+        if self.fetch_manifests(99.0).await?.1.is_closed() {
             return Err(MbError::new(code::CORRUPT, "Error reading manifest").into());
         }
         let (stored, _) = self.link.walk(&self.udid.clone(), 100.0).await?;

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufReader, Read};
 
+use lifeboat_mobilesync::crypto::{Encrypt, Key};
 use lifeboat_wire::devicelink::{FileErrors, PhoneMessage, Status};
 use lifeboat_wire::files;
 use sha1::{Digest as _, Sha1};
@@ -40,7 +41,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
             let size = batch
                 .iter()
                 .filter_map(|at| plan.items.get(*at))
-                .map(|item| item.file.size)
+                .map(|item| item.stored)
                 .sum::<u64>();
             done += size;
             // Files are four fifths of the time that is foreseen.
@@ -143,7 +144,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
             .filter(|item| item.todo != Todo::Failed);
         // A host names what it refused as it was told, which a bad phone does wrongly.
         let failed = (batch.len() - confirmed.clone().count()).max(refused.0.len());
-        self.cache.confirm(&self.uuid, confirmed.map(|item| (&item.id, &item.file)))?;
+        let records = confirmed.map(|item| (&item.id, &item.file, item.stored));
+        self.cache.confirm(&self.uuid, records)?;
         if refused.0.values().any(|fault| fault.status == Status::NO_SPACE) {
             return Err(MbError::no_space().into());
         }
@@ -175,8 +177,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
         let reader = plan.frozen.open(entry);
         let limit = if breaks || stops { entry.size / 2 } else { u64::MAX };
         let digest = entry.digest_wanted;
+        let key = self.next_key(entry)?;
+        let mut size = 0;
         let sent = match reader {
-            Ok(reader) => self.stream(&mut reader.take(limit), digest).await?,
+            Ok(reader) => {
+                let plain = Counted { reader: reader.take(limit), count: &mut size };
+                // The row of an empty file has a key, whether its payload is a block of padding or not.
+                let key = key.as_ref().filter(|_| item.stored > 0).map(|(key, _)| key);
+                self.stream_as(plain, key, digest).await?
+            }
             Err(error) => {
                 tracing::warn!(%error, path, "a file cannot be opened");
                 self.broken_end().await?;
@@ -199,7 +208,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
         files::encode_end(files::SUCCESS, "", &mut end);
         self.link.write(&end).await?;
         item.file.digest = digest.map(|digest| digest.to_vec());
-        item.file.size = bytes;
+        item.file.encryption_key = key.map(|(_, wrapped)| wrapped);
+        (item.file.size, item.stored) = (size, bytes);
         let again = item.todo == Todo::Send { again: true };
         if self.phone.faults.fire_if("modified", |fault| fault.concerns("file", &path)).is_some() {
             self.mishaps.modified.push(at);
@@ -219,6 +229,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
             "\n",
         ]);
         Ok(true)
+    }
+
+    /// Returns the key of a file that is sent now, and what its row says of it; nothing when the backup is not encrypted.
+    fn next_key(&mut self, entry: &Entry) -> Result<Option<(Key, Vec<u8>)>, Stop> {
+        let Some(sealing) = &self.sealing else { return Ok(None) };
+        let key = self.keys.next();
+        let wrapped = sealing
+            .secrets
+            .seal(entry.protection_class.into(), &key)
+            .map_err(|error| MbError::local(&error))?;
+        Ok(Some((key, wrapped.encode())))
+    }
+
+    /// Streams a payload as it is, or encrypted on its way.
+    async fn stream_as(
+        &mut self,
+        mut plain: impl Read + Send,
+        key: Option<&Key>,
+        digest: bool,
+    ) -> Result<Sent, Stop> {
+        let Some(key) = key else { return self.stream(&mut plain, digest).await };
+        self.stream(&mut Encrypt::new(key, plain), digest).await
     }
 
     /// Streams a payload: each chunk is read right behind its head.
@@ -304,6 +336,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Run<'_, S> {
         };
         let name = host.rsplit('/').next().unwrap_or(host);
         Err(MbError::writing(&format!("Error writing {name}"), underlying).into())
+    }
+}
+
+/// Counts what is read.
+struct Counted<'c, R> {
+    reader: R,
+    count: &'c mut u64,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        *self.count += count as u64;
+        Ok(count)
     }
 }
 

@@ -70,7 +70,7 @@ fn slow(phone: &Phone, action: &Action) -> Result<Reply, PhoneError> {
     }
     let frozen = phone.freeze()?;
     let mut lines = Vec::new();
-    disk::digest(&frozen, false, &mut lines).map_err(DiskError::from)?;
+    disk::digest(&frozen, phone.encrypts(), &mut lines).map_err(DiskError::from)?;
     Ok(Reply::Text(String::from_utf8_lossy(&lines).into_owned()))
 }
 
@@ -122,6 +122,7 @@ fn state(phone: &Phone) -> serde_json::Value {
         "trust_dialog": asks(Consent::Asked),
         "passcode_wanted": phone.prompt().is_some() || asks(Consent::PasscodeWanted),
         "trusted_hosts": memory.hosts.len(),
+        "encrypts_backups": memory.backup_password.is_some(),
         "state": memory.state,
     })
 }

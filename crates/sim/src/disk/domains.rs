@@ -79,6 +79,15 @@ const ONLY_ENCRYPTED: [(&str, &str); 20] = [
     ("HomeDomain", "Library/DoNotDisturb/DB/Settings.sqlite"),
 ];
 
+/// Returns whether this is a list of calls or of visited web sites, of which it is disputed whether unencrypted backups
+/// have it (docs/format.md 3.3).
+pub(crate) fn is_history(domain: &str, path: &str) -> bool {
+    domain == "HomeDomain"
+        && ["Library/CallHistoryDB/", "Library/Safari/History.db"]
+            .iter()
+            .any(|history| path.starts_with(history))
+}
+
 /// Returns whether only an encrypted backup takes this path (docs/format.md 3.3). The root of a
 /// domain is always taken: without it no row below could be placed.
 pub(crate) fn only_encrypted(domain: &str, path: &str) -> bool {

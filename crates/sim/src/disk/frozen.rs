@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 use super::entry::{Content, Entry, Kind};
 use super::media::BytesReader;
-use super::{App, Container, Disk, DiskError};
+use super::{App, Container, Disk, DiskError, domains};
 
 /// Folder of the merged copies, below the phone's folder.
 const FOLDER: &str = "frozen";
@@ -132,6 +132,13 @@ impl Frozen {
             Content::File(path) => Box::new(fs_err::File::open(self.folder.join(path))?),
             Content::Generated(file) => Box::new(file.reader()),
         })
+    }
+
+    /// Leaves the lists of calls and of visited web sites to encrypted backups.
+    pub(crate) fn keep_history_for_encrypted(&mut self) {
+        for entry in &mut self.entries {
+            entry.only_encrypted |= domains::is_history(&entry.domain, &entry.relative_path);
+        }
     }
 
     /// Returns the entries a backup takes: all, or all but those for encrypted backups only.

@@ -290,7 +290,7 @@ fn baseband(ios: Ios) -> &'static str {
     }
 }
 
-/// `WillEncrypt` is absent as long as no backup password is set. What there is of iCloud is handed out or not.
+/// `WillEncrypt` is absent until a backup password was set once. What there is of iCloud is handed out or not.
 fn backup(phone: &Phone) -> Dictionary {
     let memory = phone.memory();
     let icloud = &memory.state.icloud;
@@ -298,6 +298,9 @@ fn backup(phone: &Phone) -> Dictionary {
         ("RequiresEncryption", memory.state.management.encrypted_backup.into()),
         ("Version", "3.3".into()),
     ]);
+    if let Some(will) = memory.will_encrypt {
+        values.insert("WillEncrypt".to_owned(), will.into());
+    }
     if icloud.told {
         values.insert("CloudBackupEnabled".to_owned(), icloud.backup.into());
         if let Some(last) = diary::last_backup(&memory) {

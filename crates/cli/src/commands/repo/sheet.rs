@@ -1,205 +1,167 @@
-//! The recovery sheet: how to get everything back without this computer.
+//! The recovery sheet: all that is needed to get everything back without this computer, as text and as a drawing, and read back.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+mod drawing;
+mod payload;
+mod text;
+mod verify;
 
-use lifeboat_repo::{Snapshot, Tag};
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::Args;
+use lifeboat_engine::{JobError, passwords};
+use lifeboat_host::secret::write_private_file;
+use lifeboat_repo::{Repository, Snapshot, Tag};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
 
-use crate::ui::STRONG;
-use crate::ui::text::{plain, word};
+use self::payload::Payload;
+use self::text::{About, Device};
+use super::{Opened, blocking, open};
+use crate::app::App;
+use crate::commands::Ended;
+use crate::exit::Exit;
+use crate::settings::Settings;
+use crate::ui::error::Failure;
 
-/// A device that has backups in the repository.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Device {
-    udid: String,
-    name: Option<String>,
-    /// Whether one of its backups is whole.
-    is_complete: bool,
+/// Flags of `repo sheet`.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct SheetArgs {
+    /// Draw the sheet into this file, as SVG of one page with a square code; only its owner can read the file
+    #[arg(long, value_name = "FILE", conflicts_with = "verify")]
+    svg: Option<Utf8PathBuf>,
+    /// Read a sheet back, its text or what a phone reads in its square code (`-`: from standard input), and say whether it opens
+    /// this repository and all that is in it
+    #[arg(long, value_name = "FILE")]
+    verify: Option<Utf8PathBuf>,
 }
 
-/// Returns the devices that have backups, by UDID, each with its newest name.
-pub(super) fn devices(snapshots: &[Snapshot]) -> Vec<Device> {
-    let mut devices: BTreeMap<&str, Device> = BTreeMap::new();
-    // Oldest first.
-    for snapshot in snapshots {
-        let is_complete = snapshot.is(Tag::Complete);
-        if !is_complete && !snapshot.is(Tag::Partial) {
-            continue;
-        }
-        let device = devices.entry(&snapshot.udid).or_insert_with(|| Device {
-            udid: snapshot.udid.clone(),
-            name: None,
-            is_complete: false,
-        });
-        device.is_complete |= is_complete;
-        if snapshot.label.is_some() {
-            device.name.clone_from(&snapshot.label);
-        }
+/// Works on the sheet.
+pub(super) async fn run(app: &App, settings: &Settings, args: &SheetArgs) -> Ended {
+    if let Some(file) = &args.verify {
+        return verify::run(app, settings, file).await;
     }
-    devices.into_values().collect()
+    show(app, settings, args.svg.as_deref()).await?;
+    Ok(Exit::Done)
 }
 
-/// What the sheet is about.
-pub(super) struct About<'a> {
-    /// Where the repository is.
-    pub(super) place: &'a str,
-    /// Its id.
-    pub(super) id: &'a str,
-    /// What opens it.
-    pub(super) password: &'a str,
-    /// This computer.
-    pub(super) computer: &'a str,
-    /// Whose backups it holds.
-    pub(super) devices: &'a [Device],
+/// What of a sheet a repository keeps.
+struct Kept {
+    devices: Vec<Device>,
+    /// UDID and password, newest first.
+    passwords: Vec<(String, SecretString)>,
 }
 
-impl About<'_> {
-    /// Returns the whole sheet.
-    pub(super) fn text(&self) -> String {
-        format!(
-            "{STRONG}Lifeboat recovery sheet{STRONG:#}\n\
-             \n\
-             Print this page or write it down, and keep it away from the computer. Without the\n\
-             password nobody can read the backups, not you either.\n\
-             \n\
-             computer    {}\n\
-             repository  {}\n\
-             id          {}\n\
-             password    {}\n\
-             {}\n\
-             Put the password into a file, here `password.txt`. DIR is a folder that is absent or empty.\n\
-             {}\n\
-             To get everything back with Lifeboat, on any computer:\n\
-             \n\
-             {}\
-             \n\
-             DIR then has every file under its domain and its own name; where a name cannot be one\n\
-             there, the program says what it wrote instead. `--as finder` in place of `--as files`\n\
-             makes Apple's own folder, as Finder and iTunes take it.\n\
-             \n\
-             To get everything back without Lifeboat, with restic (https://restic.net):\n\
-             \n\
-             {}\
-             \n\
-             DIR/files/ then has the files under their domain and their own name. What cannot lie\n\
-             under its own name, or could not be opened, is under DIR/sealed/ as the device sent it;\n\
-             DIR/lifeboat/ids.json says what it is called.\n",
-            plain(self.computer),
-            plain(self.place),
-            plain(self.id),
-            plain(self.password),
-            self.listed(),
-            self.later(),
-            self.with_lifeboat(),
-            self.with_restic(),
-        )
-    }
-
-    /// Lists the devices.
-    fn listed(&self) -> String {
-        let mut out = String::new();
-        for device in self.devices {
-            let name = device.name.as_deref().map(|name| format!("  {}", plain(name)));
-            let _ =
-                writeln!(out, "device      {}{}", plain(&device.udid), name.unwrap_or_default());
-        }
-        out
-    }
-
-    /// Says what a sheet cannot know yet.
-    fn later(&self) -> &'static str {
-        if self.devices.is_empty() {
-            "There are no backups yet: where there are those of several devices, `latest` needs\n\
-             `-u UDID`, with restic `--host UDID`. A sheet printed later names them.\n"
-        } else {
-            ""
+/// Reads what a sheet is made of.
+fn kept(repository: &Repository) -> Result<Kept, JobError> {
+    // A snapshot file that cannot be read does not keep the sheet from being printed.
+    let (snapshots, _) = repository.snapshots_and_damage()?;
+    let mut devices = text::devices(&snapshots);
+    let mut found: Vec<(String, SecretString)> = Vec::new();
+    let is_password = |snapshot: &&Snapshot| snapshot.is(Tag::Password);
+    for snapshot in snapshots.iter().rev().filter(is_password) {
+        let Ok(Some(kept)) = passwords::read(repository, snapshot) else { continue };
+        let (udid, password) = (kept.udid, kept.password);
+        let is_same = |(of, known): &(String, SecretString)| {
+            *of == udid && known.expose_secret() == password.expose_secret()
+        };
+        if !found.iter().any(is_same) {
+            if !devices.iter().any(|device| device.udid == udid) {
+                let (udid, name) = (udid.clone(), None);
+                devices.push(Device { udid, name, is_complete: true });
+            }
+            found.push((udid, password));
         }
     }
-
-    /// Returns a folder for each device, alone or beside others.
-    fn folder(&self, at: usize) -> String {
-        if self.devices.len() > 1 { format!("DIR/{}", at + 1) } else { "DIR".to_owned() }
-    }
-
-    fn with_lifeboat(&self) -> String {
-        let program = format!(
-            "LIFEBOAT_REPO_PASSWORD_FILE=password.txt lifeboat --repo {}",
-            word(self.place)
-        );
-        let mut out = format!("    {program} snapshots\n");
-        if self.devices.is_empty() {
-            let _ = writeln!(out, "    {program} export latest DIR --as files");
-        }
-        for (at, device) in self.devices.iter().enumerate() {
-            let (udid, folder) = (word(&device.udid), self.folder(at));
-            let _ = writeln!(out, "    {program} -u {udid} export latest {folder} --as files");
-        }
-        out
-    }
-
-    fn with_restic(&self) -> String {
-        let program = format!("restic -r {} -p password.txt", word(self.place));
-        let mut out = format!("    {program} snapshots\n");
-        if self.devices.is_empty() {
-            let _ = writeln!(out, "    {program} restore latest --tag complete --target DIR");
-        }
-        for (at, device) in self.devices.iter().enumerate() {
-            // A device without a whole backup has at least what arrived.
-            let tag = if device.is_complete { Tag::Complete } else { Tag::Partial };
-            let (udid, folder) = (word(&device.udid), self.folder(at));
-            let _ = writeln!(
-                out,
-                "    {program} restore latest --host {udid} --tag {tag} --target {folder}"
-            );
-        }
-        out
-    }
+    Ok(Kept { devices, passwords: found })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What a sheet says, for programs.
+#[derive(Serialize)]
+struct Told<'a> {
+    repository: &'a str,
+    id: &'a str,
+    password: &'a str,
+    /// UDID and name.
+    devices: Vec<Named<'a>>,
+    /// Newest first.
+    backup_passwords: Vec<Own<'a>>,
+    /// What the square code says.
+    payload: String,
+    /// The file that was drawn.
+    svg: Option<&'a str>,
+}
 
-    fn sheet(place: &str, devices: &[Device]) -> String {
-        let about =
-            About { place, id: "0123abcd", password: "aaaa-bbbb", computer: "harbour", devices };
-        anstream::adapter::strip_str(&about.text()).to_string()
+#[derive(Serialize)]
+struct Named<'a> {
+    udid: &'a str,
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+struct Own<'a> {
+    udid: &'a str,
+    password: &'a str,
+}
+
+/// Prints the recovery sheet, or draws it; from then on it counts as shown.
+pub(super) async fn show(
+    app: &App,
+    settings: &Settings,
+    svg: Option<&Utf8Path>,
+) -> Result<(), Failure> {
+    let Opened { repository, password, places } = open(app, settings).await?;
+    let (repository_place, id) = (repository.location(), repository.id().to_owned());
+    let kept = blocking(move || kept(&repository)).await?;
+    let payload = Payload {
+        computer: app.host.host_name(),
+        repository: repository_place,
+        id,
+        password: password.expose_secret().to_owned(),
+        devices: kept
+            .devices
+            .iter()
+            .map(|device| (device.udid.clone(), device.name.clone().unwrap_or_default()))
+            .collect(),
+        backup_passwords: kept
+            .passwords
+            .iter()
+            .map(|(udid, password)| (udid.clone(), password.expose_secret().to_owned()))
+            .collect(),
+    };
+    let about = About { payload: &payload, devices: &kept.devices };
+    if let Some(file) = svg {
+        draw(&about, file)?;
     }
-
-    fn device(udid: &str, name: &str, is_complete: bool) -> Device {
-        Device { udid: udid.into(), name: Some(name.into()), is_complete }
+    if app.ui.json {
+        app.ui.object(&told(&payload, svg))?;
+    } else if let Some(file) = svg {
+        app.ui
+            .line(format!("drew the recovery sheet into {file}: print it, then remove the file"))?;
+    } else {
+        app.ui.text(about.text())?;
     }
+    blocking(move || places.sheet_shown()).await
+}
 
-    #[test]
-    fn the_sheet_has_all_that_a_person_needs() {
-        let text = sheet("/srv/phones", &[]);
-        for needed in [
-            "/srv/phones",
-            "0123abcd",
-            "aaaa-bbbb",
-            "harbour",
-            "restic -r /srv/phones -p password.txt restore latest --tag complete --target DIR\n",
-            "lifeboat --repo /srv/phones export latest DIR --as files\n",
-            "`-u UDID`",
-            "DIR/sealed/",
-        ] {
-            assert!(text.contains(needed), "{needed}\n{text}");
-        }
-    }
+fn draw(about: &About<'_>, file: &Utf8Path) -> Result<(), Failure> {
+    let text = anstream::adapter::strip_str(&about.text()).to_string();
+    let drawing = drawing::svg(&text, &about.payload.code())
+        .map_err(|error| Failure::of(Exit::Failed, "sheet-too-long", &error))?;
+    write_private_file(file, drawing.as_bytes())
+        .map_err(|error| Failure::from(anyhow::Error::from(error)).context("cannot draw the sheet"))
+}
 
-    #[test]
-    fn each_device_has_its_own_lines_and_paths_are_words_of_a_shell() {
-        let devices = [device("A1", "Ann's\u{1b}", true), device("B2", "Bob's", false)];
-        let text = sheet("/tmp/my repo's", &devices);
-        for needed in [
-            "device      A1  Ann's\\u{1b}\n",
-            r"--repo '/tmp/my repo'\''s' -u A1 export latest DIR/1 --as files",
-            r"--repo '/tmp/my repo'\''s' -u B2 export latest DIR/2 --as files",
-            r"restic -r '/tmp/my repo'\''s' -p password.txt restore latest --host A1 --tag complete --target DIR/1",
-            "restore latest --host B2 --tag partial --target DIR/2",
-        ] {
-            assert!(text.contains(needed), "{needed}\n{text}");
-        }
-        assert!(!text.contains("export latest DIR --as"), "{text}");
+fn told<'a>(payload: &'a Payload, svg: Option<&'a Utf8Path>) -> Told<'a> {
+    Told {
+        repository: &payload.repository,
+        id: &payload.id,
+        password: &payload.password,
+        devices: payload.devices.iter().map(|(udid, name)| Named { udid, name }).collect(),
+        backup_passwords: payload
+            .backup_passwords
+            .iter()
+            .map(|(udid, password)| Own { udid, password })
+            .collect(),
+        payload: payload.code(),
+        svg: svg.map(Utf8Path::as_str),
     }
 }

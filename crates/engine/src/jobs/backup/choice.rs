@@ -6,8 +6,10 @@ use lifeboat_repo::{
     Content, Damage, Repository, Snapshot, SnapshotId, Tag, Writer, WriterOptions,
 };
 
+use crate::apple::{self, Resealer};
 use crate::error::{Cause, JobError};
 use crate::event::Note;
+use crate::keys;
 use crate::layout::{About, BACKUP, CONTROL};
 use crate::view;
 use crate::words::{choose, first};
@@ -153,7 +155,7 @@ impl Choice {
             return Ok(Fitness::Nothing);
         }
         // The manifest of a sealed one cannot be read here.
-        let is_sealed = about.as_ref().is_some_and(|about| about.encrypted);
+        let is_sealed = about.as_ref().is_some_and(About::is_sealed);
         // One that lacks files may wait while others are looked at.
         let name = if lacking_may_serve { "base-manifest.db" } else { "older-manifest.db" };
         let copy = || {
@@ -174,7 +176,13 @@ impl Choice {
         let ids = base::ids(at.repository, &snapshot)?;
         let lost = at.writer.healing().lost > 0 && has_lost(at, &snapshot)?;
         let manifest = copy.map(|(_, path)| path);
-        let proven = Proven { snapshot, about, ids, manifest };
+        let resealer = match (&about, &manifest) {
+            (Some(about), Some(path)) if about.is_opened() => {
+                Some(resealer(at.repository, &snapshot, about, path)?)
+            }
+            _ => None,
+        };
+        let proven = Proven { snapshot, about, ids, manifest, resealer };
         let why = lost.then(|| "files of it are lost".to_owned());
         Ok(match why {
             // A file that the device does not send again would be missed by nobody.
@@ -204,6 +212,24 @@ impl Choice {
         self.surprised = true;
         Ok(Some(format!("its {name} cannot be read")))
     }
+}
+
+/// Returns what makes Apple's form of an opened snapshot, whose manifest was copied as it is kept.
+fn resealer(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    about: &About,
+    copy: &camino::Utf8Path,
+) -> Result<Resealer, JobError> {
+    let gone =
+        || JobError::new(Cause::RepositoryDamaged, "its keys.json is missing or cannot be read");
+    if !about.manifest_opened {
+        // As it was sent it is of no use here.
+        return Resealer::of(repository, snapshot, about, copy)?.ok_or_else(gone);
+    }
+    let keys = keys::of_snapshot(repository, snapshot)?.ok_or_else(gone)?;
+    let manifest = apple::manifest_key(repository, snapshot, &keys)?;
+    Resealer::with(keys, manifest, copy)
 }
 
 fn no_copy(error: &io::Error) -> JobError {

@@ -253,6 +253,8 @@ fn look(cause: Cause) -> Look {
         | Cause::NoSuchPath
         | Cause::NotABackup
         | Cause::BackupEncrypted
+        | Cause::BackupPasswordWrong
+        | Cause::PasswordUnknown
         | Cause::TargetNotEmpty
         | Cause::Internal => Look::Nothing,
         Cause::Interrupted => Look::Facts,

@@ -14,14 +14,18 @@ use super::{BackupSummary, Kind, damage as repository_damage};
 use crate::error::{At as _, Cause, JobError};
 use crate::event::{Event, Note};
 use crate::job::{Context, Outcome, blocking};
+use crate::jobs::open::{OpenedSnapshot, Opening};
 use crate::layout::name;
 use crate::meter::Meter;
 use crate::stage::Stage;
 use crate::store::{self, Run, Stored};
+use crate::unlock::{Lock, unlock};
 use crate::verify::{self, Told, Verified};
 use crate::words::{choose, first, things};
 use crate::working_tree::WorkingTree;
+use crate::working_tree::base::Base;
 use crate::working_tree::overlay::{Overlay, Trouble};
+use crate::working_tree::rows::Rows;
 
 /// How many files a summary names.
 const NAMED: usize = 20;
@@ -242,15 +246,23 @@ pub(super) async fn snapshot(
         (summary.files_kept, summary.bytes_kept) = tree.state().kept();
         explain_full(ctx, &tree, error);
     }
-    let (stored, verified) = stored?;
+    let (stored, verified, earlier) = stored?;
+    summary.notes.extend(earlier.iter().map(OpenedSnapshot::note));
+    summary.opened_earlier = earlier;
     summary.notes.extend(repository_damage::healed(&writer.healing()));
     let missing = stored.about.missing();
     summary.snapshot = Some(stored.snapshot.to_string());
     summary.bytes_added = stored.stats.bytes_added;
     summary.files_total = stored.about.files;
     summary.bytes_total = stored.about.bytes;
-    summary.files_sealed = if stored.about.encrypted { 0 } else { stored.about.sealed };
+    // Of a backup that nobody could open everything is sealed, and nothing to be counted.
+    summary.files_sealed = if stored.about.is_sealed() { 0 } else { stored.about.sealed };
     summary.encrypted = stored.about.encrypted;
+    summary.stored = Some(stored.about.stored.clone());
+    if let Lock::Open(unlocked) = &verified.lock {
+        summary.password_generation = unlocked.keys.generation().map(ToOwned::to_owned);
+    }
+    summary.notes.extend(sealed_notes(&stored, &verified));
     if let Some(name) = stored.about.device_name {
         summary.device_name = name;
     }
@@ -258,16 +270,21 @@ pub(super) async fn snapshot(
     Ok(())
 }
 
-fn store(ctx: &Context, prepared: &Prepared, kind: Kind) -> Result<(Stored, Verified), JobError> {
+/// What was written, what was found, and which earlier snapshots were opened.
+type Done = (Stored, Verified, Vec<OpenedSnapshot>);
+
+fn store(ctx: &Context, prepared: &Prepared, kind: Kind) -> Result<Done, JobError> {
     let mut state = prepared.tree.state();
-    let result = pack(ctx, &mut state).and_then(|()| verify_and_store(ctx, prepared, &state, kind));
+    let result = open_or_pack(ctx, prepared, &mut state)
+        .and_then(|(lock, of_base)| verify_and_store(ctx, prepared, &state, kind, lock, of_base));
     match result {
-        Ok(done) => {
+        Ok((stored, verified)) => {
+            let earlier = open_earlier(ctx, prepared, &state, &verified);
             // The snapshot stands: what is left in the working area is only waste from here on.
             if let Err(error) = state.area().clear() {
                 tracing::warn!(%error, "the working area could not be cleared");
             }
-            Ok(done)
+            Ok((stored, verified, earlier))
         }
         Err(error) => {
             if error.cause == Cause::VerifyFailed
@@ -281,6 +298,59 @@ fn store(ctx: &Context, prepared: &Prepared, kind: Kind) -> Result<(Stored, Veri
             Err(error)
         }
     }
+}
+
+/// Opens earlier snapshots with a password that this backup proved. The backup is done, whatever becomes of it.
+fn open_earlier(
+    ctx: &Context,
+    prepared: &Prepared,
+    state: &Overlay,
+    verified: &Verified,
+) -> Vec<OpenedSnapshot> {
+    let (Lock::Open(unlocked), Some(repository)) = (&verified.lock, state.repository()) else {
+        return Vec::new();
+    };
+    if prepared.ring.knows(&unlocked.keys) {
+        return Vec::new();
+    }
+    let mut ring = prepared.ring.clone();
+    ring.learn(&unlocked.keys);
+    let opened = state
+        .area()
+        .scratch("sealed-manifest.db")
+        .map_err(|error| JobError::of(Cause::Disk, "the working area", &error))
+        .and_then(|place| {
+            let writer = &prepared.writer;
+            Opening { ctx, repository, writer, place }.all(&prepared.udid, ring)
+        });
+    match opened {
+        Ok(summary) => summary.opened,
+        Err(error) => {
+            let message = format!("earlier snapshots stay sealed: {}", error.message);
+            ctx.events.tell(Event::Note(Note::new("not-opened", message)));
+            Vec::new()
+        }
+    }
+}
+
+/// Opens what came where it is encrypted and something that is known opens it; else lets it go into packs as it came.
+fn open_or_pack(
+    ctx: &Context,
+    prepared: &Prepared,
+    state: &mut Overlay,
+) -> Result<(Lock, Rows), JobError> {
+    pack(ctx, state)?;
+    state.make_readable().map_err(|trouble| {
+        state.take_failure().unwrap_or_else(|| trouble.into()).at(Stage::Verify)
+    })?;
+    let of_base = state.base().map(Base::take_rows).transpose()?.unwrap_or_default();
+    let Prepared { writer, udid, ring, .. } = prepared;
+    let lock = unlock(ctx, state, writer, udid, ring, &of_base)?;
+    if !matches!(lock, Lock::Open(_)) {
+        state.let_pack().map_err(JobError::from).at(Stage::Verify)?;
+        pack(ctx, state)?;
+    }
+    Ok((lock, of_base))
 }
 
 /// Waits until everything that came lies in packs: the bytes that are verified are those that went there.
@@ -304,16 +374,20 @@ fn verify_and_store(
     prepared: &Prepared,
     state: &Overlay,
     kind: Kind,
+    lock: Lock,
+    of_base: Rows,
 ) -> Result<(Stored, Verified), JobError> {
-    let verified = verify::verify(state, &prepared.udid).at(Stage::Verify)?;
+    let udid = &prepared.udid;
+    let verified = verify::verify(state, udid, lock, of_base).at(Stage::Verify)?;
     tell_damage(ctx, &verified);
     ctx.events.stage(Stage::Snapshot);
     let kind = match kind {
         Kind::Full => "full",
         Kind::Incremental => "incremental",
     };
-    let run = Run { udid: &prepared.udid, kind, told: &prepared.told, now: ctx.host.now() };
-    let stored = store::store(state, &prepared.writer, &verified, &run).at(Stage::Snapshot)?;
+    let run = Run { udid, kind, told: &prepared.told, now: ctx.host.now() };
+    let stored =
+        store::arrived::store(state, &prepared.writer, &verified, &run).at(Stage::Snapshot)?;
     Ok((stored, verified))
 }
 
@@ -371,6 +445,36 @@ fn note_files(report: &Report, summary: &mut BackupSummary) {
     summary.notes.extend(note_of(report, &Problem::NotSentAgain, "not-sent-again", again));
 }
 
+/// Says what of an encrypted backup stays as the device sent it, and why.
+fn sealed_notes(stored: &Stored, verified: &Verified) -> Vec<Note> {
+    let mut notes = Vec::new();
+    if let Some(locked) = verified.locked() {
+        let then = match locked.damaged() {
+            None => {
+                "; give its password with BACKUP_PASSWORD_FILE at the next backup, and it is opened then"
+            }
+            Some(_) => "",
+        };
+        let message = format!(
+            "the backup is encrypted and stored as the device sent it, for {}{then}",
+            crate::error::chain(locked)
+        );
+        notes.push(Note::new(locked.id(), message));
+    }
+    let sealed: u64 = stored.sealed.values().sum();
+    if sealed > 0 {
+        let message = format!(
+            "{} {} stored as the device sent {}{}",
+            things(sealed, "file"),
+            choose(sealed, "is", "are"),
+            choose(sealed, "it", "them"),
+            crate::view::naming(&stored.about.sealed_files, sealed)
+        );
+        notes.push(Note::new("sealed", message));
+    }
+    notes
+}
+
 /// Decides whether the run is done or incomplete; `missing` decided the snapshot's tag.
 fn judge(verified: &Verified, missing: u64, summary: &mut BackupSummary) {
     let report = &verified.report;
@@ -385,7 +489,7 @@ fn judge(verified: &Verified, missing: u64, summary: &mut BackupSummary) {
             format!("{}: {}", name(&finding.domain, &finding.relative_path), say(&finding.problem));
         summary.notes.push(Note::new("file-not-whole", message));
     }
-    if summary.files_sealed > 0 {
+    if summary.files_sealed > 0 && !summary.encrypted {
         let message = format!(
             "{} {} stored by number: a file's name cannot hold what the device calls {}",
             things(summary.files_sealed, "file"),

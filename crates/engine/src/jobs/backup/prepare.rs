@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use lifeboat_device::info_plist;
 use lifeboat_device::link::Link;
-use lifeboat_repo::{Writer, WriterOptions};
+use lifeboat_repo::{Repository, Writer, WriterOptions};
 
 use super::{BackupPlan, choice, damage};
 use crate::error::{Cause, JobError};
 use crate::event::Note;
 use crate::job::{Context, Places, blocking};
+use crate::keys::Keyring;
+use crate::passwords::{Candidate, Question};
 use crate::verify::Told;
 use crate::working_tree::area::Area;
 use crate::working_tree::overlay::{Settings, Trouble};
@@ -36,12 +38,15 @@ pub(super) struct Prepared {
     pub(super) notes: Vec<Note>,
     /// Files that the device told errors of.
     pub(super) told: Vec<Told>,
+    /// What may open the backup, where it is encrypted.
+    pub(super) ring: Keyring,
 }
 
 /// What was opened on this machine.
-struct Local {
-    tree: WorkingTree,
-    writer: Arc<Writer>,
+pub(crate) struct Local {
+    pub(crate) tree: WorkingTree,
+    pub(crate) writer: Arc<Writer>,
+    pub(crate) repository: Repository,
     opened: Opened,
     has_base: bool,
     notes: Vec<Note>,
@@ -61,7 +66,7 @@ pub(super) async fn prepare(
     // The device tells of its apps while the repository is opened.
     let (local, told) = tokio::join!(opening, ask(ctx, link));
     let (local, (info, will_encrypt)) = (local?, told?);
-    let Local { tree, writer, opened, has_base, mut notes } = local;
+    let Local { tree, writer, repository, opened, has_base, mut notes } = local;
     notes.extend(not_told(&info.missing));
     if opened.discarded {
         let message = "what an earlier run had kept rests on another snapshot and is not used";
@@ -73,6 +78,12 @@ pub(super) async fn prepare(
         .and_then(plist::Value::as_string)
         .unwrap_or_default()
         .to_owned();
+    let ring = if will_encrypt {
+        keyring(ctx, &tree, repository, &udid, &device_name).await?
+    } else {
+        tree.state().let_pack()?;
+        Keyring::default()
+    };
     write_info(&tree, &udid, &info.keys).await?;
     Ok(Prepared {
         tree,
@@ -85,7 +96,35 @@ pub(super) async fn prepare(
         has_base,
         notes,
         told: Vec::new(),
+        ring,
     })
+}
+
+/// Gathers what may open an encrypted backup, whose files wait for their keys then; asks a person where nothing is known. Where that
+/// comes to nothing files go into the repository as they come.
+async fn keyring(
+    ctx: &Context,
+    tree: &WorkingTree,
+    repository: Repository,
+    udid: &str,
+    device_name: &str,
+) -> Result<Keyring, JobError> {
+    let (ctx, tree) = (ctx.clone(), tree.clone());
+    let (udid, of) = (udid.to_owned(), device_name.to_owned());
+    blocking(move || {
+        let mut ring = Keyring::gather(&ctx, Some(&repository), &udid)?;
+        if ring.is_empty() {
+            let question = Question { of: &of, was_wrong: false };
+            if let Some(typed) = ctx.passwords.ask(&question) {
+                ring.add(Candidate::given(typed));
+            }
+        }
+        if ring.is_empty() {
+            tree.state().let_pack()?;
+        }
+        Ok(ring)
+    })
+    .await
 }
 
 /// Notes what the device did not tell for Info.plist: one note, whatever is missing.
@@ -102,7 +141,13 @@ async fn ask(ctx: &Context, link: &Link) -> Result<(info_plist::InfoPlist, bool)
     Ok((info_plist::collect(link, ctx.host.now()).await?, will_encrypt))
 }
 
-fn open(ctx: &Context, places: &Places, udid: &str, full: bool) -> Result<Local, JobError> {
+/// Takes the working area of a device, opens the repository, and presents the newest snapshot that serves.
+pub(crate) fn open(
+    ctx: &Context,
+    places: &Places,
+    udid: &str,
+    full: bool,
+) -> Result<Local, JobError> {
     let area = Area::take(&places.working_area, udid)?;
     let repository = places.open_or_make(&*ctx.host)?;
     let host = ctx.host.clone();
@@ -115,15 +160,16 @@ fn open(ctx: &Context, places: &Places, udid: &str, full: bool) -> Result<Local,
     let settings = Settings {
         host: ctx.host.clone(),
         writer: Some(writer.clone()),
-        repository: Some(repository),
+        repository: Some(repository.clone()),
         repository_place: places.disk(),
         checkpoint: CHECKPOINT,
         reserve: RESERVE,
         area_minimum: AREA_MINIMUM,
+        hold: true,
     };
     let (tree, opened) = WorkingTree::open(area, settings, udid, chosen.base, full)?;
     let has_base = tree.state().base().is_some();
-    Ok(Local { tree, writer, opened, has_base, notes })
+    Ok(Local { tree, writer, repository, opened, has_base, notes })
 }
 
 fn workers() -> NonZeroUsize {

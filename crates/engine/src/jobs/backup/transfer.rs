@@ -29,7 +29,7 @@ pub(super) fn is_harmless(path: &str) -> bool {
 }
 
 /// Listens to a session.
-pub(super) struct Watcher {
+pub(crate) struct Watcher {
     ctx: Context,
     events: EventSink,
     state: Mutex<State>,
@@ -76,7 +76,7 @@ struct State {
 
 impl Watcher {
     /// Makes one.
-    pub(super) fn new(ctx: &Context) -> Self {
+    pub(crate) fn new(ctx: &Context) -> Self {
         let meter = Meter::new(ctx, Stage::Transfer, None);
         Self {
             ctx: ctx.clone(),

@@ -3,45 +3,53 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use lifeboat_mobilesync::verify::{self, Options, Payloads, Report, Verifier, Weight};
 use lifeboat_mobilesync::{FileId, ManifestDb};
 use lifeboat_repo::{Content, Repository, Snapshot};
 
 use super::{CheckSummary, found};
+use crate::apple::{self, Form, Resealer};
 use crate::error::{Cause, JobError};
 use crate::event::{Event, Note};
 use crate::job::{Context, Places};
 use crate::jobs::backup::finish::say;
 use crate::layout::{About, CONTROL, name};
+use crate::scratch::Scratch;
 use crate::verify::unreadable as unreadable_rows;
 use crate::view;
 use crate::words::{choose, things};
-use crate::working_tree::area::{private_file, private_folder};
 use crate::working_tree::base;
 
 struct Stored<'a> {
     ctx: &'a Context,
     repository: &'a Repository,
-    contents: HashMap<FileId, Content>,
+    contents: HashMap<FileId, (Content, Form)>,
+    /// What makes Apple's form of opened files again.
+    resealer: Option<Resealer>,
 }
 
 impl Payloads for Stored<'_> {
     fn size(&self, id: &FileId) -> io::Result<Option<u64>> {
-        Ok(self.contents.get(id).map(|content| content.size))
+        Ok(self.contents.get(id).map(|(content, form)| form.size(content)))
     }
 
     fn open(&self, id: &FileId) -> io::Result<Box<dyn Read + '_>> {
         if self.ctx.cancel.is_cancelled() {
             return Err(io::Error::other("interrupted"));
         }
-        let content = self.contents.get(id).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(self.repository.reader(content).map_err(io::Error::other)?))
+        let (content, form) = self.contents.get(id).ok_or(io::ErrorKind::NotFound)?;
+        let sealing = match (form, &self.resealer) {
+            (Form::AsSent, _) => None,
+            (_, Some(resealer)) => resealer.sealing(Some(id), *form).map_err(io::Error::other)?,
+            (_, None) => return Err(io::Error::other("the keys are not there")),
+        };
+        Ok(apple::read(self.repository, content, sealing).map_err(io::Error::other)?)
     }
 
     fn each(&self, visit: &mut dyn FnMut(FileId, u64)) -> io::Result<()> {
-        let mut ids: Vec<_> =
-            self.contents.iter().map(|(id, content)| (*id, content.size)).collect();
+        let size = |(id, (content, form)): (&FileId, &(Content, Form))| (*id, form.size(content));
+        let mut ids: Vec<_> = self.contents.iter().map(size).collect();
         ids.sort_unstable();
         for (id, size) in ids {
             visit(id, size);
@@ -59,23 +67,30 @@ pub(super) fn check(
     digests: bool,
     summary: &mut CheckSummary,
 ) -> Result<(), JobError> {
+    let object = Some(snapshot.id.to_string());
+    let about = match view::about(repository, snapshot) {
+        Ok(about) => about,
+        Err(error) => {
+            found(ctx, summary, "snapshot-unreadable", error.message, object);
+            return Ok(());
+        }
+    };
     let mut contents = HashMap::new();
-    let mut own = HashMap::new();
-    let read = base::for_each_file(repository, snapshot, |path, content, _| {
-        if CONTROL.contains(&path.as_str()) {
-            own.insert(path, content);
-        } else if let Some(id) = path.rsplit('/').next().and_then(|id| id.parse().ok()) {
-            contents.insert(id, content);
+    let mut own = HashSet::new();
+    let read = base::for_each_file(repository, snapshot, about.as_ref(), |stored| {
+        if CONTROL.contains(&stored.path.as_str()) {
+            own.insert(stored.path);
+        } else if let Some(id) = stored.id() {
+            contents.insert(id, (stored.content, stored.form));
         }
         Ok(())
     });
-    let object = Some(snapshot.id.to_string());
     if let Err(error) = read {
         found(ctx, summary, "snapshot-unreadable", error.message, object);
         return Ok(());
     }
     summary.files += contents.len() as u64;
-    for name in CONTROL.iter().filter(|name| !own.contains_key(**name)) {
+    for name in CONTROL.iter().filter(|name| !own.contains(**name)) {
         found(
             ctx,
             summary,
@@ -84,25 +99,17 @@ pub(super) fn check(
             object.clone(),
         );
     }
-    let about = match view::about(repository, snapshot) {
-        Ok(about) => about,
-        Err(error) => {
-            found(ctx, summary, "snapshot-unreadable", error.message, object);
-            return Ok(());
-        }
-    };
     if let Some(about) = &about {
         tell_known(ctx, snapshot, about, summary);
     }
-    let (Some(manifest), false) =
-        (own.get("Manifest.db"), about.as_ref().is_some_and(|about| about.encrypted))
-    else {
+    if !own.contains("Manifest.db") || about.as_ref().is_some_and(About::is_sealed) {
         return Ok(());
-    };
-    let scratch = Scratch::new(places).map_err(|error| disk(&error))?;
-    let read = scratch
-        .copy(repository, manifest)
-        .and_then(|database| verify(&Stored { ctx, repository, contents }, &database, digests));
+    }
+    let scratch = Scratch::new(places)?;
+    let database = scratch.path("Manifest.db");
+    let read = manifest(repository, snapshot, about.as_ref(), &database).and_then(|resealer| {
+        verify(&Stored { ctx, repository, contents, resealer }, &database, digests)
+    });
     // Whoever stopped it is told of no damage that only comes of that.
     ctx.go_on()?;
     match read {
@@ -172,6 +179,24 @@ struct ManifestRead {
     unreadable: Option<(u64, String)>,
 }
 
+/// Puts the manifest on the local disk, as plain text; returns what makes Apple's form of opened files.
+fn manifest(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    about: Option<&About>,
+    to: &Utf8Path,
+) -> Result<Option<Resealer>, JobError> {
+    let resealer = match about {
+        Some(about) => Resealer::of(repository, snapshot, about, to)?,
+        None => None,
+    };
+    if resealer.is_none() {
+        let content = apple::own(repository, snapshot, "Manifest.db")?;
+        apple::copy(repository.reader(&content)?, to)?;
+    }
+    Ok(resealer)
+}
+
 fn verify(
     stored: &Stored<'_>,
     database: &Utf8Path,
@@ -180,7 +205,8 @@ fn verify(
     let unreadable =
         |error| JobError::of(Cause::RepositoryDamaged, "Manifest.db cannot be read", &error);
     let db = ManifestDb::open(database).map_err(unreadable)?;
-    let mut verifier = Verifier::new(stored, Options { encrypted: false, digests });
+    let mut verifier =
+        Verifier::new(stored, Options { encrypted: stored.resealer.is_some(), digests });
     let mut broken = None;
     let mut without_record = 0;
     let tally = db.for_each(|row| {
@@ -199,44 +225,4 @@ fn verify(
 
 fn disk(error: &io::Error) -> JobError {
     JobError::of(Cause::Disk, "the check's copy of the manifest", error)
-}
-
-/// A folder that goes with the check.
-struct Scratch(Utf8PathBuf);
-
-impl Scratch {
-    /// Makes it in the cache, or, where that cannot be used, in the working area.
-    fn new(places: &Places) -> io::Result<Self> {
-        Self::in_folder(&places.cache).or_else(|error| {
-            tracing::info!(%error, "the cache cannot be used, the check goes on without it");
-            Self::in_folder(&places.working_area)
-        })
-    }
-
-    fn in_folder(folder: &Utf8Path) -> io::Result<Self> {
-        let folder = folder.join(format!("check-{}", uuid::Uuid::new_v4().simple()));
-        private_folder(&folder)?;
-        let scratch = Self(folder);
-        // A disk that is full or read-only has folders, and takes no file.
-        private_file(&scratch.0.join("Manifest.db"))?;
-        Ok(scratch)
-    }
-
-    fn copy(&self, repository: &Repository, content: &Content) -> Result<Utf8PathBuf, JobError> {
-        let path = self.0.join("Manifest.db");
-        let mut reader = repository.reader(content)?;
-        let mut file = private_file(&path).map_err(|error| disk(&error))?;
-        io::copy(&mut reader, &mut file).map_err(|error| {
-            JobError::of(Cause::RepositoryDamaged, "Manifest.db cannot be read", &error)
-        })?;
-        Ok(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = fs_err::remove_dir_all(&self.0) {
-            tracing::debug!(%error, "a folder of the check stays in the cache");
-        }
-    }
 }

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 use jiff::Timestamp;
-use lifeboat_mobilesync::FileId;
-use lifeboat_repo::{Node, NodeKind};
+use lifeboat_mobilesync::crypto::Decrypt;
+use lifeboat_mobilesync::{EntryKind, FileId, ManifestDb, Row};
+use lifeboat_repo::{Content, Node, NodeKind, moment};
 
-use super::{Export, Renamed, cannot_write, failed};
+use super::{Export, Renamed, cannot_write, failed, make_folder};
 use crate::error::{Cause, JobError};
-use crate::layout::{FILES, SEALED, is_plain};
+use crate::layout::{FILES, NamedFile, Names, SEALED, is_plain, name};
 use crate::working_tree::base;
 
 /// The mode of a domain's folder, whatever it is on the device: nobody else goes in.
@@ -65,15 +66,25 @@ pub(super) fn write(export: &mut Export<'_>) -> Result<Vec<Renamed>, JobError> {
         Ok(())
     })?;
     let renamed = if later.sealed.is_empty() { Vec::new() } else { sealed(export, &later.sealed)? };
+    finish_later(export, &later)?;
+    Ok(renamed)
+}
+
+/// Makes links, and gives folders their modes and times.
+fn finish_later(export: &Export<'_>, later: &Later) -> Result<(), JobError> {
     for (path, target) in &later.links {
-        link(target, &export.target.join(path)).map_err(|error| cannot_write(&error))?;
+        let place = export.target.join(path);
+        if let Some(parent) = place.parent() {
+            make_folder(parent)?;
+        }
+        link(target, &place).map_err(|error| cannot_write(&error))?;
     }
     // A folder's time is set when nothing in it changes any more.
     for (path, mode, modified) in later.folders.iter().rev() {
         let mode = if path.contains('/') { (mode & 0o777) | 0o700 } else { TOP };
         finish_folder(&export.target.join(path), mode, *modified)?;
     }
-    Ok(renamed)
+    Ok(())
 }
 
 /// Writes what could not lie under its name, under a name made from it.
@@ -96,13 +107,121 @@ fn sealed(
         if let Some((parent, _)) = to.rsplit_once('/') {
             export.folder(parent)?;
         }
-        let file = export.file(&to, content)?;
+        let Some(file) = plain(export, id, &own, &to, content)? else { continue };
         finish(&file, node.mode, node.modified)?;
         if to != own {
             renamed.push(Renamed { from: own, to });
         }
     }
     Ok(renamed)
+}
+
+/// Writes what lies sealed: of an encrypted backup decrypted, where its key is known.
+fn plain(
+    export: &mut Export<'_>,
+    id: &FileId,
+    own: &str,
+    to: &str,
+    content: &Content,
+) -> Result<Option<fs_err::File>, JobError> {
+    let Some(opened) = export.opened else { return export.file(to, content).map(Some) };
+    let why = match opened.resealer.key(id) {
+        Ok(_) if content.size == 0 => {
+            return export.write(to, std::io::empty()).map(Some);
+        }
+        Ok(key) if content.size.is_multiple_of(16) => {
+            let reader = export.repository.reader(content)?;
+            return export.write(to, Decrypt::new(&key, reader)).map(Some);
+        }
+        Ok(_) => "truncated",
+        Err(error) => {
+            tracing::info!(%error, "a file stays sealed");
+            "no-key"
+        }
+    };
+    let (domain, path) = own.split_once('/').unwrap_or((own, ""));
+    let (domain, path) = (Some(domain.to_owned()), path.to_owned());
+    export.sealed.push(NamedFile { domain, path, why: why.to_owned() });
+    Ok(None)
+}
+
+/// Writes a backup that lies sealed as a whole, whose password is known: the names are in its manifest.
+pub(super) fn write_sealed(export: &mut Export<'_>) -> Result<Vec<Renamed>, JobError> {
+    let Some(opened) = export.opened else {
+        return Err(JobError::new(Cause::Internal, "the keys are not there"));
+    };
+    let mut sealed = BTreeMap::new();
+    let repository = export.repository.clone();
+    base::for_each_file(&repository, export.snapshot, export.about, |stored| {
+        if let Some(id) = stored.id() {
+            sealed.insert(id, stored.content);
+        }
+        Ok(())
+    })?;
+    let unread =
+        |error| JobError::of(Cause::RepositoryDamaged, "Manifest.db cannot be read", &error);
+    let database = ManifestDb::open(&opened.manifest).map_err(unread)?;
+    let mut names = Names::new();
+    let named = database.for_each(|row| names.add(&row.domain, &row.relative_path, row.kind));
+    named.map_err(unread)?;
+    let mut writing = WritingRows { later: Later::default(), renamed: Vec::new(), names, sealed };
+    let mut failed = None;
+    let read = database.for_each(|row| {
+        if failed.is_none() {
+            failed = writing.row(export, &row).err();
+        }
+    });
+    read.map_err(unread)?;
+    failed.map_or(Ok(()), Err)?;
+    finish_later(export, &writing.later)?;
+    Ok(writing.renamed)
+}
+
+/// What is known while the rows of a sealed backup are written.
+struct WritingRows {
+    later: Later,
+    renamed: Vec<Renamed>,
+    names: Names,
+    sealed: BTreeMap<FileId, Content>,
+}
+
+impl WritingRows {
+    fn row(&mut self, export: &mut Export<'_>, row: &Row) -> Result<(), JobError> {
+        let own = name(&row.domain, &row.relative_path);
+        let place = self.names.place(&row.domain, &row.relative_path, row.kind);
+        let place = place.filter(|_| fits_here(&own)).map(|_| own.clone());
+        let record = row.file.as_ref();
+        let mode = record.map_or(0o600, |file| file.mode & 0o7777);
+        let modified = moment(record.map_or(0, |file| file.modified), 0);
+        match (row.kind, place) {
+            (EntryKind::Directory, Some(place)) => {
+                export.folder(&place)?;
+                self.later.folders.push((place, mode, modified));
+            }
+            (EntryKind::Symlink, Some(place)) => {
+                let target = record.and_then(|file| file.target.clone());
+                self.later.links.extend(target.map(|target| (place, target)));
+            }
+            (EntryKind::Directory | EntryKind::Symlink, None) => {}
+            (EntryKind::File, place) => {
+                let Some(content) = self.sealed.remove(&row.file_id) else { return Ok(()) };
+                let free = place.filter(|place| is_free(export.target, place));
+                let to =
+                    free.unwrap_or_else(|| escaped(&row.domain, &row.relative_path, &row.file_id));
+                if let Some((parent, _)) = to.rsplit_once('/') {
+                    export.folder(parent)?;
+                }
+                let Some(file) = plain(export, &row.file_id, &own, &to, &content)? else {
+                    return Ok(());
+                };
+                finish(&file, mode, modified)?;
+                if to != own {
+                    self.renamed.push(Renamed { from: own, to });
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Whether a name means the same on this system as in the backup.

@@ -16,10 +16,8 @@ impl Overlay {
         let reader: Box<dyn io::Read + Send> = match file.origin {
             Origin::Base(number) => {
                 let base = self.base.as_ref().ok_or(Trouble::Refused(Refused::NotFound))?;
-                Box::new(
-                    base.open(number)
-                        .map_err(|error| Trouble::Io(io::Error::other(error.to_string())))?,
-                )
+                base.open(number)
+                    .map_err(|error| Trouble::Io(io::Error::other(error.to_string())))?
             }
             Origin::Received(number) => self.open_received(number)?,
         };

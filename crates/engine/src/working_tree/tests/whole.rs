@@ -8,6 +8,7 @@ use sha1::{Digest as _, Sha1};
 use super::*;
 use crate::jobs::backup::choice;
 use crate::store::{self, Run, Stored};
+use crate::unlock::Lock;
 use crate::verify::{self, Verified};
 
 pub(super) fn open_on_newest(root: &Utf8Path) -> (WorkingTree, Repository) {
@@ -61,14 +62,15 @@ pub(super) fn end_with(
     put(tree, "Status.plist", &status(SnapshotState::Finished)).unwrap();
     let mut state = tree.state();
     assert!(state.finish_packing(&mut |_| true).unwrap());
-    let mut verified = verify::verify(&state, UDID).unwrap();
+    let of_base = state.base().map(Base::take_rows).transpose().unwrap().unwrap_or_default();
+    let mut verified = verify::verify(&state, UDID, Lock::None, of_base).unwrap();
     change(&mut verified);
     // Each snapshot is another moment: the newest is the last.
     let count = state.settings.repository.as_ref().unwrap().snapshots().unwrap().len();
     let now = jiff::Timestamp::from_second(i64::try_from(count).unwrap()).unwrap();
     let run = Run { udid: UDID, kind: "full", told: &[], now };
     let writer = state.settings.writer.clone().unwrap();
-    let stored = store::store(&state, &writer, &verified, &run).unwrap();
+    let stored = store::arrived::store(&state, &writer, &verified, &run).unwrap();
     (verified, stored)
 }
 

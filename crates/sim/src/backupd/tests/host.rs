@@ -25,6 +25,10 @@ pub(super) struct Host {
     folders: BTreeSet<String>,
     pub(super) request: &'static str,
     pub(super) target: String,
+    /// Old and new backup password of a request to change it.
+    pub(super) passwords: [Option<&'static str>; 2],
+    /// Answers that a file whose path ends like this cannot be read.
+    pub(super) unreadable: Option<&'static str>,
     /// What a request to switch iCloud Backup says.
     pub(super) cloud: Option<bool>,
     pub(super) free: u64,
@@ -105,6 +109,11 @@ impl Talk {
         let request = [("MessageName", host.request), ("TargetIdentifier", &host.target)];
         let mut request =
             Dictionary::from_iter(request.map(|(key, value)| (key, Value::from(value))));
+        for (key, password) in ["OldPassword", "NewPassword"].into_iter().zip(host.passwords) {
+            if let Some(password) = password {
+                request.insert(key.to_owned(), password.into());
+            }
+        }
         if let Some(on) = host.cloud {
             request.insert("CloudBackupState".to_owned(), on.into());
         }
@@ -134,7 +143,10 @@ impl Talk {
         let mut errors = FileErrors::default();
         for path in paths {
             files::encode_download(path, &mut out);
-            if let Some(bytes) = host.files.get(path) {
+            if host.unreadable.is_some_and(|suffix| path.ends_with(suffix)) {
+                files::encode_end(Status::IO.end_code(), "Input/output error", &mut out);
+                errors.insert(path.clone(), Status::IO, "Input/output error");
+            } else if let Some(bytes) = host.files.get(path) {
                 bytes
                     .chunks(files::HOST_CHUNK)
                     .for_each(|chunk| files::encode_chunk(chunk, &mut out));
@@ -187,6 +199,8 @@ impl Host {
             folders: BTreeSet::new(),
             request: "Backup",
             target: phone.udid().to_owned(),
+            passwords: [None, None],
+            unreadable: None,
             cloud: None,
             free: 1 << 40,
             purges: false,

@@ -1,0 +1,134 @@
+//! What is known of the password that a device has: a pure function of what it tells, of its newest backup and of what is kept.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// What is known of the password that a device has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It has none.
+    Off,
+    /// The newest backup was opened with one that is kept, and nothing happened since.
+    Known,
+    /// One that is kept was told to the device, and no backup has proved it yet.
+    NotProved,
+    /// It has one that was changed elsewhere: none that is kept opens the newest backup.
+    ChangedElsewhere,
+    /// It has one that never passed through here.
+    Unknown,
+    /// The device was not asked, and nothing speaks for a password.
+    CannotTell,
+}
+
+/// The newest backup of a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Newest {
+    /// The snapshot.
+    pub snapshot: String,
+    /// When it was made.
+    pub time: Timestamp,
+    /// Whether the device encrypted it.
+    pub encrypted: bool,
+    /// The generation of the password that opens it; nothing where none that is known does.
+    pub generation: Option<String>,
+    /// Whether any password that is known opens it.
+    pub is_open: bool,
+}
+
+impl Standing {
+    /// Judges. `encrypts` is what the device tells, where it was asked; `kept` are the generations that are kept, each with the
+    /// moment when it was agreed upon.
+    pub(super) fn of(
+        encrypts: Option<bool>,
+        newest: Option<&Newest>,
+        kept: &[(String, Timestamp)],
+    ) -> Self {
+        if encrypts == Some(false) {
+            return Self::Off;
+        }
+        // What was agreed upon after the newest backup was made is what that backup says nothing of.
+        let since = newest.map_or(Timestamp::MIN, |newest| newest.time);
+        let proved = newest.and_then(|newest| newest.generation.as_ref());
+        let is_pending = kept.iter().any(|(kept, agreed)| *agreed >= since && Some(kept) != proved);
+        match newest {
+            _ if is_pending => Self::NotProved,
+            Some(newest) if newest.encrypted && newest.is_open => Self::Known,
+            Some(newest) if newest.encrypted && !kept.is_empty() => Self::ChangedElsewhere,
+            Some(newest) if newest.encrypted => Self::Unknown,
+            _ if encrypts.is_none() => Self::CannotTell,
+            _ if kept.is_empty() => Self::Unknown,
+            _ => Self::ChangedElsewhere,
+        }
+    }
+
+    /// Whether the next backup will be sealed, as far as can be told.
+    pub fn is_sealed(self) -> bool {
+        matches!(self, Self::ChangedElsewhere | Self::Unknown)
+    }
+
+    /// Says it in a sentence.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Off => "no backup password is set: backups are not encrypted by the device",
+            Self::Known => "the backup password is known here, and the newest backup proves it",
+            Self::NotProved => {
+                "a backup password was agreed upon here, and no backup has proved it yet: back up to prove it"
+            }
+            Self::ChangedElsewhere => {
+                "the device has a backup password that was set or changed elsewhere: none of those kept here opens what it sends"
+            }
+            Self::Unknown => "the device has a backup password that is not known here",
+            Self::CannotTell => "the device was not asked, and no backup of it is encrypted",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+    fn what_a_device_tells_a_backup_proves_and_the_vault_keeps_make_one_word() {
+        use Standing::{CannotTell, ChangedElsewhere, Known, NotProved, Off, Unknown};
+        let sealed = (true, false);
+        let open = (true, true);
+        let plain = (false, false);
+        for (encrypts, newest, kept, wanted) in [
+            (Some(false), Some(open), vec![at(1)], Off),
+            (Some(true), Some(open), vec![at(1)], Known),
+            (None, Some(open), vec![at(1)], Known),
+            // One that somebody gave and that is not kept opens it, too.
+            (Some(true), Some(open), vec![], Known),
+            (Some(true), Some(open), vec![at(1), at(9)], NotProved),
+            (Some(true), None, vec![at(1)], NotProved),
+            (Some(true), Some(plain), vec![at(9)], NotProved),
+            (Some(true), Some(sealed), vec![at(9)], NotProved),
+            // Remembered after the backup that it opens.
+            (Some(true), Some(open), vec![at(5)], Known),
+            (Some(true), Some(sealed), vec![at(1)], ChangedElsewhere),
+            (Some(true), Some(plain), vec![at(1)], ChangedElsewhere),
+            (Some(true), Some(sealed), vec![], Unknown),
+            (Some(true), Some(plain), vec![], Unknown),
+            (Some(true), None, vec![], Unknown),
+            (None, Some(plain), vec![], CannotTell),
+            (None, None, vec![], CannotTell),
+        ] {
+            let newest = newest.map(|(encrypted, is_open)| Newest {
+                snapshot: "x".into(),
+                time: at(5),
+                encrypted,
+                generation: is_open.then(|| "0".to_owned()),
+                is_open,
+            });
+            let kept: Vec<_> =
+                kept.iter().enumerate().map(|(name, at)| (name.to_string(), *at)).collect();
+            let judged = Standing::of(encrypts, newest.as_ref(), &kept);
+            assert_eq!(judged, wanted, "{encrypts:?} {newest:?} {kept:?}");
+        }
+    }
+}
