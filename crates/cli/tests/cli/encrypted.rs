@@ -277,6 +277,29 @@ fn a_folder_of_another_tool_is_read_with_its_password() {
     assert_eq!(left, 0, "nothing decrypted stays behind");
 }
 
+#[test]
+fn a_password_that_somebody_remembers_opens_what_is_sealed() {
+    let (home, sim) = encrypted("");
+    let summary = backup(&home);
+    let sent = sent(&home, &sim);
+    let remembered = home.path().join("remembered");
+    fs_err::write(&remembered, format!("wrong\n{PASSWORD}\n")).unwrap();
+    home.lifeboat(["password", "test", "--candidates", remembered.as_str()]).ok();
+    let listed = home.lifeboat(["snapshots", "--json"]).ok().json();
+    let listed = listed["snapshots"].as_array().unwrap();
+    assert_eq!(listed.len(), 1, "the sealed one is forgotten");
+    assert_eq!(listed[0]["tag"], "opened");
+    assert_ne!(listed[0]["id"], summary["snapshot"]);
+    assert_received(&finder(&home, "latest", "opened"), &sent, PASSWORD);
+    home.lifeboat(["export", "latest", "plain", "--as", "files"]).ok();
+    assert_eq!(files(&home.path().join("plain")).len(), sent.plain.len());
+    home.lifeboat(["check", "--read-data"]).ok();
+    // The next backup builds upon it, and needs no password.
+    sim.ctl(&home, &["live", "--days", "1"]);
+    let next = backup(&home);
+    assert_eq!((&next["kind"], &next["stored"]), (&"incremental".into(), &"opened".into()));
+}
+
 /// Whether a file below a folder holds these bytes; the repository and the simulator's own folder are left out.
 fn holder(folder: &Utf8Path, bytes: &[u8]) -> Option<Utf8PathBuf> {
     folder.read_dir_utf8().unwrap().flatten().find_map(|entry| {
