@@ -51,6 +51,43 @@ fn restic_checks_and_restores_every_snapshot() {
     assert_eq!(hosts, [Some(sim.udid()), Some(sim.udid())]);
 }
 
+#[test]
+fn restic_checks_and_restores_what_was_opened() {
+    let mut home = home();
+    let toml = "profile = \"tiny\"\nseed = 3\n[encryption]\npassword = \"sesame\"\nrounds = 1000\n";
+    let sim = Sim::start_phones(&mut home, &[toml], &[]);
+    home.lifeboat(["pair"]).ok();
+    // The first is sealed, and the second opens it.
+    home.lifeboat(["backup"]).ok();
+    let password = home.path().join("password");
+    fs_err::write(&password, "sesame\n").expect("a password file");
+    sim.ctl(&home, &["live", "--days", "1"]);
+    home.lifeboat(["backup"]).env("BACKUP_PASSWORD_FILE", &password).ok();
+    restic(&home, &["check", "--read-data"]).ok();
+    let listed = restic(&home, &["snapshots", "--json", "--tag", "complete"]).ok().json();
+    let tags = listed.as_array().expect("a list").iter().map(|snapshot| &snapshot["tags"]);
+    let tags: Vec<String> = tags.map(ToString::to_string).collect();
+    assert_eq!(tags, ["[\"opened\",\"complete\"]", "[\"complete\"]"]);
+    let target = home.path().join("restored");
+    let latest = [
+        "restore",
+        "latest",
+        "--host",
+        sim.udid(),
+        "--tag",
+        "complete",
+        "--target",
+        target.as_str(),
+    ];
+    restic(&home, &latest).ok();
+    let restored = digest::files(&target.join("files"));
+    let mut oracle = sim.digest(&home);
+    let all = oracle.len();
+    oracle.retain(|path, _| restored.contains_key(path));
+    digest::assert_same(&restored, &oracle);
+    assert!(all - oracle.len() <= 2, "only two names of the phone are the same but for case");
+}
+
 /// Checks a restored snapshot against the oracle: each file lies under `files/` with its name or, where that cannot be a path of its own on every
 /// system, under `sealed/` with its ID.
 fn is_what_the_phone_holds(home: &Home, sim: &Sim, target: &Utf8Path) {
