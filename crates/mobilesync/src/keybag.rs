@@ -447,6 +447,34 @@ mod tests {
         assert_eq!(bag.unlock("correct horse").unwrap_err(), KeybagError::Crypto(absurd));
     }
 
+    /// One pass, and no items of the second: the rest of vector V5.
+    #[test]
+    fn a_bag_of_before_ios_10_2_opens_with_one_pass() {
+        let wrapped = hex::decode(
+            "eba582ae3f5731863d270bd875e4c15566bd7847f98536f6674cf6cadc113f8b5bb7a71ebc48b7a5",
+        );
+        let class = ClassKey {
+            uuid: vec![2; 16],
+            class: 2,
+            wrap: 2,
+            wrapped: Some(wrapped.unwrap()),
+            ..ClassKey::default()
+        };
+        let bag = Keybag {
+            version: 3,
+            kind: 1,
+            uuid: vec![1; 16],
+            salt: vec![0; 20],
+            rounds: 10_000,
+            classes: vec![class],
+            ..Keybag::default()
+        };
+        let bytes = bag.encode();
+        assert!(!bytes.windows(4).any(|tag| tag == b"DPIC" || tag == b"DPSL"));
+        let keys = Keybag::parse(&bytes).unwrap().unlock("0000").unwrap();
+        assert_eq!(keys.class(2).map(|key| **key), Some([0; 32]));
+    }
+
     fn any_bag() -> impl Strategy<Value = Keybag> {
         let bytes = || prop::collection::vec(any::<u8>(), 0..50);
         let class = (bytes(), any::<u32>(), any::<u32>(), any::<u32>(), prop::option::of(bytes()))

@@ -138,8 +138,8 @@ fn exit(summary: &BackupSummary) -> Exit {
     }
 }
 
-/// Notes about files that were told of while the backup ran.
-const TOLD: [&str; 2] = ["file-not-sent", "file-not-whole"];
+/// Notes that were told while the backup ran.
+const TOLD: [&str; 3] = ["file-not-sent", "file-not-whole", "backup-password-unknown"];
 
 /// Names the snapshot on standard error where the output that should have named it is lost.
 fn name_snapshot(app: &App, summary: &BackupSummary) {

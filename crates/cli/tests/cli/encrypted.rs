@@ -172,7 +172,7 @@ fn without_a_password_all_is_sealed_and_one_that_comes_later_opens_it() {
     let first = backup(&home);
     let first_sent = sent(&home, &sim);
     assert_eq!((&first["outcome"], &first["stored"]), (&"done".into(), &"sealed".into()));
-    assert_eq!(notes(&first), ["password-unknown"]);
+    assert_eq!(notes(&first), ["backup-password-unknown", "password-unknown"]);
     assert_received(&finder(&home, &id(&first), "sealed"), &first_sent, PASSWORD);
     let refused = home.lifeboat(["export", "latest", "plain", "--as", "files", "--json"]).run();
     assert_eq!(refused.status, Some(12), "{refused}");

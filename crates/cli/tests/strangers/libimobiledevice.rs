@@ -50,7 +50,7 @@ fn whole_life(profile: &str, ios: &str, build: &str, knobs: &str) {
 }
 
 /// Pairs; the tool ends with 1 while the dialog is up and wants to be run again.
-fn pair(home: &Home) {
+pub(crate) fn pair(home: &Home) {
     let runs: Vec<_> = (0..5)
         .map_while(|_| {
             let run = home.command("idevicepair").arg("pair").run();

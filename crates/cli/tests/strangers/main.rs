@@ -1,9 +1,10 @@
 //! Programs that are not ours judge both ends: libimobiledevice's tools and pymobiledevice3 back up the simulated phone, and
 //! their folders are what the oracle says; restic checks and restores what `lifeboat backup` wrote; and what `idevicebackup2` makes of
-//! the same phone is what `lifeboat` hands back.
+//! the same phone is what `lifeboat` hands back. They encrypt it too, and readers of encrypted backups open what they made.
 //!
 //! `./test` installs them. None of their code is in ours: they run as programs.
 
+mod encryption;
 mod folder;
 mod libimobiledevice;
 mod pymobiledevice;

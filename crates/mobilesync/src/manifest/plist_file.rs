@@ -136,6 +136,34 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_opened_as_far_as_there_are_any() {
+        let plist = |manifest_key: Option<Vec<u8>>| ManifestPlist {
+            version: "10.0".into(),
+            system_domains_version: None,
+            date: None,
+            is_encrypted: true,
+            was_passcode_set: false,
+            keybag: None,
+            manifest_key,
+            lockdown: plist::Dictionary::new(),
+            applications: plist::Dictionary::new(),
+            others: plist::Dictionary::new(),
+        };
+        let missing = plist(None).parse_keybag().unwrap_err();
+        assert_eq!(missing, KeybagError::Missing("BackupKeyBag"));
+        let keys: ClassKeys = [(3, Key::new([3; 32]))].into_iter().collect();
+        assert_eq!(plist(None).open_manifest_key(&keys), Ok(None), "before iOS 10.2");
+        let sealed = keys.seal(3, &Key::new([9; 32])).unwrap();
+        let opened = plist(Some(sealed.encode())).open_manifest_key(&keys).unwrap();
+        assert_eq!(opened.map(|key| *key), Some([9; 32]));
+        let other = WrappedKey { class: 4, ..sealed };
+        let error = plist(Some(other.encode())).open_manifest_key(&keys).unwrap_err();
+        assert_eq!(error, KeybagError::NoClass(4));
+        let damaged = plist(Some(vec![3; 43])).open_manifest_key(&keys).unwrap_err();
+        assert_eq!(damaged, KeybagError::Item("EncryptionKey".into()));
+    }
+
+    #[test]
     fn an_empty_file_is_no_manifest_yet() {
         assert!(matches!(ManifestPlist::parse(b""), Err(PlistError::Empty)));
     }

@@ -45,6 +45,26 @@ async fn the_domains_tell_the_state() {
 }
 
 #[tokio::test]
+async fn whether_backups_are_encrypted_is_told() {
+    let world = world(
+        "[encryption]\npassword = \"sesame\"\nrounds = 10\n[state.management]\nencrypted-backup = true\n",
+    )
+    .await;
+    let (mut lockdown, _) = world.session().await;
+    for key in ["WillEncrypt", "RequiresEncryption"] {
+        assert_eq!(value(&mut lockdown, domain::BACKUP, key).await, Value::from(true), "{key}");
+    }
+    let mut notices = world.phone().notices();
+    world.phone().set_state("backup-password", "").unwrap();
+    assert_eq!(notices.try_recv().unwrap(), notification::BACKUP_DOMAIN_CHANGED);
+    let told = value(&mut lockdown, domain::BACKUP, "WillEncrypt").await;
+    assert_eq!(told, Value::from(false), "no longer absent: there was a password once");
+    let shown = world.phone().set_state("backup-password", "canary").unwrap_err();
+    assert!(!format!("{shown:?}").contains("canary"), "a password is never shown");
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn wi_fi_sync_and_the_clock_can_be_set() {
     let world = world("[[fault]]\nname = \"clock\"\noffset = 7200\n").await;
     let (mut lockdown, _) = world.session().await;
