@@ -138,9 +138,9 @@ fn exit(summary: &BackupSummary) -> Exit {
     }
 }
 
-/// Whether a note was told while the backup ran: files that are not whole, and what was foreseen, which has the name of a cause.
+/// Whether a note was told while the backup ran: files that are not whole, a password that nobody knows, and what was foreseen, which has the name of a cause.
 fn was_told(note: &Note) -> bool {
-    ["file-not-sent", "file-not-whole"].contains(&note.id.as_str())
+    ["file-not-sent", "file-not-whole", "backup-password-unknown"].contains(&note.id.as_str())
         || Catalogue::builtin().get(&note.id).is_some()
 }
 

@@ -172,7 +172,7 @@ fn without_a_password_all_is_sealed_and_one_that_comes_later_opens_it() {
     let first = backup(&home);
     let first_sent = sent(&home, &sim);
     assert_eq!((&first["outcome"], &first["stored"]), (&"done".into(), &"sealed".into()));
-    assert_eq!(notes(&first), ["password-unknown"]);
+    assert_eq!(notes(&first), ["backup-password-unknown", "password-unknown"]);
     assert_received(&finder(&home, &id(&first), "sealed"), &first_sent, PASSWORD);
     let refused = home.lifeboat(["export", "latest", "plain", "--as", "files", "--json"]).run();
     assert_eq!(refused.status, Some(12), "{refused}");
@@ -185,10 +185,9 @@ fn without_a_password_all_is_sealed_and_one_that_comes_later_opens_it() {
     sim.ctl(&home, &["live", "--days", "1"]);
     let second = backup(&home);
     let second_sent = sent(&home, &sim);
-    assert_eq!(
-        (notes(&second), &second["stored"]),
-        (vec!["backup-password-wrong".to_owned()], &"sealed".into())
-    );
+    // Before anything is sent, and when it is certain.
+    assert_eq!(notes(&second), ["backup-password-unknown", "backup-password-wrong"]);
+    assert_eq!((&second["outcome"], &second["stored"]), (&"done".into(), &"sealed".into()));
     // A password that is given opens a sealed snapshot on the way.
     knows(&mut home, PASSWORD);
     home.lifeboat(["export", &id(&first), "opened-on-the-way", "--as", "files"]).ok();
@@ -275,6 +274,29 @@ fn a_folder_of_another_tool_is_read_with_its_password() {
         entries.flatten().filter(|entry| entry.file_name().starts_with("scratch-")).count()
     });
     assert_eq!(left, 0, "nothing decrypted stays behind");
+}
+
+#[test]
+fn a_password_that_somebody_remembers_opens_what_is_sealed() {
+    let (home, sim) = encrypted("");
+    let summary = backup(&home);
+    let sent = sent(&home, &sim);
+    let remembered = home.path().join("remembered");
+    fs_err::write(&remembered, format!("wrong\n{PASSWORD}\n")).unwrap();
+    home.lifeboat(["password", "test", "--candidates", remembered.as_str()]).ok();
+    let listed = home.lifeboat(["snapshots", "--json"]).ok().json();
+    let listed = listed["snapshots"].as_array().unwrap();
+    assert_eq!(listed.len(), 1, "the sealed one is forgotten");
+    assert_eq!(listed[0]["tag"], "opened");
+    assert_ne!(listed[0]["id"], summary["snapshot"]);
+    assert_received(&finder(&home, "latest", "opened"), &sent, PASSWORD);
+    home.lifeboat(["export", "latest", "plain", "--as", "files"]).ok();
+    assert_eq!(files(&home.path().join("plain")).len(), sent.plain.len());
+    home.lifeboat(["check", "--read-data"]).ok();
+    // The next backup builds upon it, and needs no password.
+    sim.ctl(&home, &["live", "--days", "1"]);
+    let next = backup(&home);
+    assert_eq!((&next["kind"], &next["stored"]), (&"incremental".into(), &"opened".into()));
 }
 
 /// Whether a file below a folder holds these bytes; the repository and the simulator's own folder are left out.

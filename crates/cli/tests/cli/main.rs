@@ -23,6 +23,7 @@ mod json;
 mod kept;
 mod long;
 mod look;
+mod password;
 mod patience;
 mod pieces;
 mod repo;

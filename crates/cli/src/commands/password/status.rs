@@ -29,7 +29,7 @@ pub(super) async fn run(app: &App) -> Ended {
     let places = app.places(&settings)?;
     let (ctx, notes) = app.noting_context();
     let status = status::run(&ctx, places, &settings.mux, settings.udid.as_deref()).await?;
-    let exit = if status.standing.is_sealed() { Exit::WrongPassword } else { Exit::Done };
+    let exit = if status.standing.is_unknown() { Exit::WrongPassword } else { Exit::Done };
     let (message, next_step) = (status.standing.words(), next(status.standing));
     if app.ui.json {
         app.ui.object(&Told {

@@ -9,12 +9,15 @@ use lifeboat_repo::{Repository, Writer, WriterOptions};
 
 use super::{BackupPlan, choice, damage};
 use crate::error::{Cause, JobError};
-use crate::event::Note;
+use crate::event::{Event, Note};
 use crate::job::{Context, Places, blocking};
+use crate::jobs::password::{Before, Sealed, foresee};
 use crate::keys::Keyring;
-use crate::passwords::{Candidate, Question};
+use crate::layout::About;
+use crate::passwords::{self, Candidate, Question};
 use crate::verify::Told;
 use crate::working_tree::area::Area;
+use crate::working_tree::base::Proven;
 use crate::working_tree::overlay::{Settings, Trouble};
 use crate::working_tree::{Opened, WorkingTree};
 
@@ -47,6 +50,8 @@ pub(crate) struct Local {
     pub(crate) tree: WorkingTree,
     pub(crate) writer: Arc<Writer>,
     pub(crate) repository: Repository,
+    /// The newest backup, where that is sealed.
+    sealed: Option<Sealed>,
     opened: Opened,
     has_base: bool,
     notes: Vec<Note>,
@@ -66,7 +71,7 @@ pub(super) async fn prepare(
     // The device tells of its apps while the repository is opened.
     let (local, told) = tokio::join!(opening, ask(ctx, link));
     let (local, (info, will_encrypt)) = (local?, told?);
-    let Local { tree, writer, repository, opened, has_base, mut notes } = local;
+    let Local { tree, writer, repository, sealed, opened, has_base, mut notes } = local;
     notes.extend(not_told(&info.missing));
     if opened.discarded {
         let message = "what an earlier run had kept rests on another snapshot and is not used";
@@ -84,6 +89,12 @@ pub(super) async fn prepare(
         tree.state().let_pack()?;
         Keyring::default()
     };
+    let has_candidates = !ring.is_empty();
+    if let Some(note) = foresee(Before { encrypts: will_encrypt, has_candidates, sealed }) {
+        // Now, while somebody can still do something about it.
+        ctx.events.tell(Event::Note(note.clone()));
+        notes.push(note);
+    }
     write_info(&tree, &udid, &info.keys).await?;
     Ok(Prepared {
         tree,
@@ -167,9 +178,18 @@ pub(crate) fn open(
         area_minimum: AREA_MINIMUM,
         hold: true,
     };
+    let is_sealed = |base: &&Proven| base.about.as_ref().is_some_and(About::is_sealed);
+    let sealed = match chosen.base.as_ref().filter(is_sealed).map(|base| base.snapshot.time) {
+        Some(made) => {
+            let kept = passwords::stored(&repository, udid)?;
+            let newest = kept.first().map(|(_, kept)| kept.created);
+            Some(Sealed { made, newest })
+        }
+        None => None,
+    };
     let (tree, opened) = WorkingTree::open(area, settings, udid, chosen.base, full)?;
     let has_base = tree.state().base().is_some();
-    Ok(Local { tree, writer, repository, opened, has_base, notes })
+    Ok(Local { tree, writer, repository, sealed, opened, has_base, notes })
 }
 
 fn workers() -> NonZeroUsize {

@@ -13,6 +13,7 @@ use super::{Newest, bag_of};
 use crate::error::JobError;
 use crate::job::{Context, Places, blocking};
 use crate::jobs::snapshots::device_snapshots;
+use crate::keys;
 use crate::layout::BACKUP;
 use crate::passwords::Candidate;
 
@@ -39,6 +40,20 @@ pub(super) fn newest(
     known: &[Candidate],
 ) -> Result<Newest, JobError> {
     let bag = keybag(repository, snapshot)?;
+    // What opened it when it was made stands in the snapshot itself, and costs nothing.
+    let keys = keys::of_snapshot(repository, snapshot).ok().flatten();
+    let proved = keys.as_ref().and_then(|keys| keys.generation()).map(str::to_owned);
+    let is_kept =
+        |proved: &&String| known.iter().any(|known| known.generation.as_ref() == Some(*proved));
+    if let Some(generation) = proved.as_ref().filter(is_kept) {
+        return Ok(Newest {
+            snapshot: snapshot.id.to_string(),
+            time: snapshot.time,
+            encrypted: bag.is_some(),
+            generation: Some(generation.clone()),
+            is_open: true,
+        });
+    }
     let found = bag.as_ref().and_then(|bag| which(bag, known.iter().map(|known| &known.password)));
     let generation = found.and_then(|at| known.get(at)?.generation.clone());
     Ok(Newest {

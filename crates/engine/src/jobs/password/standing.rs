@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::event::Note;
+
 /// What is known of the password that a device has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -62,8 +64,8 @@ impl Standing {
         }
     }
 
-    /// Whether the next backup will be sealed, as far as can be told.
-    pub fn is_sealed(self) -> bool {
+    /// Whether the device has a password that nobody knows here.
+    pub fn is_unknown(self) -> bool {
         matches!(self, Self::ChangedElsewhere | Self::Unknown)
     }
 
@@ -76,7 +78,7 @@ impl Standing {
                 "a backup password was agreed upon here, and no backup has proved it yet: back up to prove it"
             }
             Self::ChangedElsewhere => {
-                "the device has a backup password that was set or changed elsewhere: none of those kept here opens what it sends"
+                "the device has a backup password that was set or changed elsewhere: none of those kept here opens the keybag of its last backup"
             }
             Self::Unknown => "the device has a backup password that is not known here",
             Self::CannotTell => "the device was not asked, and no backup of it is encrypted",
@@ -84,12 +86,68 @@ impl Standing {
     }
 }
 
+/// What is known before a device sends a backup.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Before {
+    /// Whether it encrypts what it sends.
+    pub(crate) encrypts: bool,
+    /// Whether anything is known that may open it: passwords, or the keys of earlier backups.
+    pub(crate) has_candidates: bool,
+    /// Its newest backup, where that is sealed.
+    pub(crate) sealed: Option<Sealed>,
+}
+
+/// A newest backup that is sealed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sealed {
+    /// When it was made.
+    pub(crate) made: Timestamp,
+    /// When the newest password of the device that is kept was agreed upon.
+    pub(crate) newest: Option<Timestamp>,
+}
+
+/// Says before a backup is sent that it will be of little use: nobody could open it.
+pub(crate) fn foresee(before: Before) -> Option<Note> {
+    let Before { encrypts, has_candidates, sealed } = before;
+    let is_in_vain =
+        sealed.is_some_and(|sealed| sealed.newest.is_none_or(|newest| newest < sealed.made));
+    let why = match (encrypts, has_candidates) {
+        (false, _) => return None,
+        (true, false) => "the device encrypts its backups with a password that is not known here",
+        (true, true) if is_in_vain => {
+            "the device encrypts its backups with a password that was changed elsewhere: nothing that is known here opened the last one"
+        }
+        (true, true) => return None,
+    };
+    let message = format!(
+        "{why}; this one stays sealed, and opens when somebody remembers the password (`lifeboat password status` says more)"
+    );
+    Some(Note::new(UNKNOWN, message))
+}
+
+/// The word for programs.
+const UNKNOWN: &str = "backup-password-unknown";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+    fn a_backup_that_nobody_could_open_is_announced_before_it_is_made() {
+        let is_told = |encrypts, has_candidates, sealed: Option<i64>, newest: Option<i64>| {
+            let sealed = sealed.map(|made| Sealed { made: at(made), newest: newest.map(at) });
+            foresee(Before { encrypts, has_candidates, sealed }).is_some()
+        };
+        assert!(!is_told(false, false, Some(5), None));
+        assert!(is_told(true, false, None, None));
+        assert!(!is_told(true, true, None, Some(1)));
+        assert!(is_told(true, true, Some(5), Some(1)));
+        assert!(is_told(true, true, Some(5), None));
+        assert!(!is_told(true, true, Some(5), Some(9)), "a new one may be right");
     }
 
     #[test]
