@@ -20,7 +20,7 @@ use crate::probes;
 use crate::report::ProbeRun;
 
 pub use context::{BackupPassword, Backups, Existing, Listen, ProbeContext, RunWindow, Tell};
-pub use derive::{Room, derive, room};
+pub use derive::{Room, derive, need, room};
 pub use outside::{Outside, OutsideFile};
 
 /// The longest that a whole run may take, the time of listening not counted.

@@ -1,7 +1,9 @@
 //! The parsers of this crate, for fuzz targets; not for users.
 
+use crate::keys::Keys;
 use crate::last_run;
 use crate::layout::{About, Ids};
+use crate::passwords::StoredPassword;
 use crate::working_tree::journal;
 
 /// Reads the journal of a working area, as it is and behind a right checksum.
@@ -23,6 +25,16 @@ pub fn snapshot_files(bytes: &[u8]) {
             Some(about),
             "about.json comes back"
         );
+    }
+    if let Some(keys) = Keys::decode(bytes) {
+        let json = keys.encode().expect("it is plain data");
+        let again = Keys::decode(&json).and_then(|keys| keys.encode().ok());
+        assert_eq!(again, Some(json), "keys.json comes back");
+    }
+    if let Some(password) = StoredPassword::decode(bytes) {
+        let json = password.encode().expect("it is plain data");
+        let again = StoredPassword::decode(&json).and_then(|password| password.encode().ok());
+        assert_eq!(again, Some(json), "password.json comes back");
     }
     if let Ok(ids) = serde_json::from_slice::<Ids>(bytes) {
         let json = serde_json::to_vec(&ids).expect("it is plain data");

@@ -22,6 +22,8 @@ use crate::passwords::{self, Candidate, Question};
 const FORMAT: u32 = 1;
 /// No honest file is longer.
 const LONGEST: u64 = 64 << 10;
+/// In how many of the newest snapshots keys are looked for: class keys outlive passwords.
+const LOOKED: usize = 30;
 /// How often a person is asked.
 const ASK: usize = 3;
 
@@ -304,11 +306,10 @@ impl Keyring {
 fn known(repository: &Repository, udid: &str) -> Result<Vec<Keys>, JobError> {
     let mut known: Vec<Keys> = Vec::new();
     let (snapshots, _) = repository.snapshots_and_damage()?;
-    for snapshot in snapshots.into_iter().rev() {
-        let is_backup = snapshot.is(Tag::Complete) || snapshot.is(Tag::Partial);
-        if snapshot.udid != udid || !is_backup {
-            continue;
-        }
+    let of_device = snapshots.into_iter().rev().filter(|snapshot| {
+        snapshot.udid == udid && (snapshot.is(Tag::Complete) || snapshot.is(Tag::Partial))
+    });
+    for snapshot in of_device.take(LOOKED) {
         match of_snapshot(repository, &snapshot) {
             Ok(Some(keys)) => {
                 let same = |other: &Keys| other.bag == keys.bag && other.classes == keys.classes;

@@ -3,6 +3,9 @@
 //! Modules in reading order: [`job`] (what every job gets), [`stage`] and [`event`] (what it tells), [`error`] (why it did not
 //! work), [`examine`] (what the doctor is told and asked), [`jobs`] (what each does).
 //!
+//! Encrypted backups: [`passwords`] (where passwords come from), `keys` (what opens a backup, and how a snapshot keeps it), `unlock` and
+//! `opening` (what arrived becomes plain text, proved file by file), `apple` (plain text becomes what the device sent).
+//!
 //! The engine never prints and never knows the simulated iPhone. Everything that blocks runs beside the async tasks.
 
 pub(crate) mod apple;

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use camino::Utf8Path;
 use lifeboat_mobilesync::crypto::Key;
@@ -153,12 +153,13 @@ impl Opener<'_> {
             bytes: AtomicU64::new(0),
         };
         let (send, tasks) = sync_channel(WAITING);
-        let tasks = Mutex::new(tasks);
+        let tasks = Arc::new(Mutex::new(tasks));
         let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(4);
         let read = std::thread::scope(|scope| {
             for number in 0..threads {
                 let thread = std::thread::Builder::new().name(format!("opener {number}"));
-                let work = || self.work(&tasks, &shared);
+                let (tasks, shared) = (Arc::clone(&tasks), &shared);
+                let work = move || self.work(&tasks, shared);
                 if let Err(error) = thread.spawn_scoped(scope, work) {
                     // One is enough, and without any nobody takes what is sent.
                     if number == 0 {
@@ -168,6 +169,8 @@ impl Opener<'_> {
                     break;
                 }
             }
+            // Only the threads have it: what is sent fails when all of them have gone.
+            drop(tasks);
             let mut failed = None;
             let each = |row: Row| {
                 if failed.is_some() || shared.stop.load(Ordering::Relaxed) {
@@ -175,7 +178,6 @@ impl Opener<'_> {
                 }
                 progress(shared.bytes.load(Ordering::Relaxed));
                 match self.next(&row, wanted, &shared) {
-                    // All threads have gone only where one of them panicked.
                     Ok(Some(task)) => failed = send.send(task).err().map(|_| ended()),
                     Ok(None) => {}
                     Err(error) => failed = Some(error),
@@ -218,6 +220,10 @@ impl Opener<'_> {
         let Some(file) = &row.file else { return seal(Why::NoKey) };
         let Some(wrapped) = &file.encryption_key else { return seal(Why::NoKey) };
         let Ok(key) = self.keys.open(wrapped) else { return seal(Why::WrongKey) };
+        // With padding it would be longer, whatever its last bytes look like.
+        if source.size() > 0 && source.size() == file.size {
+            return seal(Why::Flaw(Flaw::Padding));
+        }
         let excused = row.flags & INCOMPLETE != 0;
         let with_sha1 = !excused && file.digest.as_ref().is_some_and(|digest| digest.len() == 20);
         Ok(Some(Task { id: row.file_id, source, key, with_sha1 }))

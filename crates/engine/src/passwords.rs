@@ -59,14 +59,14 @@ impl StoredPassword {
     }
 
     /// Returns the bytes of the file; they are wiped when dropped.
-    fn encode(&self) -> Result<Zeroizing<Vec<u8>>, JobError> {
+    pub(crate) fn encode(&self) -> Result<Zeroizing<Vec<u8>>, JobError> {
         serde_json::to_vec(self).map(Zeroizing::new).map_err(|error| {
             JobError::of(Cause::Internal, "the password cannot be written", &error)
         })
     }
 
     /// Reads the file.
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let read: Self = serde_json::from_slice(bytes).ok()?;
         (read.format == FORMAT).then_some(read)
     }

@@ -75,6 +75,14 @@ pub(crate) fn unlock(
     if !plist.is_encrypted || overlay.tree().file(&format!("{udid}/Manifest.db")).is_err() {
         return Ok(Lock::None);
     }
+    // A device that did not say beforehand that it encrypts.
+    let gathered;
+    let ring = if ring.is_empty() {
+        gathered = Keyring::gather(ctx, overlay.repository(), udid).at(Stage::Verify)?;
+        &gathered
+    } else {
+        ring
+    };
     let keys = match ring.open(&plist, &|| ctx.go_on()).at(Stage::Verify)? {
         Ok(keys) => keys,
         Err(locked) => return Ok(Lock::Sealed(locked)),

@@ -46,7 +46,8 @@ pub(crate) fn open(ctx: &Context, look: Look) -> Result<Box<dyn BackupView>, Job
     match look {
         Look::Snapshot { places, snapshot, udid } => {
             let repository = places.open_to_read(&ctx.host)?;
-            Ok(Box::new(in_repository(&ctx.events, repository, &snapshot, udid.as_deref())?))
+            let view = in_repository(&ctx.events, repository, &snapshot, udid.as_deref())?;
+            Ok(Box::new(view.with_cache(&places.cache)))
         }
         Look::Folder { folder, cache } => Ok(Box::new(FolderView::open(ctx, folder, &cache)?)),
     }

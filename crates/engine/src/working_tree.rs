@@ -150,6 +150,13 @@ fn resume(
     // A number is given out once: what an old record says of it never means another file.
     let next = records.iter().filter_map(Record::number).max().map_or(1, |number| number + 1);
     let mut earlier = HashMap::new();
+    if let Some(writer) = &settings.writer {
+        let added = |record: &Record| match record {
+            Record::Added { bytes } => Some(*bytes),
+            _ => None,
+        };
+        writer.count_added_before(records.iter().filter_map(added).max().unwrap_or(0));
+    }
     for record in records {
         if let Record::Put { path, size, .. } = &record
             && let Ok(id) = path.rsplit('/').next().unwrap_or_default().parse::<FileId>()
@@ -271,6 +278,7 @@ fn replay(tree: &mut Tree, record: Record) {
         Record::Copy { from, to } => tree.copy(&from, &to).map(drop),
         Record::Begin { .. }
         | Record::Resume { .. }
+        | Record::Added { .. }
         | Record::Refused
         | Record::Packed { .. }
         | Record::Synced { .. } => Ok(()),

@@ -1,7 +1,7 @@
 //! Secrets: password files, systemd credentials, passwords that we make.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::Host;
 
@@ -171,6 +171,14 @@ pub fn generate_groups(host: &dyn Host, groups: usize) -> SecretString {
     SecretString::from(password)
 }
 
+/// Whether a password has the shape of those that [`generate_password`] makes: then nobody guesses it.
+pub fn is_generated(password: &SecretString) -> bool {
+    let groups: Vec<&str> = password.expose_secret().split('-').collect();
+    let is_group =
+        |group: &&str| group.len() == 4 && group.bytes().all(|sign| ALPHABET.contains(&sign));
+    groups.len() == 8 && groups.iter().all(is_group)
+}
+
 /// Returns the file of a systemd credential, when the service was given one of that name.
 pub fn systemd_credential(directory: &Utf8Path, name: &str) -> Option<Utf8PathBuf> {
     let path = directory.join(name);
@@ -205,8 +213,6 @@ fn sync_folder(_path: &Utf8Path) -> std::io::Result<()> {
 #[cfg(unix)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
-
-    use secrecy::ExposeSecret as _;
 
     use super::*;
     use crate::fake::FakeHost;
@@ -261,6 +267,10 @@ mod tests {
     fn generated_passwords_can_be_written_down() {
         let host = FakeHost::default();
         let password = generate_password(&host);
+        assert!(is_generated(&password));
+        for chosen in ["", "ahoy sailor", "aaaa-aaaa", "aaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaa1"] {
+            assert!(!is_generated(&chosen.into()), "{chosen}");
+        }
         let password = password.expose_secret();
         assert_eq!(password.len(), 39);
         assert!(password.split('-').all(|group| group.len() == 4));

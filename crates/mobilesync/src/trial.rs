@@ -4,8 +4,11 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::crypto::CryptoError;
+use crate::crypto::{CryptoError, Derivation, Key};
 use crate::keybag::{ClassKeys, Keybag, KeybagError};
+
+/// Passwords that one core tries at a time: while a compression of one waits for the one before, it works on the other.
+const LANES: usize = 2;
 
 /// The password that opens a keybag.
 #[derive(Debug)]
@@ -40,17 +43,27 @@ pub fn find<P: AsRef<[u8]> + Sync>(
             *outcome = result;
         }
     };
+    // As many at a time as one core does best, and not more than its share.
+    let lanes = candidates.len().div_ceil(cores.get()).clamp(1, LANES);
     let work = || {
         while !over.load(Ordering::Relaxed) {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(password) = candidates.get(at) else { return };
+            let first = next.fetch_add(lanes, Ordering::Relaxed);
+            let rest = candidates.get(first..).unwrap_or_default();
+            let some: Vec<&[u8]> = rest.iter().take(lanes).map(AsRef::as_ref).collect();
+            if some.is_empty() {
+                return;
+            }
             let mut go_on = |more| !over.load(Ordering::Relaxed) && watch(more);
-            match derivation.derive_watched(password.as_ref(), &mut go_on) {
-                Ok(key) => match bag.unlock_with(&key) {
-                    Ok(keys) => return end(Ok(Some(Found { at, keys }))),
-                    Err(KeybagError::WrongPassword) => {}
-                    Err(error) => return end(Err(error)),
-                },
+            match derive(&derivation, &some, &mut go_on) {
+                Ok(keys) => {
+                    for (at, key) in (first..).zip(&keys) {
+                        match bag.unlock_with(key) {
+                            Ok(keys) => return end(Ok(Some(Found { at, keys }))),
+                            Err(KeybagError::WrongPassword) => {}
+                            Err(error) => return end(Err(error)),
+                        }
+                    }
+                }
                 Err(error) => return end(Err(error.into())),
             }
         }
@@ -62,6 +75,22 @@ pub fn find<P: AsRef<[u8]> + Sync>(
         work();
     });
     outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Derives the keys of a few passwords; `watch` is told the rounds of all of them.
+fn derive(
+    derivation: &Derivation,
+    passwords: &[&[u8]],
+    watch: &mut dyn FnMut(u32) -> bool,
+) -> Result<Vec<Key>, CryptoError> {
+    match *passwords {
+        [one] => derivation.derive_watched(one, watch).map(|key| vec![key]),
+        [one, other] => {
+            let mut both = |more: u32| watch(more.saturating_mul(2));
+            derivation.derive_all([one, other], &mut both).map(Vec::from)
+        }
+        _ => passwords.iter().map(|one| derivation.derive_watched(one, watch)).collect(),
+    }
 }
 
 /// Returns how many rounds it takes to try so many passwords, all of them.
@@ -135,7 +164,9 @@ mod tests {
 
     #[test]
     fn who_watches_ends_it_and_a_bag_without_salt_is_told() {
-        let stopped = find(&bag("another", u32::MAX >> 4), &remembered(5), TWO, &|_| false);
+        // As many rounds as are allowed: nobody waits for their end.
+        let endless = Keybag { first_rounds: Some(crypto::MOST_ROUNDS), ..bag("another", 1) };
+        let stopped = find(&endless, &remembered(5), TWO, &|_| false);
         assert!(was_stopped(&stopped.unwrap_err()));
         let error = find(&Keybag::default(), &remembered(1), TWO, &|_| true).unwrap_err();
         assert_eq!(error, KeybagError::Missing("SALT"));

@@ -285,7 +285,21 @@ fn second_opinion(repository: &Inner, report: &mut CheckReport) {
                 .collect();
             report.damage.extend(more);
         }
-        Err(error) => report.damage.push(Damage::SecondOpinion(error.display_log())),
+        Err(error) => {
+            let said = error.display_log();
+            let gone = match RepoError::from(error) {
+                RepoError::Damaged(Damage::MissingFile { kind, .. }) => {
+                    matches!(kind, FileKind::Snapshot | FileKind::Index)
+                }
+                _ => false,
+            };
+            if gone {
+                // Another program removed it after it was listed. We have looked at everything else ourselves.
+                tracing::info!(said, "the second opinion has none: something went away meanwhile");
+            } else {
+                report.damage.push(Damage::SecondOpinion(said));
+            }
+        }
     }
 }
 

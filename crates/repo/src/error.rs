@@ -142,6 +142,14 @@ pub enum RepoError {
     /// There are packs or snapshots, and the configuration that they need is gone: nothing new may be made in their place.
     #[error("the repository at {0} has lost its `config`")]
     NoConfig(String),
+    /// Something else lies where a repository was to be made: its files would lie among others.
+    #[error("{place} is not empty: {found} lies there")]
+    NotEmpty {
+        /// The folder.
+        place: String,
+        /// What was found in it, the first by name.
+        found: String,
+    },
     /// This version has no way to reach such a place.
     #[error("a repository at `{0}` is not supported")]
     UnsupportedLocation(String),
@@ -263,6 +271,7 @@ impl RepoError {
         match self {
             Self::Missing(_)
             | Self::AlreadyExists(_)
+            | Self::NotEmpty { .. }
             | Self::UnsupportedLocation(_)
             | Self::Locked { .. }
             | Self::WrongPassword

@@ -57,7 +57,7 @@ pub fn parse_words(text: &str) {
         summary: None,
     };
     let all = [some(0xab, "A", Tag::Complete), some(0xac, "B", Tag::Partial)];
-    if let Ok(found) = resolve(&all, text, None, &mut |_| Ok(true)) {
+    if let Ok(found) = resolve(&all, text, None, &|_| true) {
         assert!(all.iter().any(|snapshot| snapshot.id == found.id), "only what is there is found");
     }
 }

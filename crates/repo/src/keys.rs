@@ -1,21 +1,27 @@
-//! Passwords and keys. Key files are `rustic_core`'s.
+//! Passwords and keys. Key files are read by `rustic_core`, and written by it for a password that a person chose. One for a
+//! password that this program generated is written here: its key derivation costs about what restic's does (docs/decisions/0011).
 
 use std::sync::Arc;
 
 use rustic_core::{
     ConfigOptions, Credentials, KeyOptions, OpenStatus, Repository as Engine, RepositoryBackends,
-    RepositoryOptions, RusticError, repofile::MasterKey,
+    RepositoryOptions, RusticError,
+    repofile::{KeyFile, MasterKey},
 };
+use scrypt::Params;
 use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroizing;
 
 use crate::{
     error::{Flaw, RepoError},
     format::{
         config::{self, Config},
         file,
+        hash::sha256,
         random::random,
         seal::Key,
     },
+    id::FileId,
     store::{CONFIG_ID, FileKind, MemoryStore, RusticStore, Store},
 };
 
@@ -28,6 +34,21 @@ const GROUP: usize = 4;
 
 /// The format that this program writes.
 const VERSION: u32 = 2;
+
+/// What it costs to derive a key from a generated password: the logarithm of N, r and p of scrypt. A cost slows down who
+/// guesses, and nobody guesses 160 random bits.
+const LOG_N: u8 = 15;
+const R: u32 = 8;
+const P: u32 = 1;
+
+/// Where a password comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Chooser {
+    /// A person: it may be guessed, and every guess is to cost much.
+    Person,
+    /// This program, at random.
+    Program,
+}
 
 /// Makes a repository password that can be read aloud: eight groups of four signs, 160 bits.
 pub fn generate_password() -> SecretString {
@@ -46,13 +67,12 @@ pub(crate) struct Opened {
 
 /// Makes a repository with one key. Of several who make it at once one succeeds, and the others find that it exists: the
 /// configuration is written last, and only where none is.
-pub(crate) fn init(store: &Arc<dyn Store>, password: &SecretString) -> Result<Opened, RepoError> {
-    if !store.list(FileKind::Config)?.is_empty() {
-        return Err(RepoError::AlreadyExists(store.location()));
-    }
-    if holds_data(store)? {
-        return Err(RepoError::NoConfig(store.location()));
-    }
+pub(crate) fn init(
+    store: &Arc<dyn Store>,
+    password: &SecretString,
+    chooser: Chooser,
+) -> Result<Opened, RepoError> {
+    find_room(store)?;
     let left = store.list(FileKind::Key)?;
     let draft: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let engine = engine(&draft)?.init(
@@ -61,20 +81,73 @@ pub(crate) fn init(store: &Arc<dyn Store>, password: &SecretString) -> Result<Op
         &ConfigOptions::default(),
     )?;
     store.create()?;
-    let keys = draft.list(FileKind::Key)?;
-    for (id, _) in &keys {
-        store.write(FileKind::Key, *id, &draft.read(FileKind::Key, *id)?)?;
+    let mut keys = Vec::new();
+    match chooser {
+        Chooser::Person => {
+            for (id, _) in draft.list(FileKind::Key)? {
+                keys.push((id, draft.read(FileKind::Key, id)?));
+            }
+        }
+        Chooser::Program => {
+            let file = key_file(&engine.key(), password);
+            keys.push((FileId::new(sha256(&file)), file));
+        }
+    }
+    for (id, file) in &keys {
+        store.write(FileKind::Key, *id, file)?;
     }
     let config = draft.read(FileKind::Config, CONFIG_ID)?;
     let first = store.write_first(FileKind::Config, CONFIG_ID, &config)?;
     // Keys without a configuration are what a broken `init` left, or one that was slower: they open to another master key.
-    for (id, _) in if first { left } else { keys } {
+    let left = left.into_iter().map(|(id, _)| id);
+    let waste: Vec<FileId> =
+        if first { left.collect() } else { keys.into_iter().map(|(id, _)| id).collect() };
+    for id in waste {
         store.remove(FileKind::Key, id)?;
     }
     if !first {
         return Err(RepoError::AlreadyExists(store.location()));
     }
     opened(store, &engine)
+}
+
+/// Returns a key file, as restic has them, in which a generated password opens the master key.
+fn key_file(master: &MasterKey, password: &SecretString) -> Vec<u8> {
+    let salt = random::<64>();
+    let params = Params::new(LOG_N, R, P).expect("scrypt takes these");
+    let mut derived = Zeroizing::new([0; 64]);
+    scrypt::scrypt(password.expose_secret().as_bytes(), &salt, &params, derived.as_mut_slice())
+        .expect("scrypt makes 64 bytes");
+    let (encrypt, mac) = derived.split_first_chunk::<32>().expect("64 bytes are more than 32");
+    let (k, mac) = mac.split_first_chunk::<16>().expect("32 bytes are left");
+    let r = mac.first_chunk::<16>().expect("16 bytes are left");
+    let json = Zeroizing::new(serde_json::to_vec(master).expect("plain data becomes JSON"));
+    let file = KeyFile {
+        hostname: None,
+        username: None,
+        created: None,
+        kdf: "scrypt".into(),
+        n: 1 << LOG_N,
+        r: R,
+        p: P,
+        data: Key::new(encrypt, k, r).seal(&json),
+        salt: salt.into(),
+    };
+    serde_json::to_vec(&file).expect("plain data becomes JSON")
+}
+
+/// Fails unless a repository can be made there: in a folder that is absent or empty, or where an `init` broke off.
+pub(crate) fn find_room(store: &Arc<dyn Store>) -> Result<(), RepoError> {
+    if !store.list(FileKind::Config)?.is_empty() {
+        return Err(RepoError::AlreadyExists(store.location()));
+    }
+    if holds_data(store)? {
+        return Err(RepoError::NoConfig(store.location()));
+    }
+    match store.stranger()? {
+        Some(found) => Err(RepoError::NotEmpty { place: store.location(), found }),
+        None => Ok(()),
+    }
 }
 
 /// Whether something lies there that a snapshot may need.

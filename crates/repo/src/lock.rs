@@ -401,6 +401,23 @@ mod tests {
     }
 
     #[test]
+    fn who_finds_another_alone_there_after_writing_its_own_lock_takes_that_back() {
+        use crate::store::Store as _;
+        let noon = Noon::new();
+        let (inner, now) = (noon.repository.inner(), (noon.clock)());
+        let other = lock::encode(&lock(9, "elsewhere".into(), "2026-11-22T11:55:00Z"));
+        let other = file::seal(&inner.key, &other);
+        let store = noon.store.clone();
+        // Our own lock asks for the time when the first look is over: that is when the other one comes.
+        let clock: Clock = Arc::new(move || {
+            store.write(FileKind::Lock, FileId::new(sha256(&other)), &other).unwrap();
+            now
+        });
+        assert!(matches!(Lock::take(inner, &clock), Err(RepoError::Locked { .. })));
+        assert_eq!(noon.count(), 1, "none of ours stays behind");
+    }
+
+    #[test]
     fn what_cannot_be_written_to_is_read_without_a_lock_unless_somebody_has_it_alone() {
         let noon = Noon::new();
         let (inner, clock) = (noon.repository.inner(), &noon.clock);

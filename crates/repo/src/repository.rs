@@ -25,7 +25,7 @@ use crate::{
     id::{BlobId, PackId, SnapshotId, TreeId},
     index::{Place, SharedIndex},
     ingest::{Gear, Writer, WriterOptions},
-    keys::{self, Opened},
+    keys::{self, Chooser, Opened},
     location::Location,
     lock::{Clock, Lock},
     node::{Content, Entry},
@@ -68,6 +68,17 @@ impl Repository {
         Self::init_in(at.store(), password, cache)
     }
 
+    /// Makes a new repository whose password this program generated, and opens it: where nobody can guess the password, opening
+    /// it need not be slow.
+    pub fn init_generated(
+        at: &Location,
+        password: &SecretString,
+        cache: &Utf8Path,
+    ) -> Result<Self, RepoError> {
+        let opened = keys::init(&at.store(), password, Chooser::Program)?;
+        Ok(Self::with(at.store(), opened, cache))
+    }
+
     /// Opens a repository. `cache` is a folder for what can be made again at any time.
     pub fn open(
         at: &Location,
@@ -82,13 +93,18 @@ impl Repository {
         keys::find(&at.store())
     }
 
+    /// Fails unless a repository can be made there; makes nothing.
+    pub fn find_room(at: &Location) -> Result<(), RepoError> {
+        keys::find_room(&at.store())
+    }
+
     /// Makes a new repository in a store of the caller's.
     pub fn init_in(
         store: Arc<dyn Store>,
         password: &SecretString,
         cache: &Utf8Path,
     ) -> Result<Self, RepoError> {
-        let opened = keys::init(&store, password)?;
+        let opened = keys::init(&store, password, Chooser::Person)?;
         Ok(Self::with(store, opened, cache))
     }
 
@@ -200,8 +216,7 @@ impl Repository {
         if wanted != "latest" && !wanted.contains('@') {
             damage.clear();
         }
-        let mut is_backup = |partial: &Snapshot| Ok(self.entry(partial, ABOUT)?.is_some());
-        match resolve(&snapshots, wanted, udid, &mut is_backup) {
+        match resolve(&snapshots, wanted, udid, &|snapshot| self.is_backup(snapshot)) {
             Ok(snapshot) => Ok((snapshot, damage)),
             Err(RepoError::NoSuchSnapshot(wanted)) => Err(match damage.into_iter().next() {
                 Some(damage) => damage.into(),
@@ -209,6 +224,15 @@ impl Repository {
             }),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a snapshot is a finished backup, complete or with something missing, and not what a broken run left: that says
+    /// nothing of itself. One in which that cannot be read is taken for a backup: whoever asks for it, or checks it, is told
+    /// what is lost of it, where passing it over would be silent.
+    pub fn is_backup(&self, snapshot: &Snapshot) -> bool {
+        let is_partial_backup =
+            || snapshot.is(Tag::Partial) && !matches!(self.entry(snapshot, ABOUT), Ok(None));
+        snapshot.is(Tag::Complete) || is_partial_backup()
     }
 
     /// Returns the newest complete snapshot of a device, if it has one.

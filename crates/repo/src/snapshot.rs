@@ -120,7 +120,7 @@ pub(crate) fn resolve(
     snapshots: &[Snapshot],
     wanted: &str,
     udid: Option<&str>,
-    is_backup: &mut dyn FnMut(&Snapshot) -> Result<bool, RepoError>,
+    is_backup: &dyn Fn(&Snapshot) -> bool,
 ) -> Result<Snapshot, RepoError> {
     let of_device = |snapshot: &&Snapshot| udid.is_none_or(|udid| snapshot.udid == udid);
     let none = || RepoError::NoSuchSnapshot(wanted.to_owned());
@@ -133,7 +133,7 @@ pub(crate) fn resolve(
         let fits =
             |snapshot: &Snapshot| date == "latest" || snapshot.time.to_string().starts_with(&date);
         let candidates = candidates.filter(|snapshot| snapshot.udid == device).collect();
-        return newest(candidates, &fits, is_backup)?.ok_or_else(none);
+        return newest(candidates, &fits, is_backup).ok_or_else(none);
     }
     let prefix = wanted.to_ascii_lowercase();
     if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -153,7 +153,7 @@ pub(crate) fn resolve(
 /// Returns what `latest` means: nobody knows which device is meant where several have one.
 fn latest<'a>(
     candidates: impl Iterator<Item = &'a Snapshot>,
-    is_backup: &mut dyn FnMut(&Snapshot) -> Result<bool, RepoError>,
+    is_backup: &dyn Fn(&Snapshot) -> bool,
 ) -> Result<Option<Snapshot>, RepoError> {
     let mut devices: BTreeMap<&str, Vec<&Snapshot>> = BTreeMap::new();
     for snapshot in candidates {
@@ -161,35 +161,29 @@ fn latest<'a>(
     }
     let mut found = Vec::new();
     for (udid, snapshots) in devices {
-        match newest(snapshots, &|_| true, is_backup) {
-            // Passwords, certificates, what broken runs left, what other programs keep here.
-            Ok(None) => {}
-            // One that cannot be looked into may be the one that is meant.
-            latest => found.push((udid, latest)),
-        }
+        // Of others are passwords, certificates, what broken runs left, what other programs keep here.
+        found.extend(newest(snapshots, &|_| true, is_backup).map(|latest| (udid, latest)));
     }
     if found.len() > 1 {
         let devices = found.into_iter().map(|(udid, _)| udid.to_owned()).collect();
         return Err(RepoError::SeveralDevices { devices });
     }
-    found.pop().map_or(Ok(None), |(_, latest)| latest)
+    Ok(found.pop().map(|(_, latest)| latest))
 }
 
 /// Returns the newest complete one that fits; only where none is complete, fitting or not, the newest partial backup.
 fn newest(
     mut candidates: Vec<&Snapshot>,
     fits: &dyn Fn(&Snapshot) -> bool,
-    is_backup: &mut dyn FnMut(&Snapshot) -> Result<bool, RepoError>,
-) -> Result<Option<Snapshot>, RepoError> {
+    is_backup: &dyn Fn(&Snapshot) -> bool,
+) -> Option<Snapshot> {
     candidates.sort_by_key(|snapshot| snapshot.order());
     let complete = candidates.iter().any(|snapshot| snapshot.is(Tag::Complete));
     let tag = if complete { Tag::Complete } else { Tag::Partial };
-    for snapshot in candidates.into_iter().rev() {
-        if snapshot.is(tag) && fits(snapshot) && (complete || is_backup(snapshot)?) {
-            return Ok(Some(snapshot.clone()));
-        }
-    }
-    Ok(None)
+    let mut newest_first = candidates.into_iter().rev();
+    newest_first
+        .find(|snapshot| snapshot.is(tag) && fits(snapshot) && (complete || is_backup(snapshot)))
+        .cloned()
 }
 
 #[cfg(test)]
@@ -218,7 +212,7 @@ mod tests {
     }
 
     fn find(all: &[Snapshot], wanted: &str, udid: Option<&str>) -> Result<Snapshot, RepoError> {
-        resolve(all, wanted, udid, &mut |_| Ok(true))
+        resolve(all, wanted, udid, &|_| true)
     }
 
     fn some() -> Vec<Snapshot> {
@@ -275,12 +269,8 @@ mod tests {
             tags: vec!["nightly".into()],
             ..snapshot(8, 8, "laptop", "2026-11-24T10:00:00Z", Tag::Complete)
         });
-        let one = resolve(&all, "latest", None, &mut |partial| Ok(partial.udid != "C")).unwrap();
+        let one = resolve(&all, "latest", None, &|partial| partial.udid != "C").unwrap();
         assert_eq!((one.udid.as_str(), one.id.as_bytes()[1]), ("A", 2));
-        // Who cannot be looked into may be meant.
-        let mut broken = |_: &Snapshot| Err(RepoError::NoSuchSnapshot("damaged".into()));
-        let found = resolve(&all, "latest", None, &mut broken);
-        assert!(matches!(found, Err(RepoError::SeveralDevices { .. })), "{found:?}");
     }
 
     #[test]
@@ -304,8 +294,8 @@ mod tests {
         ];
         // The third is what a broken run left.
         let second = |all: &[Snapshot], wanted: &str, udid| {
-            let mut is_backup = |snapshot: &Snapshot| Ok(snapshot.id.as_bytes()[0] != 3);
-            resolve(all, wanted, udid, &mut is_backup).ok().map(|found| found.id.as_bytes()[1])
+            let is_backup = |snapshot: &Snapshot| snapshot.id.as_bytes()[0] != 3;
+            resolve(all, wanted, udid, &is_backup).ok().map(|found| found.id.as_bytes()[1])
         };
         assert_eq!(second(&all, "latest", None), Some(2));
         assert_eq!(second(&all, "C@latest", Some("C")), Some(2));
@@ -332,14 +322,6 @@ mod tests {
         // Incomplete stays incomplete.
         let all = [twin(9, [Tag::Opened, Tag::Partial]), sealed];
         assert_eq!(find(&all, "latest", None).unwrap().id.as_bytes()[0], 5);
-    }
-
-    #[test]
-    fn what_cannot_be_looked_into_is_no_backup_but_an_error() {
-        let all = [snapshot(1, 1, "C", "2026-11-20T10:00:00Z", Tag::Partial)];
-        let mut broken = |_: &Snapshot| Err(RepoError::NoSuchSnapshot("damaged".into()));
-        let found = resolve(&all, "latest", None, &mut broken);
-        assert!(matches!(found, Err(RepoError::NoSuchSnapshot(named)) if named == "damaged"));
     }
 
     proptest! {

@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::exit::{Exit, worse};
 use crate::settings::Settings;
 use crate::ui::error::{Failure, Found};
-use crate::ui::text::{bytes, parse_duration, plain, seconds, things};
+use crate::ui::text::{bytes, parse_duration, plain, plain_lines, seconds, things, word};
 use crate::ui::{GOOD, STRONG};
 
 /// Flags of `backup`.
@@ -138,7 +138,7 @@ fn exit(summary: &BackupSummary) -> Exit {
     }
 }
 
-/// Whether a note was told while the backup ran: files that are not whole, and what was foreseen, which has the name of a cause.
+/// Whether a note was told while the backup ran: files that are not whole, a password that nobody knows, and what was foreseen, which has the name of a cause.
 fn was_told(note: &Note) -> bool {
     ["file-not-sent", "file-not-whole", "backup-password-unknown"].contains(&note.id.as_str())
         || Catalogue::builtin().get(&note.id).is_some()
@@ -223,7 +223,7 @@ pub(crate) fn words(summary: &BackupSummary) -> String {
         let _ = writeln!(out, "  {label:<9} {}", plain(found));
     }
     if let Some(next) = summary.next_step.as_ref().filter(|_| summary.outcome != Outcome::Done) {
-        let _ = writeln!(out, "  next      {next}");
+        let _ = writeln!(out, "  next      {}", plain_lines(next, "\n            "));
     }
     out
 }
@@ -315,7 +315,7 @@ async fn all(app: &App, settings: &Settings, args: &BackupArgs) -> Ended {
             let message = format!(
                 "skipped: {} does not trust this computer (`lifeboat pair -u {}`)",
                 plain(&name),
-                device.udid
+                word(&device.udid)
             );
             skip(app, (&device.udid, &name), "not-trusted", None, message)?;
             continue;

@@ -1,5 +1,7 @@
 //! `cat SNAP:PATH`: one file, as it is.
 
+use std::io::ErrorKind;
+
 use camino::Utf8PathBuf;
 use clap::Args;
 use lifeboat_engine::Cause;
@@ -9,6 +11,7 @@ use super::{Ended, look, snapshot_and_path};
 use crate::app::App;
 use crate::exit::Exit;
 use crate::ui::error::Failure;
+use crate::ui::{self, OutputLost};
 
 /// Flags of `cat`.
 #[derive(Debug, Args)]
@@ -48,6 +51,9 @@ pub(crate) async fn run(app: &App, args: CatArgs) -> Ended {
     if closed.is_cancelled() {
         return Ok(Exit::Done);
     }
+    if app.ui.lost().is_some() {
+        return Err(anyhow::Error::from(OutputLost).into());
+    }
     if let Err(error) = copied {
         let lost = error.cause == Cause::NoSuchPath;
         let failure = Failure::from(error);
@@ -79,10 +85,10 @@ impl std::io::Write for Tap {
 
 impl Tap {
     fn noticing<T>(&self, result: std::io::Result<T>) -> std::io::Result<T> {
-        if let Err(error) = &result
-            && error.kind() == std::io::ErrorKind::BrokenPipe
-        {
-            self.closed.cancel();
+        match &result {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => self.closed.cancel(),
+            Err(error) if error.kind() != ErrorKind::Interrupted => ui::lose(error),
+            _ => {}
         }
         result
     }

@@ -111,13 +111,31 @@ pub(crate) async fn run(app: &App, args: DemoArgs) -> Ended {
     let teller = Teller::new(app, &args, &folder, &server)?;
     let told = teller.tell().await;
     server.shutdown().await;
-    let story = told?;
+    let story = told.map_err(|failure| broken(failure, args.dir.as_deref()))?;
     if app.ui.json {
         app.ui.object(&story)?;
     } else {
         teller.end(&story, args.dir.is_some())?;
     }
     Ok(Exit::Done)
+}
+
+/// Says of a story that broke what is true of its folder: no next run goes on in it. Programs were told nothing yet.
+fn broken(failure: Failure, dir: Option<&Utf8Path>) -> Failure {
+    if failure.is_of_the_output() {
+        return failure;
+    }
+    let (kept, next) = match dir {
+        Some(dir) => (
+            format!("phone and repository lie in {dir}, as they were when it broke"),
+            "Look at it there; another demo wants another folder, or that one empty.",
+        ),
+        None => (
+            "nothing: phone and repository are gone with the folder of this demo".to_owned(),
+            "`lifeboat demo --dir DIR` keeps them, whatever happens.",
+        ),
+    };
+    Failure { kept: Some(kept), told: false, hints: vec![next.to_owned()], ..failure }
 }
 
 fn chosen(dir: &Utf8Path) -> Result<Utf8PathBuf, Failure> {

@@ -45,7 +45,7 @@ pub(crate) async fn run(app: &App, _args: &DevicesArgs) -> Ended {
     app.ui.text(table(&columns, devices.iter().map(row)))?;
     for device in &devices {
         if let Some(error) = &device.error {
-            app.ui.note(format!("{}: {}", device.udid, plain(error)));
+            app.ui.note(format!("{}: {}", plain(&device.udid), plain(error)));
         }
     }
     Ok(Exit::Done)

@@ -66,7 +66,7 @@ pub(crate) async fn run(app: &App, args: ExportArgs) -> Ended {
         "{} with {} in {} ({})",
         things(exported.files, "file"),
         bytes(exported.bytes),
-        exported.folder,
+        plain(exported.folder.as_str()),
         seconds(exported.seconds)
     ))?;
     Ok(exit)

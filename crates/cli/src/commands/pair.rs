@@ -52,7 +52,7 @@ pub(crate) async fn run(app: &App, args: &PairArgs) -> Ended {
         app.ui.object(&Summed::new(&Paired { outcome: Outcome::Done, paired: &paired }))?;
         return Ok(Exit::Done);
     }
-    let who = paired.name.as_deref().map_or_else(|| paired.udid.clone(), plain);
+    let who = plain(paired.name.as_deref().unwrap_or(&paired.udid));
     app.ui.line(match paired.state.as_str() {
         "already-paired" => format!("{who} trusts this computer already"),
         "forgotten" => format!("{who} and this computer have forgotten each other"),

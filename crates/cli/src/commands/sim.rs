@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::exit::Exit;
 use crate::ui::error::{Failure, WRONG_USAGE};
 use crate::ui::table::{Column, table};
+use crate::ui::text::plain;
 
 /// Flags of `sim`.
 #[derive(Debug, Args)]
@@ -319,7 +320,13 @@ async fn ctl(app: &App, args: CtlArgs) -> Ended {
         }
     })?;
     match reply {
-        Reply::Text(text) => app.ui.text(text)?,
+        // To the byte, for programs; a person's terminal does not obey a name in it.
+        Reply::Text(text) if app.ui.stdout_is_terminal => {
+            app.ui.text(
+                text.lines().flat_map(|line| [plain(line), "\n".to_owned()]).collect::<String>(),
+            )?;
+        }
+        Reply::Text(text) => app.ui.bytes(text.as_bytes())?,
         Reply::Json(value) if listing && !app.ui.json => app.ui.text(fault_table(&value))?,
         Reply::Json(value) => app.ui.object(&value)?,
         Reply::Done => {}

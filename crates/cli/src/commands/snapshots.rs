@@ -10,6 +10,7 @@ use super::Ended;
 use crate::app::App;
 use crate::exit::Exit;
 use crate::ui::error::Failure;
+use crate::ui::progress::Named;
 use crate::ui::table::{Column, table};
 use crate::ui::text::{bytes, count, plain, things, time};
 
@@ -44,7 +45,11 @@ pub(crate) async fn run(app: &App, _args: &SnapshotsArgs) -> Ended {
 
 /// Says what of the repository cannot be read, and how the command ends: what is shown may not be all.
 pub(crate) fn tell_damage(app: &App, damaged: &[Finding]) -> Exit {
+    let mut named = Named::default();
     for finding in damaged {
+        if !app.ui.verbose && !named.counts("finding") {
+            continue;
+        }
         let failure = Failure::new(Exit::Failed, &finding.cause, finding.message.as_str());
         let hint = match finding.cause.as_str() {
             PACKS_DAMAGED => {
@@ -54,6 +59,9 @@ pub(crate) fn tell_damage(app: &App, damaged: &[Finding]) -> Exit {
         };
         // Programs have it in their object.
         Failure { told: true, ..failure.hint(hint) }.tell(app.ui);
+    }
+    for line in named.more() {
+        app.ui.complain(line);
     }
     if damaged.is_empty() { Exit::Done } else { Exit::Failed }
 }

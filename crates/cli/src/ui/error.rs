@@ -13,6 +13,8 @@ use crate::exit::Exit;
 pub(crate) const WRONG_USAGE: &str = Cause::WrongUsage.id();
 /// The cause of a failure of the output alone.
 const OUTPUT_LOST: &str = "output-lost";
+/// The cause of an end that is none: nobody reads the output any more.
+const CLOSED_PIPE: &str = "closed-pipe";
 
 /// A failure, ready to be told and to end the program.
 #[derive(Debug)]
@@ -107,6 +109,11 @@ impl Failure {
         self
     }
 
+    /// Whether only the output ended, closed or lost: it is nothing that the command did.
+    pub(crate) fn is_of_the_output(&self) -> bool {
+        self.cause == OUTPUT_LOST || self.cause == CLOSED_PIPE
+    }
+
     /// Tells the failure: on standard error for people, with `--json` on standard output for programs too.
     pub(crate) fn tell(&self, ui: Ui) {
         if self.cause == OUTPUT_LOST {
@@ -133,12 +140,12 @@ impl Failure {
         for why in chain.filter(|why| !why.is_empty()) {
             // Some libraries repeat their source in their own text: once is enough.
             if !before.contains(why.as_str()) {
-                let _ = write!(out, "\n  because: {}", why.trim_end().replace('\n', "\n    "));
+                let _ = write!(out, "\n  because: {}", text::plain_lines(why, "\n    "));
             }
             before = why;
         }
         if let Some(kept) = &self.kept {
-            let _ = write!(out, "\n  kept: {kept}");
+            let _ = write!(out, "\n  kept: {}", text::plain(kept));
         }
         if let Some(found) = &self.found {
             let label = Found::label(found.confirmed);
@@ -149,7 +156,7 @@ impl Failure {
             }
         }
         for hint in &self.hints {
-            let _ = write!(out, "\n{HINT}hint:{HINT:#} {hint}");
+            let _ = write!(out, "\n{HINT}hint:{HINT:#} {}", text::plain_lines(hint, "\n      "));
         }
         out
     }
@@ -179,11 +186,11 @@ struct FailureEvent<'a> {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         if error.is::<super::ClosedPipe>() {
-            return Self { told: true, ..Self::new(Exit::Done, "closed-pipe", String::new()) };
+            return Self { told: true, ..Self::new(Exit::Done, CLOSED_PIPE, String::new()) };
         }
         if error.is::<super::OutputLost>() {
-            // It is told at the very end, by `Ui::end`.
-            return Self { told: true, ..Self::new(Exit::Failed, OUTPUT_LOST, String::new()) };
+            // It is told at the very end, by `Ui::end`, which says how the program ends.
+            return Self { told: true, ..Self::new(Exit::Done, OUTPUT_LOST, String::new()) };
         }
         match error.downcast::<Failure>() {
             Ok(failure) => failure,

@@ -66,20 +66,19 @@ fn human(event: &Event, progress: &Progress, last: &Mutex<Option<Stage>>) {
             ..Look::default()
         }),
         Event::FileError { path, message } => {
-            progress.say(&format!(
-                "{BAD}file:{BAD:#} {}: {}",
-                text::plain(path),
-                text::plain(message)
-            ));
+            progress.name(
+                "file",
+                &format!("{BAD}file:{BAD:#} {}: {}", text::plain(path), text::plain(message)),
+            );
         }
         Event::Finding(finding) => {
             let object =
                 finding.object.as_deref().map(|object| format!("{}: ", text::plain(object)));
-            progress.say(&format!(
-                "{BAD}found:{BAD:#} {}{}",
-                object.unwrap_or_default(),
-                text::plain(&finding.message)
-            ));
+            let object = object.unwrap_or_default();
+            progress.name(
+                "finding",
+                &format!("{BAD}found:{BAD:#} {object}{}", text::plain(&finding.message)),
+            );
         }
         // A failure names it beside its hints.
         Event::Diagnosed(_) => {}

@@ -44,7 +44,23 @@ pub(crate) struct ClosedPipe;
 pub(crate) struct OutputLost;
 
 /// Why standard output could not be written, the first time that it could not.
-static LOST: OnceLock<String> = OnceLock::new();
+static LOST: OnceLock<Lost> = OnceLock::new();
+
+/// Why standard output could not be written, and how the program ends because of it.
+#[derive(Debug)]
+struct Lost {
+    why: String,
+    exit: Exit,
+}
+
+impl Lost {
+    fn of(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let is_full = matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge);
+        let exit = if is_full { Exit::NoSpace } else { Exit::Failed };
+        Self { why: error.to_string(), exit }
+    }
+}
 
 /// How this run talks.
 #[derive(Debug, Clone, Copy)]
@@ -123,18 +139,18 @@ impl Ui {
         written(std::io::stdout().lock().flush())
     }
 
-    /// Returns why standard output could not be written, where it could not; a closed pipe is no reason.
-    pub(crate) fn lost(self) -> Option<&'static str> {
-        LOST.get().map(String::as_str)
+    /// Whether standard output could not be written, and how the program ends then; a closed pipe is no reason.
+    pub(crate) fn lost(self) -> Option<Exit> {
+        LOST.get().map(|lost| lost.exit)
     }
 
     /// Writes out what is held back and tells of an output that was lost; returns how the program ends.
     pub(crate) fn end(self, exit: Exit) -> Exit {
         // What went wrong is kept.
         let _flushed = self.flush();
-        let Some(why) = self.lost() else { return exit };
-        self.complain(format!("{BAD}error:{BAD:#} the output cannot be written: {why}"));
-        worse(exit, Exit::Failed)
+        let Some(Lost { why, exit: lost }) = LOST.get() else { return exit };
+        self.complain(format!("{BAD}error:{BAD:#} the standard output cannot be written: {why}"));
+        worse(exit, *lost)
     }
 
     /// Writes one JSON object, on one line.
@@ -184,10 +200,14 @@ pub(crate) fn written(outcome: std::io::Result<()>) -> anyhow::Result<()> {
     match outcome {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(ClosedPipe.into()),
         Err(error) => {
-            // Only the first one is told.
-            let _kept = LOST.set(error.to_string());
+            lose(&error);
             Err(OutputLost.into())
         }
         Ok(()) => Ok(()),
     }
+}
+
+/// Keeps why standard output could not be written; only the first time is told.
+pub(crate) fn lose(error: &std::io::Error) {
+    let _kept = LOST.set(Lost::of(error));
 }

@@ -1,5 +1,6 @@
 //! How far a job is: a bar on a terminal, a line now and then elsewhere.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -95,13 +96,43 @@ struct State {
     started: Instant,
     last_line: Instant,
     bar: Option<ProgressBar>,
+    named: Named,
+}
+
+/// What was named of each kind of thing, and how many were passed over.
+#[derive(Debug, Default)]
+pub(crate) struct Named(BTreeMap<&'static str, u64>);
+
+/// So many of a kind are named; a phone that locks early cannot read hundreds of files.
+const NAMED: u64 = 10;
+
+impl Named {
+    /// Counts one more of a kind; says whether it is among those that are named.
+    pub(crate) fn counts(&mut self, kind: &'static str) -> bool {
+        let count = self.0.entry(kind).or_default();
+        *count += 1;
+        *count <= NAMED
+    }
+
+    /// Returns a line for each kind of which there were more, and begins anew.
+    pub(crate) fn more(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.0)
+            .into_iter()
+            .filter(|(_, count)| *count > NAMED)
+            .map(|(kind, count)| {
+                let more = text::things(count - NAMED, &format!("more {kind}"));
+                format!("and {more} (`--json` or `-v` names all)")
+            })
+            .collect()
+    }
 }
 
 impl Progress {
     /// Starts to show a job.
     pub(crate) fn new(ui: Ui) -> Self {
         let now = Instant::now();
-        Self { ui, state: Mutex::new(State { started: now, last_line: now, bar: None }) }
+        let state = State { started: now, last_line: now, bar: None, named: Named::default() };
+        Self { ui, state: Mutex::new(state) }
     }
 
     /// Shows a look.
@@ -129,10 +160,22 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
+    /// Says a line that names one of a kind of thing; of many only the first ones, unless everything is to be told.
+    pub(crate) fn name(&self, kind: &'static str, line: &str) {
+        let is_named = self.ui.verbose || self.state().named.counts(kind);
+        if is_named {
+            self.say(line);
+        }
+    }
+
+    /// Takes the bar away, and says how many things were not named.
     pub(crate) fn finish(&self) {
-        if let Some(bar) = self.state().bar.take() {
+        let mut state = self.state();
+        if let Some(bar) = state.bar.take() {
             bar.finish_and_clear();
+        }
+        for line in state.named.more() {
+            self.ui.say(line);
         }
     }
 
@@ -183,6 +226,16 @@ mod tests {
             look.words(),
             "receiving 50%, 52 MB of 104 MB, 1200 files, 26 MB/s, 2 min 5 s left"
         );
+    }
+
+    #[test]
+    fn of_many_things_the_first_are_named_and_the_others_counted() {
+        let mut named = Named::default();
+        let told = (0..12).filter(|_| named.counts("file")).count();
+        assert!((0..10).all(|_| named.counts("finding")));
+        assert_eq!(told, 10);
+        assert_eq!(named.more(), ["and 2 more files (`--json` or `-v` names all)"]);
+        assert!(named.more().is_empty() && named.counts("file"));
     }
 
     #[test]

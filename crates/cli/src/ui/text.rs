@@ -57,14 +57,30 @@ pub(crate) fn time(time: Timestamp) -> String {
     time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// Returns text from a device or a file with what could command a terminal made visible.
+/// Whether a character does something to a terminal, or to the order in which a person reads, instead of being read: control
+/// characters, ends of lines and paragraphs, marks of the direction of writing. What joins letters and emojis is none of them.
+fn commands(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}' | '\u{feff}'
+        )
+}
+
+/// Returns text from a device or a file with what could command a terminal made visible; every text that is not ours passes
+/// through here on its way to people.
 pub(crate) fn plain(text: &str) -> String {
-    if !text.chars().any(char::is_control) {
+    if !text.chars().any(commands) {
         return text.to_owned();
     }
     text.chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .map(|c| if commands(c) { c.escape_default().to_string() } else { c.to_string() })
         .collect()
+}
+
+/// Returns text of several lines as [`plain`] does, each line for itself, joined by `between`.
+pub(crate) fn plain_lines(text: &str, between: &str) -> String {
+    text.trim_end().lines().map(plain).collect::<Vec<_>>().join(between)
 }
 
 /// Returns text as one word of a shell (POSIX, 2024: `$'…'`), and as it is where it is one already.
@@ -73,14 +89,14 @@ pub(crate) fn word(text: &str) -> String {
     if !text.is_empty() && text.chars().all(is_safe) {
         return text.to_owned();
     }
-    if !text.chars().any(char::is_control) {
+    if !text.chars().any(commands) {
         return format!("'{}'", text.replace('\'', "'\\''"));
     }
     let mut word = String::from("$'");
     for c in text.chars() {
         match c {
             '\'' | '\\' => word.extend(['\\', c]),
-            c if c.is_control() => {
+            c if commands(c) => {
                 let mut bytes = [0; 4];
                 for byte in c.encode_utf8(&mut bytes).bytes() {
                     let _ = write!(word, "\\{byte:03o}");
@@ -163,7 +179,9 @@ mod tests {
 
         #[test]
         fn what_is_shown_cannot_command_a_terminal(text in any::<String>()) {
-            prop_assert!(!plain(&text).chars().any(char::is_control));
+            prop_assert!(!plain(&text).chars().any(commands));
+            prop_assert!(!plain_lines(&text, " ").chars().any(commands));
+            prop_assert!(!word(&text).chars().any(commands));
         }
     }
 
@@ -224,5 +242,11 @@ mod tests {
     fn control_characters_are_shown_and_not_obeyed() {
         assert_eq!(plain("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\\nc");
         assert_eq!(plain("Zoë's iPhone"), "Zoë's iPhone");
+        // Written from the right it would end in `.jpg`.
+        assert_eq!(plain("a\u{202e}gpj.exe\u{2069}"), "a\\u{202e}gpj.exe\\u{2069}");
+        // A woman and a rocket, joined: an astronaut.
+        let astronaut = "\u{1f469}\u{200d}\u{1f680}";
+        assert_eq!(plain(astronaut), astronaut);
+        assert_eq!(plain_lines("a\u{7}\nb\u{2028}c\n", "\n    "), "a\\u{7}\n    b\\u{2028}c");
     }
 }

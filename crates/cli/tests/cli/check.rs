@@ -73,6 +73,17 @@ fn a_pack_that_is_gone_is_found_without_reading_everything() {
     fs_err::remove_file(largest_file(&home.repository().join("data"))).unwrap();
     let run = home.lifeboat(["check"]).run();
     assert_eq!(run.status, Some(1), "{run}");
+    // Of everything that is lost people get the first names and a number, programs all.
+    let told = home.lifeboat(["check", "--json"]).run().summary();
+    let all = told["findings"].as_array().expect("a list").len();
+    assert!(all > 20, "{told}");
+    let found = run.err().lines().filter(|line| line.starts_with("found: ")).count();
+    assert_eq!(found, 10, "{run}");
+    let more = format!("and {} more findings (`--json` or `-v` names all)", all - 10);
+    assert!(run.err().lines().any(|line| line == more), "{more}\n{run}");
+    let verbose = home.lifeboat(["check", "-v"]).run();
+    let found = verbose.err().lines().filter(|line| line.starts_with("found: ")).count();
+    assert_eq!(found, all, "{verbose}");
 }
 
 #[test]

@@ -129,3 +129,54 @@ fn a_folder_that_cannot_be_used_is_named() {
         assert!(!home.path().join("x").exists(), "{run}");
     }
 }
+
+/// Starts a slow story and stops it in the middle of its first backup.
+#[cfg(unix)]
+fn stopped(arguments: &[&str]) -> lifeboat_testkit::Run {
+    let story = ["demo", "--profile", "tiny", "--throttle", "300000", "-v"];
+    let home = home();
+    let running = home.lifeboat(story).args(arguments).start();
+    // The backup that fails before the doctor comes gets no further than to the device.
+    loop {
+        let line = running.next_error_line().expect("a log");
+        if line.contains("a stage begins") && line.contains("transfer") {
+            break;
+        }
+    }
+    running.interrupt();
+    running.wait()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_story_that_is_stopped_promises_no_next_run() {
+    let run = stopped(&[]);
+    assert_eq!(run.status, Some(130), "{run}");
+    assert!(!run.err().contains("next run") && !run.err().contains("is not stored twice"), "{run}");
+    assert!(run.err().contains("kept: nothing: phone and repository are gone"), "{run}");
+    assert!(run.err().contains("`lifeboat demo --dir DIR` keeps them"), "{run}");
+
+    let run = stopped(&["--json"]);
+    assert_eq!(run.status, Some(130), "{run}");
+    let told = run.events();
+    let [failure] = told.as_slice() else { panic!("{} objects\n{run}", told.len()) };
+    assert_eq!(
+        (&failure["event"], &failure["outcome"], &failure["cause"], &failure["exit"]),
+        (&"summary".into(), &"interrupted".into(), &"interrupted".into(), &130.into()),
+        "{run}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_story_that_is_stopped_in_a_folder_says_that_it_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept");
+    let run = stopped(&["--dir", kept.to_str().unwrap()]);
+    assert_eq!(run.status, Some(130), "{run}");
+    assert!(
+        run.err().contains(&format!("kept: phone and repository lie in {}", kept.display())),
+        "{run}"
+    );
+    assert!(kept.join("repository/config").exists(), "{run}");
+}

@@ -3,6 +3,8 @@
 //! What a phone sent is known without trusting the program: its control files are the phone's own copies, and a payload is determined
 //! by its plain text, which the oracle tells, and by its key, which stands in the phone's own manifest.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails as a test does")]
+
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
@@ -170,7 +172,7 @@ fn without_a_password_all_is_sealed_and_one_that_comes_later_opens_it() {
     let first = backup(&home);
     let first_sent = sent(&home, &sim);
     assert_eq!((&first["outcome"], &first["stored"]), (&"done".into(), &"sealed".into()));
-    assert_eq!(notes(&first), ["password-unknown"]);
+    assert_eq!(notes(&first), ["backup-password-unknown", "password-unknown"]);
     assert_received(&finder(&home, &id(&first), "sealed"), &first_sent, PASSWORD);
     let refused = home.lifeboat(["export", "latest", "plain", "--as", "files", "--json"]).run();
     assert_eq!(refused.status, Some(12), "{refused}");
@@ -183,10 +185,9 @@ fn without_a_password_all_is_sealed_and_one_that_comes_later_opens_it() {
     sim.ctl(&home, &["live", "--days", "1"]);
     let second = backup(&home);
     let second_sent = sent(&home, &sim);
-    assert_eq!(
-        (notes(&second), &second["stored"]),
-        (vec!["backup-password-wrong".to_owned()], &"sealed".into())
-    );
+    // Before anything is sent, and when it is certain.
+    assert_eq!(notes(&second), ["backup-password-unknown", "backup-password-wrong"]);
+    assert_eq!((&second["outcome"], &second["stored"]), (&"done".into(), &"sealed".into()));
     // A password that is given opens a sealed snapshot on the way.
     knows(&mut home, PASSWORD);
     home.lifeboat(["export", &id(&first), "opened-on-the-way", "--as", "files"]).ok();
@@ -257,7 +258,7 @@ fn a_folder_of_another_tool_is_read_with_its_password() {
     assert!(ls(&home).out().contains("backup-password-wrong"));
     knows(&mut home, PASSWORD);
     let listed = ls(&home).json();
-    let listed = listed.as_array().unwrap();
+    let listed = listed["entries"].as_array().unwrap();
     let names = listed.iter().filter(|one| one["kind"] == "file").count();
     assert_eq!(names, sent.plain.len());
     for path in ["HomeDomain/Library/SMS/sms.db", "HealthDomain/Health/healthdb_secure.sqlite"] {
@@ -273,4 +274,97 @@ fn a_folder_of_another_tool_is_read_with_its_password() {
         entries.flatten().filter(|entry| entry.file_name().starts_with("scratch-")).count()
     });
     assert_eq!(left, 0, "nothing decrypted stays behind");
+}
+
+#[test]
+fn a_password_that_somebody_remembers_opens_what_is_sealed() {
+    let (home, sim) = encrypted("");
+    let summary = backup(&home);
+    let sent = sent(&home, &sim);
+    let remembered = home.path().join("remembered");
+    fs_err::write(&remembered, format!("wrong\n{PASSWORD}\n")).unwrap();
+    home.lifeboat(["password", "test", "--candidates", remembered.as_str()]).ok();
+    let listed = home.lifeboat(["snapshots", "--json"]).ok().json();
+    let listed = listed["snapshots"].as_array().unwrap();
+    assert_eq!(listed.len(), 1, "the sealed one is forgotten");
+    assert_eq!(listed[0]["tag"], "opened");
+    assert_ne!(listed[0]["id"], summary["snapshot"]);
+    assert_received(&finder(&home, "latest", "opened"), &sent, PASSWORD);
+    home.lifeboat(["export", "latest", "plain", "--as", "files"]).ok();
+    assert_eq!(files(&home.path().join("plain")).len(), sent.plain.len());
+    home.lifeboat(["check", "--read-data"]).ok();
+    // The next backup builds upon it, and needs no password.
+    sim.ctl(&home, &["live", "--days", "1"]);
+    let next = backup(&home);
+    assert_eq!((&next["kind"], &next["stored"]), (&"incremental".into(), &"opened".into()));
+}
+
+/// Whether a file below a folder holds these bytes; the repository and the simulator's own folder are left out.
+fn holder(folder: &Utf8Path, bytes: &[u8]) -> Option<Utf8PathBuf> {
+    folder.read_dir_utf8().unwrap().flatten().find_map(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            return holder(path, bytes);
+        }
+        let content = fs_err::read(path).unwrap_or_default();
+        content.windows(bytes.len()).any(|part| part == bytes).then(|| path.to_owned())
+    })
+}
+
+#[test]
+fn neither_the_log_nor_what_stays_on_disk_has_a_secret() {
+    let (mut home, sim) = encrypted("");
+    knows(&mut home, PASSWORD);
+    let run = home.lifeboat(["backup", "--json", "-vvv"]).ok();
+    let snapshot = id(&run.summary());
+    let folder = finder(&home, &snapshot, "out");
+    let plist =
+        ManifestPlist::parse(&fs_err::read(folder.join("Manifest.plist")).unwrap()).unwrap();
+    let keys = plist.parse_keybag().unwrap().unlock(PASSWORD).unwrap();
+    let (_, key) = keys.iter().next().unwrap();
+    let export =
+        home.lifeboat(["export", &snapshot, "plain", "--as", "files", "--json", "-vvv"]).ok();
+    for run in [&run, &export] {
+        for secret in [PASSWORD, &hex(&**key), &hex(&**key).to_uppercase()] {
+            assert!(!run.err().contains(secret) && !run.out().contains(secret), "{secret}");
+        }
+    }
+    // What a person's messages look like when they are not encrypted.
+    let page = b"SQLite format 3\0";
+    for place in ["state", "tmp", "runtime"] {
+        for secret in [PASSWORD.as_bytes(), &key[..], &page[..]] {
+            assert_eq!(holder(&home.path().join(place), secret), None);
+        }
+    }
+    for secret in [PASSWORD.as_bytes(), &key[..]] {
+        assert_eq!(holder(&home.path().join("cache"), secret), None);
+        assert_eq!(holder(&home.repository(), secret), None);
+    }
+    drop(sim);
+}
+
+#[test]
+fn a_file_whose_name_is_no_path_is_read_as_plain_text() {
+    let (mut home, sim) = encrypted("");
+    knows(&mut home, PASSWORD);
+    let summary = backup(&home);
+    let oracle = sim.digest(&home);
+    let shown = home.lifeboat(["ls", "latest", "-R", "--json"]).ok().json();
+    let names: Vec<&str> = shown["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["path"].as_str().unwrap())
+        .collect();
+    let odd = summary["notes"].as_array().unwrap().iter().find(|note| note["id"] == "sealed");
+    let odd =
+        odd.expect("two names are the same but for case")["message"].as_str().unwrap().to_owned();
+    let odd: Vec<&String> =
+        oracle.keys().filter(|path| odd.contains(&format!("{path} (name)"))).collect();
+    assert!(!odd.is_empty(), "{summary}");
+    for path in odd {
+        assert!(names.contains(&path.as_str()), "{path}");
+        let run = home.lifeboat(["cat", &format!("latest:{path}")]).ok();
+        assert_eq!(hex(&Sha256::digest(&run.stdout)), oracle[path], "{path}");
+    }
 }

@@ -47,7 +47,10 @@ fn is_filled_while_a_backup_runs(folder: &str, cause: &str) {
     let running = disk.lifeboat(&home, ["backup", "--json"]).start();
     in_the_middle(&running);
     disk.fill(&home);
-    assert_full(&running.wait(), cause, disk.folder().as_str());
+    let full = running.wait();
+    assert_full(&full, cause, disk.folder().as_str());
+    let told = full.summary()["message"].as_str().unwrap_or_default().to_owned();
+    assert!(told.contains(" MB left, and ") && told.contains(" MB had come"), "{full}");
 
     // With the disk still full: the snapshot from before is there, alone, and comes out as it was.
     let listed = disk.lifeboat(&home, ["snapshots", "--json"]).ok().json();
@@ -80,6 +83,12 @@ fn is_too_small_from_the_start(folder: &str, kilobytes: u32) {
     let disk = SmallDisk::mount(&home, folder, kilobytes);
     let run = disk.lifeboat(&home, ["backup", "--json"]).run();
     assert_full(&run, "not-enough-space", disk.folder().as_str());
+    // What is there, and what is wanted: 128 MiB, and about what the device holds.
+    let told = run.summary()["message"].as_str().unwrap_or_default().to_owned();
+    assert!(
+        told.contains(" has 0 MB left, and a backup needs 135 MB there at least (about "),
+        "{run}"
+    );
     drop(disk);
     home.lifeboat(["backup"]).ok();
     home.lifeboat(["export", "latest", "out", "--as", "files"]).ok();

@@ -148,6 +148,39 @@ fn a_screen_that_locks_meanwhile_postpones_the_backup() {
     assert_eq!((&summary["outcome"], &summary["resumed"]), (&"done".into(), &true.into()));
 }
 
+/// A phone that locks early cannot read most of its files: people get the first names and a number, programs all.
+#[test]
+fn of_many_files_that_cannot_be_read_the_first_ten_are_named() {
+    let (home, sim) = trusted_phone();
+    let locked = |arguments: &[&str]| {
+        sim.ctl(&home, &["fault", "locked-during-run", "after=5"]);
+        let run = home.lifeboat(arguments.iter().copied()).run();
+        sim.ctl(&home, &["fault", "--clear"]);
+        sim.ctl(&home, &["unlock"]);
+        assert_eq!(run.status, Some(5), "{run}");
+        run
+    };
+    let told = locked(&["backup", "--json"]);
+    let all = told.events().iter().filter(|event| event["event"] == "file-error").count();
+    assert!(all > 20, "{told}");
+    let named = |run: &Run| run.err().lines().filter(|line| line.starts_with("file: ")).count();
+    let text = locked(&["backup", "--full"]);
+    assert_eq!(named(&text), 10, "{text}");
+    let more = |run: &Run| -> usize {
+        let line = run.err().lines().find_map(|line| {
+            let number = line
+                .strip_prefix("and ")?
+                .strip_suffix(" more files (`--json` or `-v` names all)")?;
+            number.parse().ok()
+        });
+        line.unwrap_or_else(|| panic!("nobody counts the others\n{run}"))
+    };
+    // What is kept of the run before is not read again: there may be fewer.
+    assert!(more(&text) > 0 && more(&text) <= all - 10, "{all}\n{text}");
+    let verbose = locked(&["backup", "--full", "-v"]);
+    assert!(named(&verbose) > 10 && !verbose.err().contains("names all)"), "{verbose}");
+}
+
 #[test]
 fn a_file_that_fails_on_healthy_phones_is_a_note() {
     let (home, sim) = trusted_phone();

@@ -83,11 +83,14 @@ fn what_tells_events_ends_with_the_summary() {
         assert_eq!((&last["event"], &last["outcome"]), (&"summary".into(), &"done".into()));
         assert!(before.iter().all(|event| event["event"] != "summary"), "{arguments:?}");
     }
-    for arguments in [&["check"] as &[&str], &["export", "ffff", "no", "--as", "files"], &["pair"]]
-    {
+    let export = &["export", "ffff", "no", "--as", "files"];
+    for arguments in [&["check"] as &[&str], export, &["pair"], &["backup"]] {
         let command = home.lifeboat(arguments.iter().copied());
         let run = command.args(["--json", "--repo", "nowhere", "-u", "nobody"]).run();
-        assert_eq!(run.events().last().expect("a summary")["event"], "summary", "{run}");
+        assert_eq!(run.summary()["outcome"], "failed", "{run}");
+        // One, though a backup tells its own.
+        let summaries = run.events().iter().filter(|event| event["event"] == "summary").count();
+        assert_eq!(summaries, 1, "{run}");
     }
 }
 

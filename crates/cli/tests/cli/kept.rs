@@ -38,3 +38,38 @@ fn what_the_device_sends_again_is_not_promised_to_stay_unsent() {
     assert!(again["bytes_sent_again"].as_u64() > Some(0), "{again}");
     assert!(!broken.err().contains("goes on there"), "{broken}");
 }
+
+/// Everything has arrived when the run breaks: the next one has hardly anything to receive, and the snapshot is the first.
+#[test]
+fn a_first_backup_that_breaks_at_its_end_counts_all_that_it_added() {
+    let (home, sim) = trusted_phone();
+    sim.ctl(&home, &["fault", "error", "code=1", "at=verify"]);
+    let broken = home.lifeboat(["backup", "--json"]).run();
+    assert_eq!(broken.status, Some(1), "{broken}");
+    let files = broken.summary()["files_kept"].as_u64().expect("a number");
+    assert_eq!(files, sim.traffic(&home)["files_sent"], "{broken}");
+    sim.ctl(&home, &["fault", "--clear"]);
+    let again = home.lifeboat(["backup", "--json"]).ok().summary();
+    assert_eq!(
+        (&again["outcome"], &again["resumed"], &again["kind"]),
+        (&"done".into(), &true.into(), &"full".into()),
+        "{again}"
+    );
+    assert!(
+        again["files_received"].as_u64() < Some(files),
+        "it does not rest on what was kept: {again}"
+    );
+    let shown = home.lifeboat(["show", "latest", "--json"]).ok().json();
+    assert_eq!(shown["bytes_added"], again["bytes_added"], "{shown}");
+    // As much as one that does not break, but for the index files of two runs.
+    let one = |name: &str| {
+        let run = home.lifeboat(["backup", "--json", "--full", "--repo", name]);
+        run.ok().summary()["bytes_added"].as_f64().expect("a number")
+    };
+    home.lifeboat(["repo", "init", "--repo", "other"]).ok();
+    let (added, whole) = (again["bytes_added"].as_f64().expect("a number"), one("other"));
+    assert!(added > whole * 0.9 && added < whole * 1.2, "{added} against {whole}");
+    let next = home.lifeboat(["backup", "--json"]).ok().summary();
+    assert_eq!(next["kind"], "incremental", "{next}");
+    assert!(next["bytes_added"].as_f64() < Some(whole / 2.0), "{next}");
+}

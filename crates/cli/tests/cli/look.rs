@@ -175,3 +175,69 @@ fn a_cache_that_cannot_be_used_stops_no_reading() {
     let run = home.lifeboat(["snapshots", "-v"]).env("LIFEBOAT_CACHE", &cache).ok();
     assert!(run.err().contains("the cache cannot be used"), "{run}");
 }
+
+/// What acts on a terminal, or on the order in which a person reads.
+fn commands(text: &str) -> Vec<char> {
+    let acts = |c: &char| {
+        (c.is_control() && *c != '\n')
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().filter(acts).collect()
+}
+
+#[test]
+fn names_from_a_phone_cannot_command_a_terminal() {
+    const NAME: &str = "\u{1b}[2Jcleared \u{202e}txt.exe";
+    const SHOWN: &str = "\\u{1b}[2Jcleared \\u{202e}txt.exe";
+    let mut home = crate::home();
+    // The owner of a phone gives it a name, too. (XML has no way to say `ESC`.)
+    let phone = "name = \"Robin\\u202e\\nerror: all is lost\"\nprofile = \"tiny\"\n";
+    let sim = Sim::start_phones(&mut home, &[phone], &[]);
+    home.lifeboat(["pair"]).ok();
+    // One that the phone forgets to send, and a whole one: they differ by this file.
+    sim.ctl(&home, &["fault", "forgotten", "file=cleared"]);
+    let lacking = home.lifeboat(["backup"]).run();
+    assert_eq!(lacking.status, Some(3), "{lacking}");
+    sim.ctl(&home, &["fault", "--clear"]);
+    let whole = home.lifeboat(["backup"]).ok();
+    let listed = home.lifeboat(["snapshots", "--json"]).ok().json();
+    let lacked = listed["snapshots"][0]["id"].as_str().unwrap().to_owned();
+    // One that it cannot read.
+    sim.ctl(&home, &["fault", "read-error", "file=cleared"]);
+    let unread = home.lifeboat(["backup", "--full"]).run();
+    assert!(unread.err().contains("file: "), "{unread}");
+    for run in [&lacking, &unread] {
+        assert!(run.err().contains(SHOWN), "{run}");
+    }
+    let path = format!("latest:AppDomain-com.example.odds/Documents/Names/{NAME}/none");
+    for arguments in [
+        &["ls", "-R", "latest"] as &[&str],
+        &["ls", "-R", "-l", "latest"],
+        &["find", "cleared"],
+        &["diff", &lacked, "latest"],
+        &["show", &lacked],
+        &["cat", &path],
+        &["export", "latest", "out", "--as", "files"],
+        &["devices"],
+        &["snapshots"],
+        &["status"],
+        &["doctor", "--offline"],
+        &["repo", "sheet"],
+        &["pair"],
+    ] {
+        let run = home.lifeboat(arguments.iter().copied()).run();
+        let text = run.out() + &run.err();
+        assert_eq!(commands(&text), [], "{arguments:?}\n{run}");
+        assert!(!text.lines().any(|line| line.starts_with("error: all is lost")), "{run}");
+        if ["ls", "find", "diff", "show", "cat"].contains(&arguments[0]) {
+            assert!(text.contains(SHOWN), "{arguments:?}\n{run}");
+        }
+    }
+    for run in [&lacking, &whole, &unread] {
+        assert_eq!(commands(&(run.out() + &run.err())), [], "{run}");
+    }
+    // Programs get it as it is.
+    let found = home.lifeboat(["find", "cleared", "--json"]).ok().json();
+    let path = found["found"][0]["path"].as_str().unwrap();
+    assert!(path.ends_with(NAME), "{path:?}");
+}

@@ -394,10 +394,8 @@ fn a_sheet_is_drawn_and_a_phone_reads_in_it_what_opens_everything() {
     );
     // The text is the same, also when it was typed with other blanks.
     let text = home.lifeboat(["repo", "sheet"]).ok().out();
-    let typed: String = text
-        .lines()
-        .map(|line| format!("{}\n", line.split_whitespace().collect::<Vec<_>>().join(" ")))
-        .collect();
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let typed = text.lines().map(words).collect::<Vec<_>>().join("\n");
     for text in [text.as_str(), &typed] {
         assert_eq!(verify(text).status, Some(0), "{text}");
     }

@@ -143,3 +143,49 @@ fn the_sheet_is_announced_until_it_was_shown() {
     let run = home.lifeboat(["backup"]).ok();
     assert!(!run.err().contains("recovery sheet"), "{run}");
 }
+
+#[test]
+fn a_repository_is_not_made_among_other_files() {
+    let home = home();
+    let folder = home.path().join("documents");
+    fs_err::create_dir_all(&folder).unwrap();
+    fs_err::write(folder.join("thesis.odt"), "mine").unwrap();
+    let run = home.lifeboat(["repo", "init", "--repo", "documents", "--json"]).run();
+    assert_eq!(run.status, Some(2), "{run}");
+    assert_eq!(run.summary()["cause"], "target-not-empty", "{run}");
+    assert!(run.err().contains("documents is not empty: thesis.odt lies there"), "{run}");
+    assert_eq!(folder.read_dir_utf8().unwrap().count(), 1, "nothing is made there");
+    assert!(!home.key_file().exists(), "nor anywhere else");
+    // Empty, or absent: there it is made.
+    fs_err::remove_file(folder.join("thesis.odt")).unwrap();
+    home.lifeboat(["repo", "init", "--repo", "documents"]).ok();
+    home.lifeboat(["repo", "init", "--repo", "absent/below"]).ok();
+    assert!(home.path().join("absent/below/config").exists());
+}
+
+/// The password of the key file was generated, one in a file of the person's was not.
+#[test]
+fn only_a_generated_password_is_derived_cheaply() {
+    let home = home();
+    fs_err::write(home.path().join("chosen"), "correct horse\n").unwrap();
+    for (name, password, cost) in [("generated", None, 15), ("given", Some("chosen"), 17)] {
+        let mut init = home.lifeboat(["repo", "init", "--repo", name]);
+        if let Some(file) = password {
+            init = init.env("LIFEBOAT_REPO_PASSWORD_FILE", file);
+        }
+        init.ok();
+        let keys = home.path().join(name).join("keys");
+        let key = keys.read_dir_utf8().unwrap().next().unwrap().unwrap();
+        let key: serde_json::Value =
+            serde_json::from_slice(&fs_err::read(key.path()).unwrap()).unwrap();
+        assert_eq!(key["N"], 1 << cost, "{name}");
+    }
+    // A key file that somebody wrote holds what somebody chose.
+    fs_err::write(home.key_file(), "correct horse\n").unwrap();
+    home.lifeboat(["repo", "init"]).ok();
+    let keys = home.repository().join("keys");
+    let key = keys.read_dir_utf8().unwrap().next().unwrap().unwrap();
+    let key: serde_json::Value =
+        serde_json::from_slice(&fs_err::read(key.path()).unwrap()).unwrap();
+    assert_eq!(key["N"], 1 << 17);
+}

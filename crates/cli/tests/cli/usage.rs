@@ -150,23 +150,38 @@ fn into_full(home: &lifeboat_testkit::Home, arguments: &str) -> lifeboat_testkit
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_output_that_cannot_be_written_is_told_and_ends_with_1() {
+fn an_output_on_a_full_disk_is_told_and_ends_with_16() {
     let (home, _sim) = crate::trusted_phone();
     for (arguments, snapshots) in [("backup --json --quiet", 1), ("backup --quiet", 2)] {
         let run = into_full(&home, arguments);
-        assert_eq!(run.status, Some(1), "{run}");
+        assert_eq!(run.status, Some(16), "{run}");
         let told = run.err();
-        assert_eq!(told.matches("error: the output cannot be written: ").count(), 1, "{run}");
+        assert_eq!(
+            told.matches("error: the standard output cannot be written: No space").count(),
+            1,
+            "{run}"
+        );
         let listed = home.lifeboat(["snapshots", "--json"]).ok().json();
         let listed = listed["snapshots"].as_array().unwrap();
         assert_eq!(listed.len(), snapshots);
         let named = |id: &str| told.contains(&format!("the backup is made: snapshot {id}"));
         assert!(listed.iter().any(|snapshot| named(snapshot["id"].as_str().unwrap())), "{run}");
     }
-    for arguments in ["snapshots", "snapshots --json", "ls latest", "completions bash", "--help"] {
+    for arguments in [
+        "snapshots",
+        "snapshots --json",
+        "ls latest",
+        "completions bash",
+        "--help",
+        "cat latest:backup/Manifest.db",
+        "demo --profile tiny",
+    ] {
         let run = into_full(&home, arguments);
-        assert_eq!(run.status, Some(1), "{arguments}\n{run}");
-        assert!(run.err().contains("the output cannot be written: "), "{arguments}\n{run}");
+        assert_eq!(run.status, Some(16), "{arguments}\n{run}");
+        assert!(
+            run.err().contains("the standard output cannot be written: No space"),
+            "{arguments}\n{run}"
+        );
     }
     // What the job itself came to is worse.
     let run = into_full(&home, "--repo nowhere snapshots --json");

@@ -54,6 +54,43 @@ fn restic_checks_and_restores_every_snapshot() {
     assert_eq!(hosts, [Some(sim.udid()), Some(sim.udid())]);
 }
 
+#[test]
+fn restic_checks_and_restores_what_was_opened() {
+    let mut home = home();
+    let toml = "profile = \"tiny\"\nseed = 3\n[encryption]\npassword = \"sesame\"\nrounds = 1000\n";
+    let sim = Sim::start_phones(&mut home, &[toml], &[]);
+    home.lifeboat(["pair"]).ok();
+    // The first is sealed, and the second opens it.
+    home.lifeboat(["backup"]).ok();
+    let password = home.path().join("password");
+    fs_err::write(&password, "sesame\n").expect("a password file");
+    sim.ctl(&home, &["live", "--days", "1"]);
+    home.lifeboat(["backup"]).env("BACKUP_PASSWORD_FILE", &password).ok();
+    restic(&home, &["check", "--read-data"]).ok();
+    let listed = restic(&home, &["snapshots", "--json", "--tag", "complete"]).ok().json();
+    let tags = listed.as_array().expect("a list").iter().map(|snapshot| &snapshot["tags"]);
+    let tags: Vec<String> = tags.map(ToString::to_string).collect();
+    assert_eq!(tags, ["[\"opened\",\"complete\"]", "[\"complete\"]"]);
+    let target = home.path().join("restored");
+    let latest = [
+        "restore",
+        "latest",
+        "--host",
+        sim.udid(),
+        "--tag",
+        "complete",
+        "--target",
+        target.as_str(),
+    ];
+    restic(&home, &latest).ok();
+    let restored = digest::files(&target.join("files"));
+    let mut oracle = sim.digest(&home);
+    let all = oracle.len();
+    oracle.retain(|path, _| restored.contains_key(path));
+    digest::assert_same(&restored, &oracle);
+    assert!(all - oracle.len() <= 2, "only two names of the phone are the same but for case");
+}
+
 /// Checks a restored snapshot against the oracle: each file lies under `files/` with its name or, where that cannot be a path of its own on every
 /// system, under `sealed/` with its ID.
 fn is_what_the_phone_holds(home: &Home, sim: &Sim, target: &Utf8Path) {
@@ -165,24 +202,29 @@ fn damage_a_folder(home: &Home) {
     let root = restic(home, &["snapshots", "--json"]).ok().json()[0]["tree"].clone();
     let files = tree(&root).into_iter().find(|node| node["name"] == "files").expect("files/");
     let folder = tree(&files["subtree"]).remove(0)["subtree"].clone();
-    let index =
-        home.repository().join("index").read_dir_utf8().expect("an index").find_map(|file| {
-            let index =
-                restic(home, &["cat", "index", file.expect("a file").file_name()]).ok().json();
-            let packs = index["packs"].as_array().expect("packs").clone();
-            packs.into_iter().find_map(|pack| {
-                let blobs = pack["blobs"].as_array().expect("blobs");
-                let blob = blobs.iter().find(|blob| blob["id"] == folder)?.clone();
-                Some((pack["id"].as_str().expect("an id").to_owned(), blob))
-            })
-        });
-    let (pack, blob) = index.expect("the folder lies in a pack");
-    let path = home.repository().join("data").join(&pack[..2]).join(&pack);
-    let middle = blob["offset"].as_u64().unwrap() + blob["length"].as_u64().unwrap() / 2;
+    let (pack, blob) = find_blob(home, &folder).expect("the folder lies in a pack");
+    let (two, _) = pack.split_at(2);
+    let path = home.repository().join("data").join(two).join(&pack);
+    let number = |name: &str| {
+        let number = blob[name].as_u64().expect("a number");
+        usize::try_from(number).expect("it fits")
+    };
     let mut bytes = fs_err::read(&path).expect("a pack");
-    bytes[usize::try_from(middle).unwrap()] ^= 0x20;
+    bytes[number("offset") + number("length") / 2] ^= 0x20;
     fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
     fs_err::write(&path, bytes).expect("it can be written");
+}
+
+/// Returns the pack in which a blob lies, and what the index says of it.
+fn find_blob(home: &Home, id: &Value) -> Option<(String, Value)> {
+    home.repository().join("index").read_dir_utf8().expect("an index").find_map(|file| {
+        let index = restic(home, &["cat", "index", file.expect("a file").file_name()]).ok().json();
+        index["packs"].as_array().expect("packs").iter().find_map(|pack| {
+            let blobs = pack["blobs"].as_array().expect("blobs");
+            let blob = blobs.iter().find(|blob| blob["id"] == *id)?;
+            Some((pack["id"].as_str().expect("an id").to_owned(), blob.clone()))
+        })
+    })
 }
 
 #[test]

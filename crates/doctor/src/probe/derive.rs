@@ -58,6 +58,16 @@ pub fn room(free: i64, used: Option<i64>, last: Option<i64>) -> Option<Room> {
     })
 }
 
+/// Returns how much room the next backup needs, at least and by estimate at most; without an estimate what the device keeps
+/// back alone.
+pub fn need(facts: &Facts) -> (i64, Option<i64>) {
+    let most = match (last(facts), number(facts, "storage.used")) {
+        (Some(last), _) => Some((last / 4).saturating_add(RESERVE)),
+        (None, used) => used.map(|used| used.saturating_add(RESERVE)),
+    };
+    (RESERVE, most)
+}
+
 /// Adds what follows from what is known.
 pub fn derive(facts: &mut Facts) {
     derive_held_back(facts);
@@ -95,11 +105,15 @@ fn number(facts: &Facts, key: &str) -> Option<i64> {
     }
 }
 
+/// Returns the size of the last whole backup.
+fn last(facts: &Facts) -> Option<i64> {
+    let whole = facts.is("existing.state", "good") || facts.is("existing.state", "unfinished");
+    number(facts, "existing.bytes").filter(|_| whole)
+}
+
 fn derive_room(facts: &mut Facts) {
     let Some(free) = number(facts, "destination.free") else { return };
-    let whole = facts.is("existing.state", "good") || facts.is("existing.state", "unfinished");
-    let last = number(facts, "existing.bytes").filter(|_| whole);
-    if let Some(room) = room(free, number(facts, "storage.used"), last) {
+    if let Some(room) = room(free, number(facts, "storage.used"), last(facts)) {
         facts.tell("destination.room", room.word());
     } else {
         let why = Why::NotThere("how much the backup needs is not known".to_owned());
@@ -189,6 +203,20 @@ mod tests {
         derive(&mut facts);
         let why = facts.value("destination.room");
         assert!(matches!(why, Some(Value::Unknown(Why::NotThere(_)))), "{why:?}");
+    }
+
+    #[test]
+    fn what_is_needed_follows_from_the_last_backup_or_from_what_the_device_holds() {
+        let mut facts = Facts::new();
+        assert_eq!(need(&facts), (RESERVE, None));
+        facts.tell("storage.used", 50 * GB);
+        assert_eq!(need(&facts), (RESERVE, Some(50 * GB + RESERVE)));
+        facts.tell("existing.bytes", 30 * GB);
+        facts.tell("existing.state", "good");
+        assert_eq!(need(&facts), (RESERVE, Some(30 * GB / 4 + RESERVE)));
+        facts.tell("storage.used", i64::MAX);
+        facts.tell("existing.state", "corrupt");
+        assert_eq!(need(&facts), (RESERVE, Some(i64::MAX)));
     }
 
     #[test]

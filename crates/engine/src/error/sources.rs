@@ -20,6 +20,7 @@ impl From<RepoError> for JobError {
             | RepoError::UnsupportedLocation(_)
             | RepoError::TooFew { .. }
             | RepoError::Ambiguous { .. } => Cause::WrongUsage,
+            RepoError::NotEmpty { .. } => Cause::TargetNotEmpty,
             RepoError::SeveralDevices { .. } => Cause::SeveralDevices,
             RepoError::Locked { .. } | RepoError::LockLost => Cause::RepositoryLocked,
             RepoError::WrongPassword => Cause::WrongPassword,
@@ -180,6 +181,8 @@ mod tests {
     fn errors_keep_their_exit_class() {
         let exit = |error: JobError| error.exit();
         assert_eq!(exit(RepoError::Missing("x".into()).into()), ExitClass::RepositoryMissing);
+        let not_empty = RepoError::NotEmpty { place: "x".into(), found: "y".into() };
+        assert_eq!(exit(not_empty.into()), ExitClass::Usage);
         assert_eq!(exit(RepoError::WrongPassword.into()), ExitClass::WrongPassword);
         assert_eq!(exit(RepoError::NoSpace { place: "x".into() }.into()), ExitClass::NoSpace);
         assert_eq!(exit(LinkError::NotPaired.into()), ExitClass::DeviceNotTrusted);

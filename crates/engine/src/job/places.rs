@@ -69,9 +69,8 @@ impl Places {
     /// counts as not yet shown from before it is there.
     pub fn init(&self, host: &dyn Host) -> Result<Repository, JobError> {
         let location = self.location()?;
-        if is_there(&location) {
-            return Err(RepoError::AlreadyExists(self.repository.to_string()).into());
-        }
+        // Before anything is written anywhere.
+        Repository::find_room(&location)?;
         if !self.was_made() {
             mark(&self.making_mark(), "that the repository is being made")?;
         }
@@ -80,7 +79,13 @@ impl Places {
             Some(password) => password.clone(),
             None => self.key(host)?,
         };
-        let made = Repository::init(&location, &password, &self.cache)?;
+        // What a person chose, be it in the key file, may be guessed.
+        let init = if self.password.is_none() && secret::is_generated(&password) {
+            Repository::init_generated
+        } else {
+            Repository::init
+        };
+        let made = init(&location, &password, &self.cache)?;
         self.made()?;
         Ok(made)
     }

@@ -50,13 +50,15 @@ pub struct BackupSummary {
     pub udid: String,
     /// The device's name.
     pub device_name: String,
-    /// `full` or `incremental`; nothing where the run ended before that was known.
+    /// `full` or `incremental`; nothing where the run ended before that was known. What rests on no snapshot is `full`, also where
+    /// the device, going on with a run that broke, sends only the rest.
     pub kind: Option<Kind>,
     /// Files of the device received in this run; those that steer the backup (Status.plist, the manifests) are not counted.
     pub files_received: u64,
     /// Bytes of them.
     pub bytes_received: u64,
-    /// Bytes that the repository grew by.
+    /// Bytes that the repository grew by for this snapshot, by this run and by those that broke and that it went on with; 0 where
+    /// there is no snapshot.
     pub bytes_added: u64,
     /// Bytes that the device sent again although an earlier part of the run had received them.
     pub bytes_sent_again: u64,

@@ -4,14 +4,12 @@ mod manifest;
 
 use std::time::Instant;
 
-use lifeboat_repo::{Repository, Snapshot, Tag};
 use serde::Serialize;
 
 use crate::error::{At as _, JobError};
 use crate::event::{Event, Finding, Note};
 use crate::job::{Context, Outcome, Places, blocking, seconds_since};
 use crate::jobs::snapshots::device_snapshots;
-use crate::layout::ABOUT;
 use crate::meter::Meter;
 use crate::stage::Stage;
 use crate::words::ms;
@@ -79,7 +77,7 @@ fn check(ctx: &Context, places: &Places, read_data: bool) -> Result<CheckSummary
     for snapshot in device_snapshots(&repository, None)? {
         ctx.go_on()?;
         summary.snapshots += 1;
-        if snapshot.is(Tag::Complete) || is_partial_backup(&repository, &snapshot) {
+        if repository.is_backup(&snapshot) {
             manifest::check(ctx, &repository, &snapshot, places, read_data, &mut summary)?;
         }
     }
@@ -90,12 +88,6 @@ fn check(ctx: &Context, places: &Places, read_data: bool) -> Result<CheckSummary
         summary.outcome = Outcome::Failed;
     }
     Ok(summary)
-}
-
-/// Whether it is a backup in which something is missing, and not what a broken run left: that has no manifest of its own.
-fn is_partial_backup(repository: &Repository, snapshot: &Snapshot) -> bool {
-    // What cannot be read is looked at, and told.
-    snapshot.is(Tag::Partial) && !matches!(repository.entry(snapshot, ABOUT), Ok(None))
 }
 
 /// Tells a finding and keeps it.

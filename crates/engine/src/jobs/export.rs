@@ -94,7 +94,7 @@ fn export(ctx: &Context, plan: &ExportPlan) -> Result<ExportSummary, JobError> {
     let started = ctx.host.now();
     ctx.events.stage(Stage::Read);
     let repository = plan.places.open_to_read(&ctx.host)?;
-    let SnapshotView { repository, snapshot } =
+    let SnapshotView { repository, snapshot, .. } =
         view::in_repository(&ctx.events, repository, &plan.snapshot, plan.udid.as_deref())?;
     let about = view::about(&repository, &snapshot)?;
     if let Some(note) = about.as_ref().and_then(|about| view::changed_meanwhile(&snapshot, about)) {

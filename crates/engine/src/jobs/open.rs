@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::apple::{self, Form, Plain};
 use crate::error::{At as _, Cause, JobError};
-use crate::event::Event;
+use crate::event::{Event, Note};
 use crate::job::{Context, Outcome, Places, blocking, seconds_since};
 use crate::keys::{Keyring, Keys, Locked};
 use crate::layout::{About, CONTROL};
@@ -28,12 +28,13 @@ use crate::store::{self, Backup, Own, Piece, Pieces, Run};
 use crate::unlock::{Lock, PlainManifest, plain_manifest};
 use crate::verify::Verified;
 use crate::view;
+use crate::working_tree::area::Area;
 use crate::working_tree::base;
 
 /// What became of sealed snapshots.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OpenSummary {
-    /// `done`, or `incomplete` where one stays sealed.
+    /// `done`; `incomplete` where one stays sealed; `postponed` where the next backup does it.
     pub outcome: Outcome,
     /// Those that were opened.
     pub opened: Vec<OpenedSnapshot>,
@@ -66,7 +67,7 @@ pub struct StillSealed {
     /// When the backup was made.
     pub time: Timestamp,
     /// Why, in a word for programs: `password-unknown`, `backup-password-wrong`, `keybag-missing`, `keybag-damaged`,
-    /// `manifest-key-damaged`, `manifest-damaged`.
+    /// `manifest-key-damaged`, `manifest-damaged`, `repository-damaged`.
     pub why: String,
 }
 
@@ -77,6 +78,9 @@ pub async fn run(ctx: &Context, places: Places, udid: &str) -> Result<OpenSummar
     blocking(move || {
         let started = ctx.host.now();
         ctx.events.stage(Stage::Snapshot);
+        if Area::is_kept(&places.working_area, &udid) {
+            return Ok(postponed(&ctx));
+        }
         let repository = places.open()?;
         let scratch = Scratch::new(&places)?;
         let host = ctx.host.clone();
@@ -85,10 +89,21 @@ pub async fn run(ctx: &Context, places: Places, udid: &str) -> Result<OpenSummar
         let place = scratch.path("sealed-manifest.db");
         let opening = Opening { ctx: &ctx, repository: &repository, writer: &writer, place };
         let mut summary = opening.all(&udid, ring).at(Stage::Snapshot)?;
+        for opened in &summary.opened {
+            ctx.events.tell(Event::Note(opened.note()));
+        }
         summary.seconds = seconds_since(&ctx, started);
         Ok(summary)
     })
     .await
+}
+
+/// What a broken run has kept rests on the newest snapshot as it is: nothing takes its place before the next backup.
+fn postponed(ctx: &Context) -> OpenSummary {
+    let message = "files of a broken run wait for the next backup, which opens the sealed snapshots at its end";
+    ctx.events.tell(Event::Note(Note::new("opened-later", message)));
+    let (opened, sealed) = (Vec::new(), Vec::new());
+    OpenSummary { outcome: Outcome::Postponed, opened, sealed, seconds: 0.0 }
 }
 
 /// What opening sealed snapshots needs.
@@ -113,12 +128,21 @@ impl Opening<'_> {
             let tried = in_vain.get(&plist.keybag).cloned();
             let opened = match tried {
                 Some(why) => Err(why),
-                None => self.one(&snapshot, &about, &mut ring)?.map_err(|locked| {
-                    if locked.damaged().is_none() {
-                        in_vain.insert(plist.keybag, locked.id().to_owned());
+                None => match self.one(&snapshot, &about, &mut ring) {
+                    Ok(Ok(opened)) => Ok(opened),
+                    Ok(Err(locked)) => {
+                        if locked.damaged().is_none() {
+                            in_vain.insert(plist.keybag, locked.id().to_owned());
+                        }
+                        Err(locked.id().to_owned())
                     }
-                    locked.id().to_owned()
-                }),
+                    // What one has lost keeps no other sealed.
+                    Err(error) if error.cause == Cause::RepositoryDamaged => {
+                        tracing::warn!(%error, snapshot = %snapshot.id.short(), "it stays sealed");
+                        Err(error.cause.id().to_owned())
+                    }
+                    Err(error) => return Err(error),
+                },
             };
             match opened {
                 Ok(opened) => summary.opened.push(opened),
@@ -287,14 +311,13 @@ impl Opening<'_> {
             files_sealed: built.about.sealed,
             forgotten,
         };
-        self.ctx.events.tell(Event::Note(opened.note()));
         Ok(opened)
     }
 }
 
 impl OpenedSnapshot {
     /// Says what became of it.
-    pub(crate) fn note(&self) -> crate::event::Note {
+    pub(crate) fn note(&self) -> Note {
         let short = |id: &str| id.get(..8).unwrap_or(id).to_owned();
         let (sealed, opened) = (short(&self.sealed), short(&self.snapshot));
         let message = if self.forgotten {
@@ -306,7 +329,7 @@ impl OpenedSnapshot {
                 "the sealed snapshot {sealed} is opened as {opened}; some of its files stay sealed, and both snapshots stay"
             )
         };
-        crate::event::Note::new("snapshot-opened", message)
+        Note::new("snapshot-opened", message)
     }
 }
 

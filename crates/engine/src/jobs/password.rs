@@ -32,7 +32,7 @@ use lifeboat_mobilesync::keybag::Keybag;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
-pub(crate) use self::standing::{Before, foresee};
+pub(crate) use self::standing::{Before, Sealed, foresee};
 pub use self::standing::{Newest, Standing};
 
 use self::files::GuardedFiles;

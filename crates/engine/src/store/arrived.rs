@@ -155,8 +155,10 @@ impl Pieces for Arrived<'_> {
         let Some(base) = self.overlay.base() else { return Ok(None) };
         let Some((content, form)) = base.damaged(id) else { return Ok(None) };
         // Nothing says that the row's key makes it again: it is kept as it was sent.
+        // A backup that is not encrypted any more has plain text under every name.
         let content = match form {
             Form::AsSent => content.clone(),
+            Form::Opened if !self.encrypted => content.clone(),
             Form::Opened | Form::Unpadded => {
                 self.writer.store(base.as_sent(Some(id), content, form)?, None)?
             }

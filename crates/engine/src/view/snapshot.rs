@@ -2,20 +2,26 @@
 
 use std::io::Read;
 
+use camino::{Utf8Path, Utf8PathBuf};
 use lifeboat_mobilesync::InfoPlist;
+use lifeboat_mobilesync::crypto::Decrypt;
 use lifeboat_repo::{Entry, NodeKind, RepoError, Repository, Snapshot};
 
 use super::{BackupView, Below, Domains, changed_meanwhile, no_such_path, not_a_file};
+use crate::apple::Resealer;
 use crate::error::{Cause, JobError};
 use crate::event::{Event, EventSink};
 use crate::jobs::snapshots::{FileKind, Listed, SnapshotDetails, SnapshotInfo};
 use crate::layout::{ABOUT, About, BACKUP, FILES, IDS, SEALED, sealed_path};
+use crate::scratch::Scratch;
 use crate::working_tree::base;
 
 /// A snapshot of the repository.
 pub(crate) struct SnapshotView {
     pub(crate) repository: Repository,
     pub(crate) snapshot: Snapshot,
+    /// The folder for what can be made again.
+    cache: Option<Utf8PathBuf>,
 }
 
 /// A file that lies sealed and has a name.
@@ -56,7 +62,33 @@ pub(crate) fn line(snapshot: &Snapshot, about: Option<&About>) -> SnapshotInfo {
 impl SnapshotView {
     /// Looks into a snapshot.
     pub(crate) fn new(repository: Repository, snapshot: Snapshot) -> Self {
-        Self { repository, snapshot }
+        Self { repository, snapshot, cache: None }
+    }
+
+    /// Puts copies that it needs for a moment there.
+    pub(crate) fn with_cache(self, cache: &Utf8Path) -> Self {
+        Self { cache: Some(cache.to_owned()), ..self }
+    }
+
+    /// Opens a file that lies under its ID; of an opened backup it lies there as the device encrypted it.
+    fn open_by_id(&self, entry: &Entry) -> Result<Box<dyn Read + Send>, JobError> {
+        let content = entry.node.content().ok_or_else(|| not_a_file(&entry.path))?;
+        let reader = self.repository.reader(content)?;
+        let about = about(&self.repository, &self.snapshot)?.filter(About::is_opened);
+        let (Some(about), Some(cache), Ok(id)) = (about, &self.cache, entry.name().parse()) else {
+            return Ok(Box::new(reader));
+        };
+        let scratch = Scratch::in_folder(cache).map_err(|error| {
+            JobError::of(Cause::Disk, "a folder for a copy of the manifest", &error)
+        })?;
+        let place = scratch.path("Manifest.db");
+        let resealer = Resealer::of(&self.repository, &self.snapshot, &about, &place)?;
+        // What has no key, and what is no whole number of blocks, is of use as it is.
+        let key = resealer.and_then(|resealer| resealer.key(&id).ok());
+        Ok(match key.filter(|_| content.size > 0 && content.size.is_multiple_of(16)) {
+            Some(key) => Box::new(Decrypt::new(&key, reader)),
+            None => Box::new(reader),
+        })
     }
 
     /// Returns the path in the snapshot for a path of the view.
@@ -265,15 +297,13 @@ impl BackupView for SnapshotView {
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, JobError> {
         let plain = self.repository.entry(&self.snapshot, &Self::inner(path))?;
-        let entry = match plain {
-            Some(entry) if entry.node.content().is_some() => entry,
+        match plain.as_ref().map(|entry| entry.node.content()) {
+            Some(Some(content)) => Ok(Box::new(self.repository.reader(content)?)),
             other => {
                 let named = self.named()?.into_iter().find(|named| named.name == path);
                 let missing = if other.is_some() { not_a_file(path) } else { no_such_path(path) };
-                named.map(|named| named.entry).ok_or(missing)?
+                self.open_by_id(&named.ok_or(missing)?.entry)
             }
-        };
-        let content = entry.node.content().ok_or_else(|| not_a_file(path))?;
-        Ok(Box::new(self.repository.reader(content)?))
+        }
     }
 }

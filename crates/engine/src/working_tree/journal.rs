@@ -92,6 +92,11 @@ pub(crate) enum Record {
         /// SHA-1 of its bytes.
         sha1: String,
     },
+    /// The repository grew by so many bytes for this snapshot, those of earlier parts of the run included.
+    Added {
+        /// The bytes.
+        bytes: u64,
+    },
     /// What came is no whole backup: a run that is told to start over does not go on with it.
     Refused,
     /// Every file in the working area up to this number is on the disk for good.
@@ -187,7 +192,7 @@ impl Payloads {
                 self.packed.insert(*number);
             }
             Record::Synced { number } => self.synced = *number,
-            Record::Mkdir { .. } | Record::Refused => {}
+            Record::Mkdir { .. } | Record::Added { .. } | Record::Refused => {}
         }
     }
 

@@ -449,6 +449,11 @@ impl Overlay {
         Ok((place, free.saturating_sub(self.settings.reserve)))
     }
 
+    /// Returns the folder of the repository.
+    pub(crate) fn repository_place(&self) -> &Utf8Path {
+        &self.settings.repository_place
+    }
+
     /// Returns the bytes of each disk that are never offered to the device.
     pub(crate) fn reserve(&self) -> u64 {
         self.settings.reserve

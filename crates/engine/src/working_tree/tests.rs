@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod checked;
+mod sealed;
 mod stale;
 mod surprise;
 mod whole;

@@ -224,9 +224,12 @@ fn store_folder(
         });
         path.truncate(length);
     }
-    let id = core.put_tree(tree::encode(&nodes))?;
-    made.nodes += nodes.len();
-    made.trees.push((id, nodes));
+    let (id, is_new) = core.put_tree(tree::encode(&nodes))?;
+    // Of those that are known the catalogue has what was read of them, and reads the others when somebody asks.
+    if is_new {
+        made.nodes += nodes.len();
+        made.trees.push((id, nodes));
+    }
     if made.nodes >= AT_ONCE {
         core.repository.remember(&made.trees);
         *made = Made::default();

@@ -276,6 +276,11 @@ impl Writer {
         &self.core.index.damage
     }
 
+    /// Counts bytes that an earlier run, which broke, wrote for the snapshot that this one will commit.
+    pub fn count_added_before(&self, bytes: u64) {
+        self.core.counters.bytes_added.fetch_add(bytes, Relaxed);
+    }
+
     /// Returns what was counted so far.
     pub fn stats(&self) -> WriteStats {
         self.core.stats()
@@ -367,6 +372,11 @@ impl Core {
 
     /// Stores a blob if it is new. `data` comes back empty; its memory may be another's.
     pub(super) fn put(&self, kind: BlobKind, data: &mut Vec<u8>) -> Result<BlobId, RepoError> {
+        self.take(kind, data).map(|(id, _)| id)
+    }
+
+    /// Does the same, and says whether it was new.
+    fn take(&self, kind: BlobKind, data: &mut Vec<u8>) -> Result<(BlobId, bool), RepoError> {
         self.flow.check()?;
         let (id, is_new) = self.claim(kind, data);
         if !is_new {
@@ -389,16 +399,16 @@ impl Core {
                 self.send(full)?;
             }
         }
-        Ok(id)
+        Ok((id, is_new))
     }
 
     fn next_batch(&self, batch: &mut Batch) -> Batch {
         mem::replace(batch, Batch { data: self.flow.buffer(), items: Vec::new() })
     }
 
-    /// Stores a folder if it is new.
-    pub(super) fn put_tree(&self, mut json: Vec<u8>) -> Result<TreeId, RepoError> {
-        self.put(BlobKind::Tree, &mut json)
+    /// Stores a folder if it is new, and says whether it was.
+    pub(super) fn put_tree(&self, mut json: Vec<u8>) -> Result<(TreeId, bool), RepoError> {
+        self.take(BlobKind::Tree, &mut json)
     }
 
     fn send(&self, batch: Batch) -> Result<(), RepoError> {

@@ -13,6 +13,8 @@ use crate::{format::random::random, id::FileId};
 
 /// The folder for files on their way.
 const TMP: &str = "tmp";
+/// What a file system itself puts into the top folder of a disk.
+const OF_THE_DISK: [&str; 2] = ["lost+found", "System Volume Information"];
 
 /// A repository in a folder.
 #[derive(Debug, Clone)]
@@ -107,6 +109,27 @@ impl LocalStore {
 impl Store for LocalStore {
     fn location(&self) -> String {
         self.root.to_string()
+    }
+
+    fn stranger(&self) -> Result<Option<String>, StoreError> {
+        let entries = match fs::read_dir(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(|source| io_error("list", &self.root, source))?,
+        };
+        // An `init` that broke left some of these.
+        let ours = |name: &str| {
+            let mut kinds = FileKind::FOLDERS.into_iter().chain([FileKind::Config]);
+            name == TMP || OF_THE_DISK.contains(&name) || kinds.any(|kind| kind.folder() == name)
+        };
+        let mut strangers = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|source| io_error("list", &self.root, source))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !ours(&name) {
+                strangers.push(name);
+            }
+        }
+        Ok(strangers.into_iter().min())
     }
 
     fn create(&self) -> Result<(), StoreError> {

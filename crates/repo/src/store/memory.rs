@@ -1,7 +1,7 @@
 //! A repository in memory, for tests: it counts what is asked of it and fails when told to.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -31,6 +31,8 @@ struct State {
     counts: Counts,
     writes_left: Option<u64>,
     full: bool,
+    /// Listed, and gone before anybody reads them.
+    vanished: BTreeSet<(FileKind, FileId)>,
 }
 
 /// A repository in memory. Clones share their content.
@@ -53,6 +55,13 @@ impl MemoryStore {
     /// Makes every write fail for want of space.
     pub fn fill_up(&self) {
         self.state().full = true;
+    }
+
+    /// Lists a file that is not there, as if another program had removed it between the listing and the reading.
+    pub fn vanish(&self, kind: FileKind, id: FileId) {
+        let mut state = self.state();
+        state.files.remove(&(kind, id));
+        state.vanished.insert((kind, id));
     }
 
     /// Lets all writes pass again.
@@ -133,7 +142,9 @@ impl Store for MemoryStore {
         let mut state = self.state();
         state.counts.lists += 1;
         let of_kind = state.files.iter().filter(|((found, _), _)| *found == kind);
-        Ok(of_kind.map(|((_, id), data)| (*id, data.len() as u64)).collect())
+        let there = of_kind.map(|((_, id), data)| (*id, data.len() as u64));
+        let vanished = state.vanished.iter().filter(|(found, _)| *found == kind);
+        Ok(there.chain(vanished.map(|(_, id)| (*id, 1))).collect())
     }
 
     fn read(&self, kind: FileKind, id: FileId) -> Result<Vec<u8>, StoreError> {

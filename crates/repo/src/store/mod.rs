@@ -132,6 +132,11 @@ pub trait Store: Send + Sync + 'static {
     /// Says where it is, for messages.
     fn location(&self) -> String;
 
+    /// Returns the first, by name, of what lies there and is of no repository; a file system's own folder does not count.
+    fn stranger(&self) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+
     /// Makes the folders of an empty repository.
     fn create(&self) -> Result<(), StoreError>;
 

@@ -221,6 +221,56 @@ fn who_may_enter() {
     }
 }
 
+/// Returns N, r and p of the one key of a repository.
+fn cost(home: &Home) -> [u64; 3] {
+    let keys: Vec<_> = home.path("repository/keys").read_dir_utf8().unwrap().collect();
+    assert_eq!(keys.len(), 1);
+    let file = fs_err::read(keys[0].as_ref().unwrap().path()).unwrap();
+    let file: serde_json::Value = serde_json::from_slice(&file).unwrap();
+    assert_eq!(file["kdf"], "scrypt");
+    ["N", "r", "p"].map(|name| file[name].as_u64().unwrap())
+}
+
+#[test]
+fn a_generated_password_opens_cheaply_and_a_chosen_one_costs_who_guesses() {
+    let home = Home::new();
+    let generated = lifeboat_repo::generate_password();
+    let made = Repository::init_generated(&home.location(), &generated, &home.cache()).unwrap();
+    assert_eq!(cost(&home), [1 << 15, 8, 1]);
+    // The key is found by `rustic_core`.
+    let opened = Repository::open(&home.location(), &generated, &home.cache()).unwrap();
+    assert_eq!(opened.id(), made.id());
+    commit(&writer(&opened).unwrap(), &some_files()).unwrap();
+    let wrong = Repository::open(&home.location(), &password(), &home.cache());
+    assert!(matches!(wrong, Err(RepoError::WrongPassword)));
+
+    let home = Home::new();
+    home.init();
+    let [n, r, p] = cost(&home);
+    assert!(n >= 1 << 17 && r >= 8 && p >= 1, "{n} {r} {p}");
+}
+
+#[test]
+fn nothing_is_made_among_other_files() {
+    let home = Home::new();
+    let folder = home.path("repository");
+    fs_err::create_dir_all(folder.join("lost+found")).unwrap();
+    fs_err::create_dir_all(folder.join("keys")).unwrap();
+    for name in ["thesis.odt", ".profile"] {
+        fs_err::write(folder.join(name), "mine").unwrap();
+    }
+    let refused = Repository::init(&home.location(), &password(), &home.cache());
+    let Err(RepoError::NotEmpty { place, found }) = refused else { panic!("{:?}", refused.err()) };
+    assert_eq!((place.as_str(), found.as_str()), (folder.as_str(), ".profile"));
+    let left = folder.read_dir_utf8().unwrap().count();
+    assert_eq!(left, 4, "nothing was made");
+    // What a disk has of itself, and what an `init` that broke off left, is in nobody's way.
+    for name in ["thesis.odt", ".profile"] {
+        fs_err::remove_file(folder.join(name)).unwrap();
+    }
+    Repository::init(&home.location(), &password(), &home.cache()).unwrap();
+}
+
 /// Several runs find no repository and make one, all at once.
 #[test]
 fn of_several_who_make_a_repository_at_once_one_does() {

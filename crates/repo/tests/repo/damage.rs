@@ -399,3 +399,69 @@ fn a_machine_that_dies_after_any_write() {
     }
     assert!(writes >= 5, "lock, packs, index and snapshot are writes: {writes}");
 }
+
+/// Another program prunes beside whoever reads without a lock, or before that lock is taken.
+#[test]
+fn what_went_away_between_listing_and_reading_is_passed_over_and_is_no_damage() {
+    let home = Home::new();
+    let store = filled(&home);
+    let old = ids(&store, FileKind::Snapshot)[0];
+    commit(&writer(&open_in(&store, &home).unwrap()).unwrap(), &some_files()).unwrap();
+    for kind in [FileKind::Snapshot, FileKind::Index] {
+        let store = store.fork();
+        let gone = match kind {
+            FileKind::Snapshot => old,
+            _ => lifeboat_repo::FileId::new([7; 32]),
+        };
+        store.vanish(kind, gone);
+        let repository = open_in(&store, &Home::new()).unwrap();
+        let (snapshots, damage) = repository.snapshots_and_damage().unwrap();
+        assert_eq!(damage, []);
+        assert_eq!(snapshots.len(), if kind == FileKind::Snapshot { 1 } else { 2 });
+        let report = repository.check(true, &mut |_| ()).unwrap();
+        assert_eq!(report.damage, [], "{kind}");
+        assert!(files_of(&repository, &snapshots[0]).unwrap() == some_files());
+        // A writer does not take it for damage either.
+        assert_eq!(writer(&repository).unwrap().unread_indexes(), []);
+    }
+    // One that is there and cannot be read is damage all the same.
+    for kind in [FileKind::Snapshot, FileKind::Index] {
+        let store = store.fork();
+        store.damage(kind, ids(&store, kind)[0], |data| data[20] ^= 1);
+        assert!(!open_in(&store, &home).unwrap().check(false, &mut |_| ()).unwrap().is_ok());
+    }
+}
+
+/// A snapshot that says nothing of itself is what a broken run left; one that cannot be asked may be a backup.
+#[test]
+fn a_partial_snapshot_that_cannot_be_looked_into_counts_as_a_backup() {
+    let home = Home::new();
+    let store = empty();
+    let write = |files: &Files| {
+        let writer = writer(&open_in(&store, &home).unwrap()).unwrap();
+        crate::support::commit_as(&writer, files, lifeboat_repo::Tag::Partial).unwrap()
+    };
+    let mut files = some_files();
+    files.remove(lifeboat_repo::ABOUT);
+    let left = write(&files);
+    let repository = open_in(&store, &home).unwrap();
+    assert!(!repository.is_backup(&repository.resolve(&left.to_string(), None).unwrap()));
+    assert!(matches!(repository.resolve("latest", None), Err(RepoError::NoSuchSnapshot(_))));
+    let packs = ids(&store, FileKind::Pack);
+    // A name that no other blob has: the folder is in the new packs alone.
+    files.insert("lifeboat/ids.json".into(), b"{}".to_vec());
+    files.insert(lifeboat_repo::ABOUT.into(), b"{}".to_vec());
+    let backup = write(&files);
+    for is_damaged in [false, true] {
+        if is_damaged {
+            for pack in ids(&store, FileKind::Pack).iter().filter(|pack| !packs.contains(pack)) {
+                store.damage(FileKind::Pack, *pack, |data| data.iter_mut().for_each(|b| *b ^= 1));
+            }
+        }
+        let repository = open_in(&store, &Home::new()).unwrap();
+        let found = repository.resolve("latest", None).unwrap();
+        assert_eq!(found.id, backup, "damaged: {is_damaged}");
+        assert!(repository.is_backup(&found), "damaged: {is_damaged}");
+        assert_eq!(repository.entry(&found, lifeboat_repo::ABOUT).is_err(), is_damaged);
+    }
+}

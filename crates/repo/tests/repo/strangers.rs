@@ -3,10 +3,11 @@
 use camino::Utf8Path;
 use fs_err as fs;
 use lifeboat_repo::{Entry, NodeKind, RepoError, Repository, Tag};
+use secrecy::ExposeSecret as _;
 
 use crate::support::{
     Files, Home, UDID, commit, files_of, noise, password, prose, real_clock, restic, some_files,
-    try_restic, writer,
+    try_restic, try_restic_with, writer,
 };
 
 /// Returns all plain files below a folder.
@@ -262,4 +263,20 @@ fn what_restic_moved_meanwhile_is_found_where_it_is_now() {
     reader.stats().unwrap();
     restic(&path, &home, &["forget", "--prune", "--max-unused", "0", &first.to_string()]);
     assert!(files_of(&reader, &snapshot).unwrap() == some_files());
+}
+
+#[test]
+fn restic_opens_with_a_generated_password() {
+    let home = Home::new();
+    let generated = lifeboat_repo::generate_password();
+    let made = Repository::init_generated(&home.location(), &generated, &home.cache()).unwrap();
+    commit(&writer(&made).unwrap(), &some_files()).unwrap();
+    drop(made);
+    let check = |password: &str| {
+        try_restic_with(&home.path("repository"), &home, password, &["check", "--read-data"])
+    };
+    let (ok, out, err) = check(generated.expose_secret());
+    assert!(ok && out.contains("no errors were found"), "{out}{err}");
+    let (ok, _, err) = check("another");
+    assert!(!ok && err.contains("wrong password"), "{err}");
 }

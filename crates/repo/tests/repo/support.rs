@@ -166,6 +166,11 @@ pub(crate) fn file(content: Content) -> Node {
 
 /// Stores files and commits a snapshot of them, with a folder and a link that have nodes of their own.
 pub(crate) fn commit(writer: &Writer, files: &Files) -> Result<SnapshotId, RepoError> {
+    commit_as(writer, files, Tag::Complete)
+}
+
+/// Does the same under a tag.
+pub(crate) fn commit_as(writer: &Writer, files: &Files, tag: Tag) -> Result<SnapshotId, RepoError> {
     let mut tree = TreeBuilder::new();
     for (path, data) in files {
         let content = writer.store(data.as_slice(), None)?;
@@ -175,7 +180,7 @@ pub(crate) fn commit(writer: &Writer, files: &Files) -> Result<SnapshotId, RepoE
     tree.add("files/HomeDomain/Library", folder).unwrap();
     tree.add("files/HomeDomain/link", Node::symlink("Library/empty", moment(1_600_000_001, 0)))
         .unwrap();
-    writer.commit(tree, &new_snapshot(Tag::Complete)).map(|(id, _)| id)
+    writer.commit(tree, &new_snapshot(tag)).map(|(id, _)| id)
 }
 
 /// Reads all files of a snapshot back.
@@ -202,16 +207,26 @@ pub(crate) fn restic(repository: &Utf8Path, home: &Home, arguments: &[&str]) -> 
     out
 }
 
-#[expect(clippy::disallowed_methods, reason = "restic is a stranger that judges what we write")]
 pub(crate) fn try_restic(
     repository: &Utf8Path,
     home: &Home,
     arguments: &[&str],
 ) -> (bool, String, String) {
+    try_restic_with(repository, home, PASSWORD, arguments)
+}
+
+/// Runs it with another password.
+#[expect(clippy::disallowed_methods, reason = "restic is a stranger that judges what we write")]
+pub(crate) fn try_restic_with(
+    repository: &Utf8Path,
+    home: &Home,
+    password: &str,
+    arguments: &[&str],
+) -> (bool, String, String) {
     let output = Command::new("restic")
         .args(["--no-cache", "--repo", repository.as_str()])
         .args(arguments)
-        .env("RESTIC_PASSWORD", PASSWORD)
+        .env("RESTIC_PASSWORD", password)
         .env("HOME", home.path("home"))
         .current_dir(home.folder.path())
         .output()

@@ -67,7 +67,9 @@ pub(super) async fn preflight(
     let Some(told) = report.primary else { return Ok(()) };
     let cause = cause_of(&told.finding.id);
     let place = match cause {
-        Cause::NotEnoughSpace => tightest(ctx, plan),
+        Cause::NotEnoughSpace => {
+            tightest(ctx, plan).map(|place| format!("{place}, and {}", needed(&findings.facts)))
+        }
         Cause::DeviceFull => room_on_device(&findings.facts),
         _ => None,
     };
@@ -102,6 +104,16 @@ fn tightest(ctx: &Context, plan: &BackupPlan) -> Option<String> {
         .filter_map(|place| free(&place).map(|free| (place, free)))
         .min_by_key(|(_, free)| *free)?;
     Some(format!("the disk of {place} has {} MB left", free / 1_000_000))
+}
+
+/// Says how much room a backup needs, as far as that is known before the device says it.
+fn needed(facts: &Facts) -> String {
+    const MB: i64 = 1_000_000;
+    // What is wanted is told rather too large than too small.
+    let mb = |bytes: i64| bytes.saturating_add(MB - 1) / MB;
+    let (least, most) = lifeboat_doctor::probe::need(facts);
+    let most = most.map_or_else(String::new, |most| format!(" (about {} MB at most)", mb(most)));
+    format!("a backup needs {} MB there at least{most}", mb(least))
 }
 
 /// Returns the cause, with its exit class, for what the doctor found before a run.

@@ -22,6 +22,7 @@ use crate::store::{self, Run, Stored};
 use crate::unlock::{Lock, unlock};
 use crate::verify::{self, Told, Verified};
 use crate::words::{choose, first, things};
+use crate::working_tree::WorkingTree;
 use crate::working_tree::base::Base;
 use crate::working_tree::overlay::{Overlay, Trouble};
 use crate::working_tree::rows::Rows;
@@ -53,7 +54,10 @@ pub(super) async fn received(
         (summary.files_received, summary.bytes_received) = (counts.files, counts.bytes);
         summary.bytes_sent_again = counts.bytes_again;
         if let Some(full) = state.was_full() {
-            summary.kind = Some(if full { Kind::Full } else { Kind::Incremental });
+            // The device calls the rest of a run that broke incremental, too.
+            let rests_on_nothing = state.base().is_none();
+            summary.kind =
+                Some(if full || rests_on_nothing { Kind::Full } else { Kind::Incremental });
         }
     }
     watcher.finish();
@@ -69,12 +73,32 @@ pub(super) async fn received(
         }
         Err(error) => {
             let mut error = explain(&prepared, error);
+            explain_full(ctx, &prepared.tree, &mut error);
             summary.file_errors = watcher.files_failed();
             explain_unread(link, &mut error, summary.file_errors).await;
             keep(ctx, prepared, &error, summary).await;
             Err(error)
         }
     }
+}
+
+/// Says of a disk that became full how much is free there now, and how much had come: how much was still to come only the device
+/// knows, and it does not say.
+fn explain_full(ctx: &Context, tree: &WorkingTree, error: &mut JobError) {
+    const MB: u64 = 1_000_000;
+    let state = tree.state();
+    let place = match error.cause {
+        Cause::RepositoryFull => state.repository_place(),
+        Cause::WorkingAreaFull => state.area().folder(),
+        _ => return,
+    };
+    let Ok(free) = ctx.host.free_bytes(place) else { return };
+    let came = state.counts().bytes / MB;
+    error.message = format!(
+        "{}; the disk of {place} has {} MB left, and {came} MB had come from the device, which did not say how much was to follow",
+        error.message,
+        free / MB
+    );
 }
 
 /// Says that files could not be read, where that is why the device ended the job: it counts them, sends the rest, and makes no end
@@ -212,12 +236,15 @@ pub(super) async fn snapshot(
     write_info(&prepared.tree, &prepared.udid, &info).await.at(Stage::Verify)?;
     ctx.events.stage(Stage::Verify);
     // A run that came so far has prepared.
-    let (ctx, kind) = (ctx.clone(), summary.kind.unwrap_or(Kind::Full));
+    let (storing, kind) = (ctx.clone(), summary.kind.unwrap_or(Kind::Full));
     let writer = prepared.writer.clone();
     let tree = prepared.tree.clone();
-    let stored = blocking(move || store(&ctx, &prepared, kind)).await;
-    if stored.is_err() && !tree.is_held() {
+    let mut stored = blocking(move || store(&storing, &prepared, kind)).await;
+    if let Err(error) = &mut stored
+        && !tree.is_held()
+    {
         (summary.files_kept, summary.bytes_kept) = tree.state().kept();
+        explain_full(ctx, &tree, error);
     }
     let (stored, verified, earlier) = stored?;
     summary.notes.extend(earlier.iter().map(OpenedSnapshot::note));

@@ -3,7 +3,6 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use lifeboat_device::info_plist;
 use lifeboat_device::link::Link;
 use lifeboat_repo::{Repository, Writer, WriterOptions};
@@ -12,7 +11,7 @@ use super::{BackupPlan, choice, damage};
 use crate::error::{Cause, JobError};
 use crate::event::{Event, Note};
 use crate::job::{Context, Places, blocking};
-use crate::jobs::password::{Before, foresee};
+use crate::jobs::password::{Before, Sealed, foresee};
 use crate::keys::Keyring;
 use crate::layout::About;
 use crate::passwords::{self, Candidate, Question};
@@ -51,14 +50,11 @@ pub(crate) struct Local {
     pub(crate) tree: WorkingTree,
     pub(crate) writer: Arc<Writer>,
     pub(crate) repository: Repository,
-    /// When the newest backup was made, where that is sealed.
-    sealed: Option<Timestamp>,
-    /// When the newest password of the device that is kept was agreed upon.
-    newest_password: Option<Timestamp>,
+    /// The newest backup, where that is sealed.
+    sealed: Option<Sealed>,
     opened: Opened,
     has_base: bool,
     notes: Vec<Note>,
-    ring: Keyring,
 }
 
 /// Prepares.
@@ -75,8 +71,7 @@ pub(super) async fn prepare(
     // The device tells of its apps while the repository is opened.
     let (local, told) = tokio::join!(opening, ask(ctx, link));
     let (local, (info, will_encrypt)) = (local?, told?);
-    let Local { tree, writer, opened, has_base, mut notes, ring, sealed, newest_password, .. } =
-        local;
+    let Local { tree, writer, repository, sealed, opened, has_base, mut notes } = local;
     notes.extend(not_told(&info.missing));
     if opened.discarded {
         let message = "what an earlier run had kept rests on another snapshot and is not used";
@@ -88,14 +83,14 @@ pub(super) async fn prepare(
         .and_then(plist::Value::as_string)
         .unwrap_or_default()
         .to_owned();
-    let ring = hold_or_pack(ctx, &tree, ring, will_encrypt, &device_name).await?;
-    let before = Before {
-        encrypts: will_encrypt,
-        has_candidates: !ring.is_empty(),
-        sealed,
-        newest: newest_password,
+    let ring = if will_encrypt {
+        keyring(ctx, &tree, repository, &udid, &device_name).await?
+    } else {
+        tree.state().let_pack()?;
+        Keyring::default()
     };
-    if let Some(note) = foresee(before) {
+    let has_candidates = !ring.is_empty();
+    if let Some(note) = foresee(Before { encrypts: will_encrypt, has_candidates, sealed }) {
         // Now, while somebody can still do something about it.
         ctx.events.tell(Event::Note(note.clone()));
         notes.push(note);
@@ -116,25 +111,26 @@ pub(super) async fn prepare(
     })
 }
 
-/// Lets files go into the repository as they come, unless they are encrypted and something may open them: then they wait for their
-/// keys. Where nothing is known a person is asked, if there is one.
-async fn hold_or_pack(
+/// Gathers what may open an encrypted backup, whose files wait for their keys then; asks a person where nothing is known. Where that
+/// comes to nothing files go into the repository as they come.
+async fn keyring(
     ctx: &Context,
     tree: &WorkingTree,
-    mut ring: Keyring,
-    will_encrypt: bool,
+    repository: Repository,
+    udid: &str,
     device_name: &str,
 ) -> Result<Keyring, JobError> {
-    let (ctx, tree, of) = (ctx.clone(), tree.clone(), device_name.to_owned());
+    let (ctx, tree) = (ctx.clone(), tree.clone());
+    let (udid, of) = (udid.to_owned(), device_name.to_owned());
     blocking(move || {
-        if will_encrypt && ring.is_empty() {
+        let mut ring = Keyring::gather(&ctx, Some(&repository), &udid)?;
+        if ring.is_empty() {
             let question = Question { of: &of, was_wrong: false };
-            ctx.passwords
-                .ask(&question)
-                .into_iter()
-                .for_each(|typed| ring.add(Candidate::given(typed)));
+            if let Some(typed) = ctx.passwords.ask(&question) {
+                ring.add(Candidate::given(typed));
+            }
         }
-        if !will_encrypt || ring.is_empty() {
+        if ring.is_empty() {
             tree.state().let_pack()?;
         }
         Ok(ring)
@@ -168,7 +164,6 @@ pub(crate) fn open(
     let host = ctx.host.clone();
     let options =
         WriterOptions { workers: workers(), ..WriterOptions::new(Arc::new(move || host.now())) };
-    let ring = Keyring::gather(ctx, Some(&repository), udid)?;
     let (writer, chosen) = choice::open(&repository, &options, &area, udid)?;
     let writer = Arc::new(writer);
     let mut notes = damage::notes(&writer, &chosen.unreadable);
@@ -184,12 +179,17 @@ pub(crate) fn open(
         hold: true,
     };
     let is_sealed = |base: &&Proven| base.about.as_ref().is_some_and(About::is_sealed);
-    let sealed = chosen.base.as_ref().filter(is_sealed).map(|base| base.snapshot.time);
-    let newest_password =
-        passwords::stored(&repository, udid)?.first().map(|(_, kept)| kept.created);
+    let sealed = match chosen.base.as_ref().filter(is_sealed).map(|base| base.snapshot.time) {
+        Some(made) => {
+            let kept = passwords::stored(&repository, udid)?;
+            let newest = kept.first().map(|(_, kept)| kept.created);
+            Some(Sealed { made, newest })
+        }
+        None => None,
+    };
     let (tree, opened) = WorkingTree::open(area, settings, udid, chosen.base, full)?;
     let has_base = tree.state().base().is_some();
-    Ok(Local { tree, writer, repository, sealed, newest_password, opened, has_base, notes, ring })
+    Ok(Local { tree, writer, repository, sealed, opened, has_base, notes })
 }
 
 fn workers() -> NonZeroUsize {

@@ -93,16 +93,24 @@ pub(crate) struct Before {
     pub(crate) encrypts: bool,
     /// Whether anything is known that may open it: passwords, or the keys of earlier backups.
     pub(crate) has_candidates: bool,
-    /// When its newest backup was made, where that is sealed.
-    pub(crate) sealed: Option<Timestamp>,
-    /// When the newest password that is kept was agreed upon.
+    /// Its newest backup, where that is sealed.
+    pub(crate) sealed: Option<Sealed>,
+}
+
+/// A newest backup that is sealed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sealed {
+    /// When it was made.
+    pub(crate) made: Timestamp,
+    /// When the newest password of the device that is kept was agreed upon.
     pub(crate) newest: Option<Timestamp>,
 }
 
 /// Says before a backup is sent that it will be of little use: nobody could open it.
 pub(crate) fn foresee(before: Before) -> Option<Note> {
-    let Before { encrypts, has_candidates, sealed, newest } = before;
-    let is_in_vain = sealed.is_some_and(|sealed| newest.is_none_or(|newest| newest < sealed));
+    let Before { encrypts, has_candidates, sealed } = before;
+    let is_in_vain =
+        sealed.is_some_and(|sealed| sealed.newest.is_none_or(|newest| newest < sealed.made));
     let why = match (encrypts, has_candidates) {
         (false, _) => return None,
         (true, false) => "the device encrypts its backups with a password that is not known here",
@@ -131,8 +139,8 @@ mod tests {
     #[test]
     fn a_backup_that_nobody_could_open_is_announced_before_it_is_made() {
         let is_told = |encrypts, has_candidates, sealed: Option<i64>, newest: Option<i64>| {
-            let (sealed, newest) = (sealed.map(at), newest.map(at));
-            foresee(Before { encrypts, has_candidates, sealed, newest }).is_some()
+            let sealed = sealed.map(|made| Sealed { made: at(made), newest: newest.map(at) });
+            foresee(Before { encrypts, has_candidates, sealed }).is_some()
         };
         assert!(!is_told(false, false, Some(5), None));
         assert!(is_told(true, false, None, None));

@@ -70,6 +70,10 @@ impl Overlay {
     /// Writes down that these files lie in durable packs, and lets their bytes in the working area go.
     fn note_packed(&mut self, mut numbers: Vec<u64>) -> Result<(), Trouble> {
         numbers.sort_unstable();
+        if let Some(writer) = &self.settings.writer {
+            let bytes = writer.stats().bytes_added;
+            self.append(&Record::Added { bytes })?;
+        }
         for number in &numbers {
             let Some(received) = self.received.get(number) else { continue };
             let (Some(content), Some(sha1)) = (&received.content, received.sha1) else { continue };

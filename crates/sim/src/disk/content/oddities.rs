@@ -9,7 +9,7 @@ use crate::disk::media::Shape;
 const DOMAIN: &str = "AppDomain-com.example.odds";
 
 /// Names that are legal on a phone and awkward elsewhere.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "Gr\u{f6}\u{df}e NFC.txt",
     "Gro\u{308}\u{df}e NFD.txt",
     "\u{65e5}\u{672c}\u{8a9e}.txt",
@@ -22,6 +22,8 @@ const NAMES: [&str; 12] = [
     "-rf *?[a]{b}$HOME;&|<>.txt",
     "Case.txt",
     "case.txt",
+    // Commands to a terminal: clear the screen, write from the right.
+    "\u{1b}[2Jcleared \u{202e}txt.exe",
 ];
 
 /// The longest name that other file systems take, in bytes.

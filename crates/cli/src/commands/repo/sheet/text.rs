@@ -93,8 +93,8 @@ impl About<'_> {
             "\n"
         } else {
             "\n\
-             A device's own password (backup-password, the newest first) is asked for where a backup goes back\n\
-             to a device, by programs that read Apple's folder, and by backups that are stored sealed.\n\
+             A device's own password (backup-password, the newest first) is asked for where a backup\n\
+             goes back to a device, by programs that read Apple's folder, and by sealed backups.\n\
              \n"
         }
     }
