@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lifeboat_doctor::Why;
 use lifeboat_doctor::probe::{Backups, Existing};
+use lifeboat_host::Host;
 use lifeboat_repo::Tag;
 
 use crate::error::{Cause, JobError};
@@ -20,6 +21,7 @@ const LONGEST: usize = 16 << 20;
 /// The backups of the repository, and what a broken run left in the working area.
 pub(crate) struct Kept {
     places: Places,
+    host: Arc<dyn Host>,
     /// The last snapshot of each device: to open a repository takes a second or two, and several probes look into it.
     opened: Mutex<BTreeMap<String, Opened>>,
 }
@@ -28,8 +30,8 @@ type Opened = Result<Option<Arc<SnapshotView>>, Why>;
 
 impl Kept {
     /// Looks where the places say.
-    pub(crate) fn new(places: Places) -> Self {
-        Self { places, opened: Mutex::default() }
+    pub(crate) fn new(places: Places, host: Arc<dyn Host>) -> Self {
+        Self { places, host, opened: Mutex::default() }
     }
 
     fn open(&self, udid: &str) -> Opened {
@@ -39,7 +41,7 @@ impl Kept {
 
     fn open_anew(&self, udid: &str) -> Opened {
         // Without a lock: a look changes nothing.
-        let looked = self.places.open().and_then(|repository| {
+        let looked = self.places.open_now(&*self.host).and_then(|repository| {
             view::in_repository(&EventSink::silent(), repository, "latest", Some(udid))
         });
         match looked {

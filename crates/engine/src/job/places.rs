@@ -57,12 +57,17 @@ impl Places {
         Ok(opened)
     }
 
-    /// Opens the repository as [`Places::open`] does and locks it for reading: nobody removes anything from it until what this
+    /// Opens the repository as [`Places::open`] does, to judge by what time it is which snapshot is the latest.
+    pub(crate) fn open_now(&self, host: &dyn Host) -> Result<Repository, JobError> {
+        Ok(self.open()?.as_of(host.now()))
+    }
+
+    /// Opens the repository as [`Places::open_now`] does and locks it for reading: nobody removes anything from it until what this
     /// returns is gone. One that cannot be written to is read without a lock.
     pub(crate) fn open_to_read(&self, host: &Arc<dyn Host>) -> Result<Repository, JobError> {
         let host = Arc::clone(host);
         let clock: Clock = Arc::new(move || host.now());
-        Ok(self.open()?.to_read(&clock)?)
+        Ok(self.open()?.as_of(clock()).to_read(&clock)?)
     }
 
     /// Makes the repository; without a password with a key that is generated and kept in the key file. Its recovery sheet

@@ -130,7 +130,7 @@ async fn probes(
     context.blind.clone_from(&plan.settings.blind);
     context.listen.clone_from(&plan.listen);
     context.ask_trust = plan.ask_trust;
-    context.backups = Some(Arc::new(Kept::new(plan.places.clone())));
+    context.backups = Some(Arc::new(Kept::new(plan.places.clone(), ctx.host.clone())));
     context.recorded_log = last.map(|last| last.log.clone()).unwrap_or_default();
     context.window =
         last.and_then(|last| last.began.map(|began| RunWindow { began, ended: last.at }));
