@@ -47,7 +47,7 @@ pub use check::{CheckProgress, CheckReport};
 pub use error::{Damage, Fault, Flaw, RepoError};
 pub use id::{BlobId, FileId, InvalidId, PackId, SnapshotId, TreeId};
 pub use ingest::{
-    Cut, Healing, Incoming, NameFlaw, TreeBuilder, TreeError, WriteStats, Writer,
+    Announce, Cut, Healing, Incoming, NameFlaw, TreeBuilder, TreeError, WriteStats, Writer,
     WriterOptions, stand_back,
 };
 pub use keys::generate_password;

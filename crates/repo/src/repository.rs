@@ -23,7 +23,7 @@ use crate::{
         snapshot,
         tree::{self, TreeNode},
     },
-    id::{BlobId, PackId, SnapshotId, TreeId},
+    id::{BlobId, FileId, PackId, SnapshotId, TreeId},
     index::{Place, SharedIndex},
     ingest::{Gear, Writer, WriterOptions},
     keys::{self, Chooser, Opened},
@@ -259,6 +259,20 @@ impl Repository {
         let mut snapshots = self.snapshots()?.into_iter();
         Ok(snapshots
             .rfind(|snapshot| same_device(&snapshot.udid, udid) && snapshot.is(Tag::Complete)))
+    }
+
+    /// Returns how many bytes those packs and index files have that are there of these.
+    pub fn bytes_of(&self, files: &BTreeSet<FileId>) -> Result<u64, RepoError> {
+        let mut bytes = 0;
+        for kind in [FileKind::Pack, FileKind::Index] {
+            let there = self.inner.store.list(kind)?;
+            bytes += there
+                .iter()
+                .filter(|(id, _)| files.contains(id))
+                .map(|(_, size)| size)
+                .sum::<u64>();
+        }
+        Ok(bytes)
     }
 
     /// Locks the repository for writing beside other writers.

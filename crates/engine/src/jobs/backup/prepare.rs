@@ -159,6 +159,7 @@ pub(crate) fn open(
     let host = ctx.host.clone();
     let options = WriterOptions {
         workers: workers(),
+        announce: Some(area.announce()),
         ..WriterOptions::new(Arc::new(move || host.now()))
     };
     let (writer, chosen) = choice::open(&repository, &options, &area, udid)?;
