@@ -26,6 +26,7 @@ mod long;
 mod look;
 mod patience;
 mod pieces;
+mod places;
 mod repo;
 mod several;
 mod sim;
