@@ -230,7 +230,7 @@ fn without_estimate(facts: &mut Facts) {
 /// Whether a failure has no unknown cause behind it: the run itself knows what the person or a disk did (no device is there, the
 /// repository is missing or locked, a password is wrong).
 fn says_it_all(cause: Cause) -> bool {
-    matches!(cause.fault(), Fault::Person | Fault::Storage)
+    !is_vague(cause) && matches!(cause.fault(), Fault::Person | Fault::Storage)
 }
 
 /// What the doctor looks at after a failure.
