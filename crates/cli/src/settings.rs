@@ -4,6 +4,7 @@
 
 mod address;
 mod backup_password;
+mod place;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -93,6 +94,13 @@ impl Environment {
     }
 }
 
+impl Environment {
+    /// Returns the home folder.
+    fn home(&self) -> Option<Utf8PathBuf> {
+        self.get("HOME").or_else(|| self.get("USERPROFILE")).map(Utf8PathBuf::from)
+    }
+}
+
 #[cfg(test)]
 impl<const N: usize> From<[(&str, &str); N]> for Environment {
     fn from(variables: [(&str, &str); N]) -> Self {
@@ -127,6 +135,40 @@ struct DoctorTable {
 impl ConfigFile {
     pub(crate) fn parse(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
+    }
+
+    /// Returns it with its places as paths: what is relative begins at the folder of the file, `~/` at home.
+    fn placed(self, folder: &Utf8Path, home: Option<&Utf8Path>) -> Result<Self, SettingsError> {
+        let place = |key, path: Option<Utf8PathBuf>| match path {
+            Some(path) if path.as_str().is_empty() => Err(SettingsError::NoPlace { key }),
+            Some(path) => Ok(Some(match (path.strip_prefix("~"), home) {
+                (Ok(below), Some(home)) => home.join(below),
+                _ => folder.join(path),
+            })),
+            None => Ok(None),
+        };
+        let repository = match self.repository {
+            // With a scheme it is whole as it is.
+            Some(named)
+                if place::folder(&named).is_none_or(|folder| folder != named)
+                    && !named.is_empty() =>
+            {
+                Some(named)
+            }
+            named => {
+                place("repository", named.map(Utf8PathBuf::from))?.map(Utf8PathBuf::into_string)
+            }
+        };
+        Ok(Self {
+            repository,
+            repository_password_file: place(
+                "repository-password-file",
+                self.repository_password_file,
+            )?,
+            working_area: place("working-area", self.working_area)?,
+            cache: place("cache", self.cache)?,
+            ..self
+        })
     }
 }
 
@@ -167,6 +209,24 @@ pub(crate) enum SettingsError {
     NoUdid {
         /// What it was given as.
         by: &'static str,
+    },
+    /// A place is named by an empty text.
+    #[error(
+        "`{key}` in the configuration file is empty: it names no place (leave it out for the usual one)"
+    )]
+    NoPlace {
+        /// Its key.
+        key: &'static str,
+    },
+    /// What a run keeps would lie in the repository.
+    #[error(
+        "the working area {area} lies in the repository {repository}: it must have a place of its own"
+    )]
+    AreaInRepository {
+        /// The working area.
+        area: Utf8PathBuf,
+        /// The repository.
+        repository: String,
     },
     /// An address cannot be understood.
     #[error("{name} is not an address: {value:?} (write HOST:PORT, a path, or UNIX:PATH)")]
@@ -220,6 +280,8 @@ pub(crate) struct Settings {
     pub(crate) backup_password_new: BackupPassword,
     /// The configuration file, whether it is there or not.
     pub(crate) config: Utf8PathBuf,
+    /// The folder of what this program remembers.
+    state: Utf8PathBuf,
     doctor: DoctorTable,
 }
 
@@ -242,6 +304,18 @@ impl Settings {
         })
     }
 
+    /// Returns what of this program lies where a folder is, or around it: nothing else may be put there.
+    pub(crate) fn own_place_of(&self, folder: &Utf8Path) -> Option<&'static str> {
+        let repository = place::folder(&self.repository).map(|place| ("the repository", place));
+        let others = [
+            ("the working area", self.working_area.clone()),
+            ("the folder of what Lifeboat remembers", self.state.clone()),
+            ("the cache", self.cache.clone()),
+        ];
+        let mut places = repository.into_iter().chain(others);
+        places.find(|(_, place)| place::is_within(folder, place)).map(|(what, _)| what)
+    }
+
     /// Puts the settings together.
     pub(crate) fn new(flags: &Flags, environment: &Environment) -> Result<Self, SettingsError> {
         let folders = Folders::new(environment)?;
@@ -253,7 +327,7 @@ impl Settings {
             .or(file.repository);
         let default = folders.data.join("repository");
         let repository = named.clone().unwrap_or_else(|| default.to_string());
-        let repository_is_default = named.is_none() || Utf8Path::new(&repository) == default;
+        let repository_is_default = named.is_none() || place::is_at(&repository, &default);
         let mux = match environment.get("USBMUXD_SOCKET_ADDRESS") {
             Some(value) => mux_address("USBMUXD_SOCKET_ADDRESS", value)?,
             None => match &file.usbmuxd {
@@ -261,8 +335,17 @@ impl Settings {
                 None => default_mux(),
             },
         };
+        let working_area = environment
+            .get("LIFEBOAT_WORKING_AREA")
+            .map(Utf8PathBuf::from)
+            .or(file.working_area)
+            .unwrap_or_else(|| folders.state.join("working"));
+        if place::folder(&repository).is_some_and(|folder| place::is_within(&working_area, &folder))
+        {
+            return Err(SettingsError::AreaInRepository { area: working_area, repository });
+        }
         Ok(Self {
-            key_file: key_file(&folders.config, &repository, repository_is_default),
+            key_file: place::key_file(&folders.config, &repository, repository_is_default),
             repository,
             repository_is_default,
             password_file: environment
@@ -282,12 +365,9 @@ impl Settings {
             ),
             udid: udid(flags, environment, file.udid)?,
             mux,
-            working_area: environment
-                .get("LIFEBOAT_WORKING_AREA")
-                .map(Utf8PathBuf::from)
-                .or(file.working_area)
-                .unwrap_or_else(|| folders.state.join("working")),
+            working_area,
             config: config_file(flags, environment, &folders).1,
+            state: folders.state,
             cache: environment
                 .get("LIFEBOAT_CACHE")
                 .map(Utf8PathBuf::from)
@@ -327,10 +407,7 @@ struct Folders {
 
 impl Folders {
     fn new(environment: &Environment) -> Result<Self, SettingsError> {
-        let home = environment
-            .get("HOME")
-            .or_else(|| environment.get("USERPROFILE"))
-            .map(Utf8PathBuf::from);
+        let home = environment.home();
         let folder = |variable: &str, below: &str| -> Result<Utf8PathBuf, SettingsError> {
             // A relative path in such a variable is to be ignored, says the XDG specification.
             match environment.get(variable).map(Utf8PathBuf::from).filter(|path| path.is_absolute())
@@ -370,227 +447,10 @@ fn read_file(
         }
         Err(error) => return Err(SettingsError::Read(error)),
     };
-    ConfigFile::parse(&text)
-        .map_err(|source| SettingsError::Parse { path, source: Box::new(source) })
-}
-
-/// The key of the default repository lies beside the configuration; those of others in a folder there, by their place.
-fn key_file(config: &Utf8Path, repository: &str, is_default: bool) -> Utf8PathBuf {
-    use std::fmt::Write as _;
-    if is_default {
-        return config.join("repository.key");
-    }
-    let place = if repository.contains("://") {
-        repository.to_owned()
-    } else {
-        camino::absolute_utf8(Utf8Path::new(repository)).map_or_else(
-            |_| repository.to_owned(),
-            |path| path.as_str().trim_end_matches('/').to_owned(),
-        )
-    };
-    let mut name = String::new();
-    for byte in place.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
-                name.push(char::from(byte));
-            }
-            other => write!(name, "%{other:02X}").expect("a String takes everything"),
-        }
-    }
-    config.join("keys").join(format!("{name}.key"))
+    let file = ConfigFile::parse(&text)
+        .map_err(|source| SettingsError::Parse { path: path.clone(), source: Box::new(source) })?;
+    file.placed(path.parent().unwrap_or(Utf8Path::new("")), environment.home().as_deref())
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::{IpAddr, SocketAddr};
-
-    use proptest::prelude::*;
-
-    use super::address::Address;
-    use super::*;
-
-    fn read(text: &str) -> Result<Address<'_>, String> {
-        Address::parse("x", text).map_err(|error| error.to_string())
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_variable_that_is_no_text_is_refused_by_name_and_others_are_nothing_to_us() {
-        use std::os::unix::ffi::OsStringExt as _;
-        let bad = || OsString::from_vec(b"/r\xff".to_vec());
-        for name in VARIABLES.into_iter().chain(["LIFEBOAT_REPO", "LIFEBOAT_NEW"]) {
-            let error = Environment::of([(name.into(), bad())]).check().unwrap_err();
-            assert_eq!(error.to_string(), format!("the variable {name} is not UTF-8"));
-        }
-        let other = Environment::of([("LS_COLORS".into(), bad()), ("HOME".into(), "/h".into())]);
-        assert!(other.check().is_ok());
-        assert_eq!(other.get("HOME"), Some("/h"));
-    }
-
-    proptest! {
-        #[test]
-        fn addresses_come_back(
-            path in "/[^/\\x00][^\\x00]{0,20}",
-            octets: [u8; 4],
-            groups: [u16; 8],
-            port in 1_u16..,
-            host in "[a-z][a-z0-9.-]{0,12}",
-        ) {
-            for prefix in ["", "UNIX:", "unix://"] {
-                let text = format!("{prefix}{path}");
-                prop_assert_eq!(read(&text), Ok(Address::Known(Mux::Unix(path.clone().into()))));
-            }
-            for ip in [IpAddr::from(octets), IpAddr::from(groups)] {
-                let mux = Mux::Tcp(SocketAddr::from((ip, port)));
-                let text = mux.to_string();
-                prop_assert_eq!(read(&text), Ok(Address::Known(mux)));
-            }
-            let text = format!("{host}:{port}");
-            prop_assert_eq!(read(&text), Ok(Address::Host(&host, port)));
-        }
-
-        #[test]
-        fn noise_never_panics(noise in any::<String>(), near in "(unix:|UNIX:|\\[)?[a-z0-9:./\\]-]{0,16}(:[0-9]{0,6})?") {
-            for text in [noise, near] {
-                drop(Address::parse("x", &text));
-                drop(ConfigFile::parse(&text));
-                drop(key_file(Utf8Path::new("/c"), &text, false));
-            }
-        }
-
-        #[test]
-        fn a_configuration_comes_back(texts in prop::collection::vec(prop::option::of("[ -~]{0,20}"), 3)) {
-            let [repository, udid, area] = texts.try_into().expect("three");
-            let mut table = toml::Table::new();
-            for (key, value) in [("repository", &repository), ("udid", &udid), ("working-area", &area)] {
-                if let Some(value) = value {
-                    table.insert(key.to_owned(), value.clone().into());
-                }
-            }
-            let file = ConfigFile::parse(&table.to_string()).unwrap();
-            prop_assert_eq!(file.repository, repository);
-            prop_assert_eq!(file.udid, udid);
-            prop_assert_eq!(file.working_area.map(Utf8PathBuf::into_string), area);
-        }
-
-        #[test]
-        fn two_repositories_never_share_a_key_file(one in "/[ -~]{1,12}", other in "/[ -~]{1,12}") {
-            let file = |place: &str| key_file(Utf8Path::new("/c"), place, false);
-            // Paths are compared by their parts: `/.` and `//` are one place.
-            if Utf8Path::new(&one) != Utf8Path::new(&other) {
-                prop_assert_ne!(file(&one), file(&other));
-            }
-        }
-    }
-
-    fn home() -> (tempfile::TempDir, Utf8PathBuf) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
-        (dir, path)
-    }
-
-    #[test]
-    fn defaults_lie_in_the_folders_of_the_xdg_specification() {
-        let (_dir, home) = home();
-        let settings =
-            Settings::new(&Flags::default(), &Environment::from([("HOME", home.as_str())]))
-                .unwrap();
-        assert_eq!(settings.repository, home.join(".local/share/lifeboat/repository").as_str());
-        assert!(settings.repository_is_default);
-        assert_eq!(settings.key_file, home.join(".config/lifeboat/repository.key"));
-        assert_eq!(settings.working_area, home.join(".local/state/lifeboat/working"));
-        assert_eq!(settings.cache, home.join(".cache/lifeboat"));
-        let moved = Environment::from([
-            ("HOME", home.as_str()),
-            ("XDG_DATA_HOME", "/data"),
-            ("XDG_CACHE_HOME", "no"),
-        ]);
-        let settings = Settings::new(&Flags::default(), &moved).unwrap();
-        assert_eq!(settings.repository, "/data/lifeboat/repository");
-        assert_eq!(settings.cache, home.join(".cache/lifeboat"));
-    }
-
-    #[test]
-    fn a_flag_beats_the_environment_which_beats_the_file() {
-        let (_dir, home) = home();
-        let file = home.join("config.toml");
-        fs_err::write(
-            &file,
-            "repository = \"/from/file\"\nudid = \"file\"\nusbmuxd = \"127.0.0.1:5\"\n",
-        )
-        .unwrap();
-        let flags = Flags { config: Some(file), ..Flags::default() };
-        let plain = Environment::from([("HOME", home.as_str())]);
-        let settings = Settings::new(&flags, &plain).unwrap();
-        assert_eq!(
-            (settings.repository.as_str(), settings.udid.as_deref()),
-            ("/from/file", Some("file"))
-        );
-        assert_eq!(settings.mux.to_string(), "127.0.0.1:5");
-        let environment = Environment::from([
-            ("HOME", home.as_str()),
-            ("LIFEBOAT_REPO", "/from/environment"),
-            ("USBMUXD_SOCKET_ADDRESS", "UNIX:/run/mux"),
-        ]);
-        let settings = Settings::new(&flags, &environment).unwrap();
-        assert_eq!(settings.repository, "/from/environment");
-        assert_eq!(settings.mux, Mux::Unix("/run/mux".into()));
-        let flags =
-            Flags { repository: Some("/from/flag".into()), udid: Some("flag".into()), ..flags };
-        let settings = Settings::new(&flags, &environment).unwrap();
-        assert_eq!(
-            (settings.repository.as_str(), settings.udid.as_deref()),
-            ("/from/flag", Some("flag"))
-        );
-        assert_eq!(settings.key_file, home.join(".config/lifeboat/keys/%2Ffrom%2Fflag.key"));
-    }
-
-    #[test]
-    fn a_device_that_is_named_and_empty_is_refused_by_where_it_stands() {
-        let (_dir, home) = home();
-        let file = home.join("config.toml");
-        fs_err::write(&file, "udid = \"\"\n").unwrap();
-        let plain = [("HOME", home.as_str())];
-        let empty = [("HOME", home.as_str()), ("LIFEBOAT_UDID", "")];
-        let named = |udid: Option<&str>| Flags {
-            config: Some(file.clone()),
-            udid: udid.map(str::to_owned),
-            ..Flags::default()
-        };
-        let udid = |flags: Flags, environment: Environment| {
-            let settings = Settings::new(&flags, &environment);
-            settings.map(|settings| settings.udid).map_err(|error| error.to_string())
-        };
-        let why = |error: Result<_, String>| error.unwrap_err();
-        assert!(
-            why(udid(named(None), plain.into())).starts_with("`udid` in the configuration file")
-        );
-        let variable = why(udid(named(None), empty.into()));
-        assert!(variable.starts_with("the variable LIFEBOAT_UDID is empty"), "{variable}");
-        assert!(why(udid(named(Some("")), plain.into())).starts_with("-u is empty"));
-        // What does not count is not looked at.
-        assert_eq!(udid(named(Some("U")), empty.into()), Ok(Some("U".to_owned())));
-        assert_eq!(udid(Flags::default(), plain.into()), Ok(None));
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_with_its_place() {
-        let (_dir, home) = home();
-        let file = home.join("config.toml");
-        fs_err::write(&file, "repositry = \"/x\"\n").unwrap();
-        let flags = Flags { config: Some(file), ..Flags::default() };
-        let error =
-            Settings::new(&flags, &Environment::from([("HOME", home.as_str())])).unwrap_err();
-        let SettingsError::Parse { source, .. } = error else { panic!("{error}") };
-        assert!(source.to_string().contains("unknown field `repositry`"), "{source}");
-    }
-
-    #[test]
-    fn a_named_file_must_be_there() {
-        let (_dir, home) = home();
-        let flags = Flags { config: Some(home.join("none.toml")), ..Flags::default() };
-        let error =
-            Settings::new(&flags, &Environment::from([("HOME", home.as_str())])).unwrap_err();
-        assert!(matches!(error, SettingsError::Read(_)));
-    }
-}
+mod tests;

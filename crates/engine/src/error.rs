@@ -210,7 +210,7 @@ causes! {
     /// Somebody else has the repository.
     RepositoryLocked = "repository-locked", Person, RepositoryLocked, "Wait for the other program; if there is none, `restic unlock` removes a stale lock.";
     /// The password does not open the repository.
-    WrongPassword = "wrong-password", Person, WrongPassword, "Check the password or the key file (`lifeboat repo key` prints it).";
+    WrongPassword = "wrong-password", Person, WrongPassword, "Check the password file or the key file: none of the repository's keys opens with what is in it.";
     /// There is no password and no key file.
     NoPassword = "no-password", Person, WrongPassword, "Give the password with LIFEBOAT_REPO_PASSWORD_FILE, or put the key file back.";
     /// The repository was written by a newer program.

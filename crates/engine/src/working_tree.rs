@@ -155,7 +155,15 @@ fn resume(
             Record::Added { bytes } => Some(*bytes),
             _ => None,
         };
-        writer.count_added_before(records.iter().filter_map(added).max().unwrap_or(0));
+        let noted = records.iter().filter_map(added).max().unwrap_or(0);
+        // What an older program wrote is not on the list.
+        let written = match &settings.repository {
+            Some(repository) => repository.bytes_of(&area.announced())?,
+            None => 0,
+        };
+        // This run may have written already: what it found damaged is stored again.
+        let own = writer.stats().bytes_added;
+        writer.count_added_before(noted.max(written).saturating_sub(own));
     }
     for record in records {
         if let Record::Put { path, size, .. } = &record

@@ -61,7 +61,7 @@ pub struct PasswordFile {
     pub readable_by_others: bool,
 }
 
-/// Reads a password from a file: its first line, without the line end.
+/// Reads a password from a file: its first line, without the line end and without a byte order mark.
 pub fn read_password_file(path: &Utf8Path) -> Result<PasswordFile, SecretError> {
     let failed = |source| SecretError::Read { path: path.to_owned(), source };
     let meta = fs_err::metadata(path).map_err(failed)?;
@@ -69,6 +69,8 @@ pub fn read_password_file(path: &Utf8Path) -> Result<PasswordFile, SecretError> 
         std::io::ErrorKind::FileTooLarge => SecretError::TooLarge { path: path.to_owned() },
         _ => failed(error),
     })?;
+    // Some editors put a mark before the text, which nobody sees or types.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let line = text.lines().next().unwrap_or_default();
     if line.is_empty() {
         return Err(SecretError::Empty { path: path.to_owned() });
@@ -248,6 +250,17 @@ mod tests {
         let read = read_password_file(&file).unwrap();
         assert_eq!(read.password.expose_secret(), "first");
         assert!(read.readable_by_others);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_password() {
+        let (_dir, path) = folder();
+        let file = path.join("key");
+        fs_err::write(&file, "\u{feff}ahoy\u{feff}\n").unwrap();
+        let read = read_password_file(&file).unwrap();
+        assert_eq!(read.password.expose_secret(), "ahoy\u{feff}");
+        fs_err::write(&file, "\u{feff}\n").unwrap();
+        assert!(matches!(read_password_file(&file), Err(SecretError::Empty { .. })));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The parsers of the format, for fuzz targets; not for users.
 
 use camino::Utf8Path;
+use jiff::tz::TimeZone;
 
 use crate::{
     catalogue::{self, Catalogue},
@@ -9,7 +10,7 @@ use crate::{
     id::{BlobId, SnapshotId},
     location::Location,
     node::{Content, Node, moment},
-    snapshot::{Snapshot, Tag, resolve},
+    snapshot::{Snapshot, Tag, Wanted, resolve},
 };
 
 /// Hands `bytes` to every parser: as the JSON of each file, as a list of blobs, and as what the seal hides.
@@ -57,7 +58,8 @@ pub fn parse_words(text: &str) {
         summary: None,
     };
     let all = [some(0xab, "A", Tag::Complete), some(0xac, "B", Tag::Partial)];
-    if let Ok(found) = resolve(&all, text, None, &|_| true) {
+    let wanted = Wanted { name: text, udid: None, now: None, zone: TimeZone::UTC };
+    if let Ok(found) = resolve(&all, &wanted, &|_| true) {
         assert!(all.iter().any(|snapshot| snapshot.id == found.id), "only what is there is found");
     }
 }

@@ -47,8 +47,8 @@ pub use check::{CheckProgress, CheckReport};
 pub use error::{Damage, Fault, Flaw, RepoError};
 pub use id::{BlobId, FileId, InvalidId, PackId, SnapshotId, TreeId};
 pub use ingest::{
-    Cut, Healing, Incoming, NameFlaw, TreeBuilder, TreeError, WriteStats, Writer, WriterOptions,
-    stand_back,
+    Announce, Cut, Healing, Incoming, NameFlaw, TreeBuilder, TreeError, WriteStats, Writer,
+    WriterOptions, stand_back,
 };
 pub use keys::generate_password;
 pub use location::Location;
@@ -56,5 +56,5 @@ pub use lock::{Clock, Holder};
 pub use node::{Content, Entry, Node, NodeKind, moment};
 pub use reader::Reader;
 pub use repository::{ABOUT, Repository};
-pub use snapshot::{NewSnapshot, Snapshot, Summary, Tag};
+pub use snapshot::{NewSnapshot, Snapshot, Summary, Tag, same_device, shown_time};
 pub use stats::Stats;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
+use jiff::{Timestamp, tz::TimeZone};
 use rustic_core::repofile::MasterKey;
 use secrecy::SecretString;
 
@@ -22,7 +23,7 @@ use crate::{
         snapshot,
         tree::{self, TreeNode},
     },
-    id::{BlobId, PackId, SnapshotId, TreeId},
+    id::{BlobId, FileId, PackId, SnapshotId, TreeId},
     index::{Place, SharedIndex},
     ingest::{Gear, Writer, WriterOptions},
     keys::{self, Chooser, Opened},
@@ -30,7 +31,7 @@ use crate::{
     lock::{Clock, Lock},
     node::{Content, Entry},
     reader::{BlobCache, Reader, open_blob},
-    snapshot::{Snapshot, Tag, resolve},
+    snapshot::{Snapshot, Tag, Wanted, resolve, same_device},
     stats::Stats,
     store::{FileKind, Store},
 };
@@ -44,6 +45,8 @@ pub struct Repository {
     inner: Arc<Inner>,
     /// Held while this value or a clone of it is there.
     reading: Option<Arc<Lock>>,
+    /// What time it is, where somebody said so.
+    now: Option<Timestamp>,
 }
 
 /// What all parts of an open repository share.
@@ -144,7 +147,7 @@ impl Repository {
             blobs: BlobCache::default(),
             catalogue: Catalogue::new(folder),
         };
-        Self { inner: Arc::new(inner), reading: None }
+        Self { inner: Arc::new(inner), reading: None, now: None }
     }
 
     /// Locks the repository for reading, beside writers and other readers: nobody removes anything from it until what this
@@ -153,7 +156,18 @@ impl Repository {
     /// Fails with [`RepoError::Locked`] where somebody else has the repository alone.
     pub fn to_read(&self, clock: &Clock) -> Result<Self, RepoError> {
         let reading = Lock::take_to_read(&self.inner, clock)?.map(Arc::new);
-        Ok(Self { inner: Arc::clone(&self.inner), reading })
+        Ok(Self { reading, ..self.clone() })
+    }
+
+    /// Returns it with what time it is: a snapshot that is dated in the future counts as older than all others from here on.
+    #[must_use]
+    pub fn as_of(self, now: Timestamp) -> Self {
+        Self { now: Some(now), ..self }
+    }
+
+    /// Whether a snapshot is dated in the future, as far as it is known what time it is.
+    pub fn is_ahead(&self, snapshot: &Snapshot) -> bool {
+        self.now.is_some_and(|now| snapshot.is_ahead_of(now))
     }
 
     /// Fails with [`RepoError::LockLost`] where the lock of [`Repository::to_read`] was removed by another program: what it
@@ -184,16 +198,19 @@ impl Repository {
 
     /// Lists all snapshots, oldest first. Damaged snapshot files are not in it; see [`Repository::snapshots_and_damage`].
     pub fn snapshots(&self) -> Result<Vec<Snapshot>, RepoError> {
-        let (snapshots, damage) = self.inner.snapshots()?;
+        let (snapshots, damage) = self.snapshots_and_damage()?;
         for damage in damage {
             tracing::warn!(%damage, "a snapshot is passed over");
         }
         Ok(snapshots)
     }
 
-    /// Lists all snapshots, oldest first, and what is wrong with the others.
+    /// Lists all snapshots, oldest first, and what is wrong with the others. Those that are dated in the future come before all
+    /// others, where it is known what time it is ([`Repository::as_of`]).
     pub fn snapshots_and_damage(&self) -> Result<(Vec<Snapshot>, Vec<Damage>), RepoError> {
-        self.inner.snapshots()
+        let (mut snapshots, damage) = self.inner.snapshots()?;
+        snapshots.sort_by_key(|snapshot| snapshot.order(self.now));
+        Ok((snapshots, damage))
     }
 
     /// Finds a snapshot: `latest`, the beginning of its identifier, or `UDID@date`; of this device only, where given.
@@ -216,7 +233,9 @@ impl Repository {
         if wanted != "latest" && !wanted.contains('@') {
             damage.clear();
         }
-        match resolve(&snapshots, wanted, udid, &|snapshot| self.is_backup(snapshot)) {
+        let zone = TimeZone::system();
+        let asked = Wanted { name: wanted, udid, now: self.now, zone };
+        match resolve(&snapshots, &asked, &|snapshot| self.is_backup(snapshot)) {
             Ok(snapshot) => Ok((snapshot, damage)),
             Err(RepoError::NoSuchSnapshot(wanted)) => Err(match damage.into_iter().next() {
                 Some(damage) => damage.into(),
@@ -238,7 +257,22 @@ impl Repository {
     /// Returns the newest complete snapshot of a device, if it has one.
     pub fn latest(&self, udid: &str) -> Result<Option<Snapshot>, RepoError> {
         let mut snapshots = self.snapshots()?.into_iter();
-        Ok(snapshots.rfind(|snapshot| snapshot.udid == udid && snapshot.is(Tag::Complete)))
+        Ok(snapshots
+            .rfind(|snapshot| same_device(&snapshot.udid, udid) && snapshot.is(Tag::Complete)))
+    }
+
+    /// Returns how many bytes those packs and index files have that are there of these.
+    pub fn bytes_of(&self, files: &BTreeSet<FileId>) -> Result<u64, RepoError> {
+        let mut bytes = 0;
+        for kind in [FileKind::Pack, FileKind::Index] {
+            let there = self.inner.store.list(kind)?;
+            bytes += there
+                .iter()
+                .filter(|(id, _)| files.contains(id))
+                .map(|(_, size)| size)
+                .sum::<u64>();
+        }
+        Ok(bytes)
     }
 
     /// Locks the repository for writing beside other writers.
@@ -433,7 +467,7 @@ impl Inner {
                 Err(error) => return Err(error),
             }
         }
-        snapshots.sort_by_key(Snapshot::order);
+        snapshots.sort_by_key(|snapshot| snapshot.order(None));
         Ok((snapshots, damage))
     }
 

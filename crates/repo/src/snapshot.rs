@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use crate::{
     error::RepoError,
@@ -85,10 +85,39 @@ impl Snapshot {
         self.tags.iter().any(|word| word == tag.as_str())
     }
 
-    /// Returns what puts snapshots in order: time, and of two of one time the opened one last, as the newer one.
-    pub(crate) fn order(&self) -> (Timestamp, bool, SnapshotId) {
-        (self.time, self.is(Tag::Opened), self.id)
+    /// Whether it is dated so far in the future that the clock must have been wrong when it was made.
+    pub fn is_ahead_of(&self, now: Timestamp) -> bool {
+        self.time.duration_since(now) > MOST_AHEAD
     }
+
+    /// Returns what puts snapshots in order: time, and of two of one time the opened one last, as the newer one. Where it is
+    /// known what time it is, one that is dated in the future comes before all others: a clock that was wrong once would else
+    /// hide every backup that is made until then.
+    pub(crate) fn order(&self, now: Option<Timestamp>) -> (bool, Timestamp, bool, SnapshotId) {
+        let is_plausible = now.is_none_or(|now| !self.is_ahead_of(now));
+        (is_plausible, self.time, self.is(Tag::Opened), self.id)
+    }
+}
+
+/// By how much two clocks may differ before the time of a snapshot is not believed: clocks of computers that share a
+/// repository are not all right to the hour.
+const MOST_AHEAD: SignedDuration = SignedDuration::from_hours(24);
+
+/// Whether two spellings name one device: case and dashes do not count.
+pub fn same_device(a: &str, b: &str) -> bool {
+    let plain = |text: &str| {
+        text.bytes()
+            .filter(|byte| *byte != b'-')
+            .map(|byte| byte.to_ascii_lowercase())
+            .collect::<Vec<_>>()
+    };
+    a == b || plain(a) == plain(b)
+}
+
+/// Returns a moment as calendar and clock of a place show it: `2026-11-22 10:30:05`. `UDID@DATE` finds a snapshot by the
+/// beginning of this.
+pub fn shown_time(time: Timestamp, zone: &TimeZone) -> String {
+    time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// What the writer of a snapshot says about it.
@@ -113,27 +142,50 @@ pub struct NewSnapshot {
 /// The shortest prefix of an identifier that is understood.
 const SHORTEST_PREFIX: usize = 4;
 
-/// Finds the snapshot that `wanted` names: `latest` (the newest complete one of the only device, or of `udid`), the beginning of
-/// an identifier, or `UDID@date` (the newest complete one of a device whose time in UTC begins so). `udid` narrows the choice.
-/// Where a device has no complete one at all, its newest partial one that `is_backup` calls a finished backup takes its place.
+/// What a person means by the name of a snapshot.
+pub(crate) struct Wanted<'a> {
+    /// The name.
+    pub(crate) name: &'a str,
+    /// The device, in any spelling.
+    pub(crate) udid: Option<&'a str>,
+    /// What time it is, where that is known.
+    pub(crate) now: Option<Timestamp>,
+    /// Where the clock hangs that the person reads.
+    pub(crate) zone: TimeZone,
+}
+
+impl Wanted<'_> {
+    /// Whether a snapshot's time begins as the date that was named: as it is shown here, or with `Z` at the end of the date in
+    /// UTC.
+    fn is_of(&self, snapshot: &Snapshot, date: &str) -> bool {
+        let date = date.replace('T', " ");
+        match date.strip_suffix(['Z', 'z']) {
+            Some(date) => snapshot.time.to_string().replace('T', " ").starts_with(date),
+            None => shown_time(snapshot.time, &self.zone).starts_with(&date),
+        }
+    }
+}
+
+/// Finds the snapshot that is wanted: `latest` (the newest complete one of the only device, or of `udid`), the beginning of an
+/// identifier, or `UDID@date` (the newest complete one of a device whose time begins so). `udid` narrows the choice. Where a
+/// device has no complete one at all, its newest partial one that `is_backup` calls a finished backup takes its place.
 pub(crate) fn resolve(
     snapshots: &[Snapshot],
-    wanted: &str,
-    udid: Option<&str>,
+    asked: &Wanted<'_>,
     is_backup: &dyn Fn(&Snapshot) -> bool,
 ) -> Result<Snapshot, RepoError> {
-    let of_device = |snapshot: &&Snapshot| udid.is_none_or(|udid| snapshot.udid == udid);
+    let (wanted, udid, now) = (asked.name, asked.udid, asked.now);
+    let of_device =
+        |snapshot: &&Snapshot| udid.is_none_or(|udid| same_device(&snapshot.udid, udid));
     let none = || RepoError::NoSuchSnapshot(wanted.to_owned());
     let candidates = snapshots.iter().filter(of_device);
     if wanted == "latest" {
-        return latest(candidates, is_backup)?.ok_or_else(none);
+        return latest(candidates, now, is_backup)?.ok_or_else(none);
     }
     if let Some((device, date)) = wanted.split_once('@') {
-        let date = date.replace(' ', "T");
-        let fits =
-            |snapshot: &Snapshot| date == "latest" || snapshot.time.to_string().starts_with(&date);
-        let candidates = candidates.filter(|snapshot| snapshot.udid == device).collect();
-        return newest(candidates, &fits, is_backup).ok_or_else(none);
+        let fits = |snapshot: &Snapshot| date == "latest" || asked.is_of(snapshot, date);
+        let candidates = candidates.filter(|snapshot| same_device(&snapshot.udid, device));
+        return newest(candidates.collect(), now, &fits, is_backup).ok_or_else(none);
     }
     let prefix = wanted.to_ascii_lowercase();
     if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -153,6 +205,7 @@ pub(crate) fn resolve(
 /// Returns what `latest` means: nobody knows which device is meant where several have one.
 fn latest<'a>(
     candidates: impl Iterator<Item = &'a Snapshot>,
+    now: Option<Timestamp>,
     is_backup: &dyn Fn(&Snapshot) -> bool,
 ) -> Result<Option<Snapshot>, RepoError> {
     let mut devices: BTreeMap<&str, Vec<&Snapshot>> = BTreeMap::new();
@@ -162,7 +215,7 @@ fn latest<'a>(
     let mut found = Vec::new();
     for (udid, snapshots) in devices {
         // Of others are passwords, certificates, what broken runs left, what other programs keep here.
-        found.extend(newest(snapshots, &|_| true, is_backup).map(|latest| (udid, latest)));
+        found.extend(newest(snapshots, now, &|_| true, is_backup).map(|latest| (udid, latest)));
     }
     if found.len() > 1 {
         let devices = found.into_iter().map(|(udid, _)| udid.to_owned()).collect();
@@ -174,10 +227,11 @@ fn latest<'a>(
 /// Returns the newest complete one that fits; only where none is complete, fitting or not, the newest partial backup.
 fn newest(
     mut candidates: Vec<&Snapshot>,
+    now: Option<Timestamp>,
     fits: &dyn Fn(&Snapshot) -> bool,
     is_backup: &dyn Fn(&Snapshot) -> bool,
 ) -> Option<Snapshot> {
-    candidates.sort_by_key(|snapshot| snapshot.order());
+    candidates.sort_by_key(|snapshot| snapshot.order(now));
     let complete = candidates.iter().any(|snapshot| snapshot.is(Tag::Complete));
     let tag = if complete { Tag::Complete } else { Tag::Partial };
     let mut newest_first = candidates.into_iter().rev();
@@ -211,8 +265,12 @@ mod tests {
         }
     }
 
+    fn asked<'a>(name: &'a str, udid: Option<&'a str>) -> Wanted<'a> {
+        Wanted { name, udid, now: None, zone: TimeZone::UTC }
+    }
+
     fn find(all: &[Snapshot], wanted: &str, udid: Option<&str>) -> Result<Snapshot, RepoError> {
-        resolve(all, wanted, udid, &|_| true)
+        resolve(all, &asked(wanted, udid), &|_| true)
     }
 
     fn some() -> Vec<Snapshot> {
@@ -251,6 +309,70 @@ mod tests {
     }
 
     #[test]
+    fn a_device_is_named_in_any_spelling() {
+        let all = [snapshot(0xab, 1, "00008110-000A1B2C", "2026-11-20T10:00:00Z", Tag::Complete)];
+        for udid in
+            ["00008110-000A1B2C", "00008110000A1B2C", "00008110-000a1b2c", "00008110000a1b2c"]
+        {
+            assert!(find(&all, "latest", Some(udid)).is_ok(), "{udid}");
+            assert!(find(&all, "ab01", Some(udid)).is_ok(), "{udid}");
+            assert!(find(&all, &format!("{udid}@2026"), None).is_ok(), "{udid}");
+        }
+        for udid in ["00008110-000A1B2", "00008110-000A1B2D", ""] {
+            assert!(find(&all, "latest", Some(udid)).is_err(), "{udid}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_the_one_that_is_shown_and_with_z_the_one_in_utc() {
+        // In Berlin the 21st begins at 23:00 UTC.
+        let all = [
+            snapshot(1, 1, "A", "2026-11-20T23:30:00Z", Tag::Complete),
+            snapshot(2, 2, "A", "2026-10-25T00:30:00Z", Tag::Complete),
+            snapshot(3, 3, "A", "2026-10-25T01:30:00Z", Tag::Complete),
+        ];
+        let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let found = |date: &str| {
+            let name = format!("A@{date}");
+            let asked = Wanted { zone: zone.clone(), ..asked(&name, None) };
+            resolve(&all, &asked, &|_| true).ok().map(|found| found.id.as_bytes()[1])
+        };
+        for date in ["2026-11-21", "2026-11-21 00:30", "2026-11-21T00:30:00"] {
+            assert_eq!(found(date), Some(1), "{date}");
+        }
+        for date in ["2026-11-20Z", "2026-11-20 23:30Z", "2026-11-20T23:30:00Z"] {
+            assert_eq!(found(date), Some(1), "{date}");
+        }
+        assert_eq!(found("2026-11-20"), None);
+        assert_eq!(found("2026-11-21Z"), None);
+        // The hour that comes twice when the clock is set back: the newest.
+        assert_eq!(found("2026-10-25 02:30"), Some(3));
+        assert_eq!(found("2026-10-25T00:30Z"), Some(2));
+    }
+
+    #[test]
+    fn one_that_is_dated_in_the_future_is_the_latest_only_where_no_other_is() {
+        let all = [
+            snapshot(1, 1, "A", "2026-11-20T10:00:00Z", Tag::Complete),
+            snapshot(2, 2, "A", "2029-08-16T10:00:00Z", Tag::Complete),
+            snapshot(3, 3, "A", "2026-11-21T10:00:00Z", Tag::Complete),
+            snapshot(4, 4, "B", "2029-08-16T10:00:00Z", Tag::Complete),
+        ];
+        let latest = |all: &[Snapshot], udid, now: &str| {
+            let asked = Wanted { now: Some(now.parse().unwrap()), ..asked("latest", Some(udid)) };
+            resolve(all, &asked, &|_| true).ok().map(|found| found.id.as_bytes()[1])
+        };
+        assert_eq!(latest(&all, "A", "2026-11-22T10:00:00Z"), Some(3));
+        assert_eq!(latest(&all, "A", "2029-08-16T10:00:00Z"), Some(2));
+        // A day ahead is another computer's clock; one second more is none.
+        assert_eq!(latest(&all, "A", "2029-08-15T10:00:00Z"), Some(2));
+        assert_eq!(latest(&all, "A", "2029-08-15T09:59:59Z"), Some(3));
+        assert_eq!(latest(&all, "B", "2026-11-22T10:00:00Z"), Some(4));
+        // A computer whose own clock stands still sees all of them ahead, in their order.
+        assert_eq!(latest(&all, "A", "1970-01-01T00:00:00Z"), Some(2));
+    }
+
+    #[test]
     fn the_latest_of_several_devices_is_of_none() {
         let mut all = some();
         let several = |all: &[Snapshot]| match find(all, "latest", None) {
@@ -269,7 +391,7 @@ mod tests {
             tags: vec!["nightly".into()],
             ..snapshot(8, 8, "laptop", "2026-11-24T10:00:00Z", Tag::Complete)
         });
-        let one = resolve(&all, "latest", None, &|partial| partial.udid != "C").unwrap();
+        let one = resolve(&all, &asked("latest", None), &|partial| partial.udid != "C").unwrap();
         assert_eq!((one.udid.as_str(), one.id.as_bytes()[1]), ("A", 2));
     }
 
@@ -295,7 +417,7 @@ mod tests {
         // The third is what a broken run left.
         let second = |all: &[Snapshot], wanted: &str, udid| {
             let is_backup = |snapshot: &Snapshot| snapshot.id.as_bytes()[0] != 3;
-            resolve(all, wanted, udid, &is_backup).ok().map(|found| found.id.as_bytes()[1])
+            resolve(all, &asked(wanted, udid), &is_backup).ok().map(|found| found.id.as_bytes()[1])
         };
         assert_eq!(second(&all, "latest", None), Some(2));
         assert_eq!(second(&all, "C@latest", Some("C")), Some(2));
@@ -362,7 +484,7 @@ mod tests {
             for wanted in [noise, name] {
                 if let Ok(found) = find(&some(), &wanted, None) {
                     let names_it = wanted == "latest"
-                        || wanted.starts_with(&format!("{}@", found.udid))
+                        || wanted.split('@').next().is_some_and(|name| same_device(name, &found.udid))
                         || found.id.to_string().starts_with(&wanted.to_ascii_lowercase());
                     prop_assert!(names_it, "{wanted} found {found:?}");
                 }

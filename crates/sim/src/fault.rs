@@ -149,6 +149,9 @@ impl Fault {
 const NUMBERS: &[&str] =
     &["after", "bytes", "code", "count", "length", "offset", "seconds", "times"];
 
+/// Keys that cannot be negative.
+const COUNTS: &[&str] = &["after", "bytes", "count", "length", "seconds", "times"];
+
 /// The faults that are on.
 #[derive(Debug, Default)]
 pub struct Faults {
@@ -168,6 +171,9 @@ impl Faults {
             }
             if NUMBERS.contains(&key.as_str()) && value.parse::<i64>().is_err() {
                 return Err(FaultError::Number { key: key.clone(), value: value.clone() });
+            }
+            if COUNTS.contains(&key.as_str()) && value.parse::<u64>().is_err() {
+                return Err(FaultError::Count { key: key.clone(), value: value.clone() });
             }
         }
         if kind.name == "error" {
@@ -258,6 +264,14 @@ pub enum FaultError {
         /// The key.
         key: String,
     },
+    /// The key wants a number that is not negative.
+    #[error("`{key}` counts from 0 on, and `{value}` is less")]
+    Count {
+        /// The key.
+        key: String,
+        /// What was given.
+        value: String,
+    },
     /// The key wants a number.
     #[error("`{key}` is a number, not `{value}`")]
     Number {
@@ -290,6 +304,11 @@ mod tests {
         );
         assert!(faults.set("drop", values(&[("before", "1")])).is_err());
         assert!(faults.set("drop", values(&[("after", "soon")])).is_err());
+        for (name, key) in [("drop", "after"), ("drop", "times"), ("skipped-files", "count")] {
+            let (key, value) = (key.to_owned(), "-1".to_owned());
+            let set = faults.set(name, values(&[(&key, "-1")]));
+            assert_eq!(set, Err(FaultError::Count { key, value }));
+        }
         faults.set("drop", values(&[("after", "3")])).unwrap();
         assert_eq!(faults.get("drop").unwrap().number("after"), Some(3));
         faults.clear();

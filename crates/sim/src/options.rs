@@ -41,6 +41,9 @@ impl FromStr for Listen {
     /// Reads `HOST:PORT`, `UNIX:path`, `unix://path` or a path.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Some(path) = text.strip_prefix("unix://").or_else(|| text.strip_prefix("UNIX:")) {
+            if path.is_empty() {
+                return Err(OptionsError::Listen { text: text.to_owned() });
+            }
             return Ok(Self::Unix(path.into()));
         }
         if text.contains('/') {
@@ -579,6 +582,8 @@ mod tests {
         assert_eq!("UNIX:/tmp/x".parse::<Listen>().unwrap(), Listen::Unix("/tmp/x".into()));
         assert_eq!("/tmp/x".parse::<Listen>().unwrap(), Listen::Unix("/tmp/x".into()));
         assert_eq!("127.0.0.1:0".parse::<Listen>().unwrap(), Listen::loopback());
-        assert!("nonsense".parse::<Listen>().is_err());
+        for text in ["nonsense", "UNIX:", "unix://", ""] {
+            assert!(text.parse::<Listen>().is_err(), "{text}");
+        }
     }
 }

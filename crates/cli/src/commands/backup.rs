@@ -19,7 +19,9 @@ use crate::app::App;
 use crate::exit::{Exit, worse};
 use crate::settings::Settings;
 use crate::ui::error::{Failure, Found};
-use crate::ui::text::{bytes, parse_duration, plain, plain_lines, seconds, things, word};
+use crate::ui::text::{
+    bytes, device as named, parse_duration, plain, plain_lines, seconds, things, word,
+};
 use crate::ui::{GOOD, STRONG};
 
 /// Flags of `backup`.
@@ -185,7 +187,7 @@ pub(crate) fn words(summary: &BackupSummary) -> String {
     let _ = writeln!(
         out,
         "{head} {}: {kind}, {}{again}",
-        plain(&summary.device_name),
+        plain(named(Some(&summary.device_name), &summary.udid)),
         seconds(summary.seconds)
     );
     let _ = writeln!(
@@ -304,7 +306,7 @@ async fn all(app: &App, settings: &Settings, args: &BackupArgs) -> Ended {
         if app.cancel.is_cancelled() {
             return Ok(Exit::Interrupted);
         }
-        let name = device.name.clone().unwrap_or_else(|| device.udid.clone());
+        let name = named(device.name.as_deref(), &device.udid).to_owned();
         if let Some(last) = fresh.iter().find(|last| last.udid == device.udid) {
             let message = format!("not due: {}, backed up {} ago", plain(&name), age(last));
             skip(app, (&device.udid, &name), "not-due", last.snapshot.as_deref(), message)?;

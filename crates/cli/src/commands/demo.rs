@@ -11,7 +11,7 @@ use clap::Args;
 use lifeboat_engine::jobs::backup::{self, BackupPlan, BackupSummary};
 use lifeboat_engine::jobs::check::{self, CheckSummary};
 use lifeboat_engine::jobs::export::{self, ExportPlan, ExportSummary, Form};
-use lifeboat_engine::{Context, Event, EventSink, Mux, Outcome, Places};
+use lifeboat_engine::{Cause, Context, Event, EventSink, Mux, Outcome, Places};
 use lifeboat_sim::disk::Profile;
 use lifeboat_sim::options::Knobs;
 use lifeboat_sim::phone::Phone;
@@ -104,7 +104,7 @@ pub(crate) async fn run(app: &App, args: DemoArgs) -> Ended {
         throwaway = tempfile::Builder::new()
             .prefix("lifeboat-demo-")
             .tempdir()
-            .map_err(anyhow::Error::from)?;
+            .map_err(|error| no_folder(&error))?;
         Utf8PathBuf::try_from(throwaway.path().to_owned()).map_err(anyhow::Error::from)?
     };
     let server = start(app, &args, &folder).await?;
@@ -118,6 +118,13 @@ pub(crate) async fn run(app: &App, args: DemoArgs) -> Ended {
         teller.end(&story, args.dir.is_some())?;
     }
     Ok(Exit::Done)
+}
+
+/// Says that there is no place for a demo.
+fn no_folder(error: &std::io::Error) -> Failure {
+    Failure::of(Exit::Failed, Cause::Disk.id(), error)
+        .context("cannot make the folder of the demo")
+        .hint("Let TMPDIR name a folder that can be written to, or name one with `lifeboat demo --dir DIR`.")
 }
 
 /// Says of a story that broke what is true of its folder: no next run goes on in it. Programs were told nothing yet.

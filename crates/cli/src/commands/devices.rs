@@ -8,7 +8,7 @@ use super::Ended;
 use crate::app::App;
 use crate::exit::Exit;
 use crate::ui::table::{Column, table};
-use crate::ui::text::plain;
+use crate::ui::text::{plain, short_device};
 
 /// Flags of `devices`.
 #[derive(Debug, Args)]
@@ -73,7 +73,7 @@ fn row(device: &DeviceInfo) -> Vec<String> {
     };
     vec![
         plain(&device.udid),
-        known(&device.name),
+        short_device(device.name.as_deref(), "-"),
         known(&device.product_type),
         known(&device.ios),
         plain(&device.connection),

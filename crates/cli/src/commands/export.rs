@@ -8,6 +8,7 @@ use lifeboat_engine::jobs::export::{self, ExportPlan, Form};
 use super::Ended;
 use crate::app::App;
 use crate::exit::Exit;
+use crate::ui::error::Failure;
 use crate::ui::events::Summed;
 use crate::ui::text::{bytes, plain, seconds, things};
 
@@ -17,7 +18,7 @@ use crate::ui::text::{bytes, plain, seconds, things};
     after_help = "Examples:\n  lifeboat export latest ~/Backup --as finder\n  lifeboat export latest ~/Phone --as files"
 )]
 pub(crate) struct ExportArgs {
-    /// The snapshot: an id, its beginning, `latest`, or `UDID@DATE`
+    /// The snapshot: an id, its beginning, `latest`, or `UDID@DATE` (a time as `snapshots` shows it, or its beginning; with `Z` in UTC)
     #[arg(value_name = "SNAP")]
     snapshot: String,
     /// Where to: a folder that is absent or empty
@@ -40,6 +41,11 @@ enum FormArg {
 /// Exports.
 pub(crate) async fn run(app: &App, args: ExportArgs) -> Ended {
     let settings = app.settings()?;
+    if let Some(place) = settings.own_place_of(&args.target) {
+        let message =
+            format!("{} is {place}, or lies in it: nothing is exported there", args.target);
+        return Err(Failure::usage(message).hint("name another folder"));
+    }
     let plan = ExportPlan {
         places: app.places(&settings)?,
         snapshot: args.snapshot,

@@ -21,7 +21,7 @@ use crate::ui::text::{bytes, count, plain, things, time};
     lifeboat show --folder ~/Backup/UDID"
 )]
 pub(crate) struct ShowArgs {
-    /// The snapshot: an id, its beginning, `latest`, or `UDID@DATE`
+    /// The snapshot: an id, its beginning, `latest`, or `UDID@DATE` (a time as `snapshots` shows it, or its beginning; with `Z` in UTC)
     #[arg(value_name = "SNAP", required_unless_present = "folder", conflicts_with = "folder")]
     snapshot: Option<String>,
     /// Look into a folder as Finder, iTunes and other tools make it
@@ -74,7 +74,7 @@ fn human(ui: Ui, details: &SnapshotDetails) -> anyhow::Result<()> {
         facts.push(("snapshot", info.id.clone()));
     }
     facts.push(("time", time(info.time)));
-    if let Some(name) = &info.device_name {
+    if let Some(name) = info.device_name.as_ref().filter(|name| !name.trim().is_empty()) {
         facts.push(("device", plain(name)));
     }
     facts.push(("UDID", plain(&info.udid)));

@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::ui::error::Failure;
 use crate::ui::progress::Named;
 use crate::ui::table::{Column, table};
-use crate::ui::text::{bytes, count, plain, things, time};
+use crate::ui::text::{bytes, count, plain, short_device, things, time};
 
 /// Flags of `snapshots`.
 #[derive(Debug, Args)]
@@ -96,7 +96,7 @@ fn row(snapshot: &SnapshotInfo) -> Vec<String> {
     vec![
         short(&snapshot.id).to_owned(),
         time(snapshot.time),
-        plain(snapshot.device_name.as_deref().unwrap_or(&snapshot.udid)),
+        short_device(snapshot.device_name.as_deref(), &snapshot.udid),
         snapshot.ios.as_deref().map_or_else(|| "-".to_owned(), plain),
         state(snapshot),
         snapshot.files.map_or_else(|| "-".to_owned(), count),
@@ -109,13 +109,15 @@ fn row(snapshot: &SnapshotInfo) -> Vec<String> {
 /// files are missing.
 pub(crate) fn state(snapshot: &SnapshotInfo) -> String {
     let tag = plain(&snapshot.tag);
-    match snapshot.files_missing {
+    let future = if snapshot.dated_in_the_future { ", dated in the future" } else { "" };
+    let state = match snapshot.files_missing {
         Some(missing) if missing > 0 => {
             let word = if tag == "complete" { "incomplete" } else { &tag };
             format!("{word}: {}", are_missing(missing))
         }
         _ => tag,
-    }
+    };
+    state + future
 }
 
 /// Returns `1 file is missing`, `2 files are missing`.

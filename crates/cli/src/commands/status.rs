@@ -11,7 +11,7 @@ use super::snapshots::{are_missing, none_yet, short, tell_damage};
 use crate::app::App;
 use crate::exit::Exit;
 use crate::ui::table::{Column, table};
-use crate::ui::text::{count, parse_duration, plain, seconds, time};
+use crate::ui::text::{count, parse_duration, seconds, short_device, time};
 
 /// Flags of `status`.
 #[derive(Debug, Args)]
@@ -70,9 +70,9 @@ pub(crate) async fn run(app: &App, args: StatusArgs) -> Ended {
 fn row(device: &DeviceStatus, is_damaged: bool) -> Vec<String> {
     let newest = &device.newest;
     vec![
-        plain(device.device_name.as_deref().unwrap_or(&device.udid)),
+        short_device(device.device_name.as_deref(), &device.udid),
         time(newest.time),
-        ago(newest.age_seconds),
+        newest.age_seconds.map_or_else(|| "?".to_owned(), ago),
         short(&newest.snapshot).to_owned(),
         count(device.snapshots),
         state(device, is_damaged),
@@ -84,6 +84,9 @@ fn state(device: &DeviceStatus, is_damaged: bool) -> String {
     let newest = &device.newest;
     let mut state = if newest.complete {
         match (device.stale, is_damaged) {
+            _ if newest.dated_in_the_future => {
+                "complete, dated in the future: its age is not known"
+            }
             (true, _) => "too old",
             (false, true) => "complete, in a damaged repository",
             (false, false) => "well",
@@ -93,6 +96,7 @@ fn state(device: &DeviceStatus, is_damaged: bool) -> String {
         let last = match (device.age_seconds, device.stale) {
             (Some(age), false) => format!("{} ago", ago(age)),
             (Some(age), true) => format!("{} ago, which is too old", ago(age)),
+            (None, _) if device.snapshot.is_some() => "dated in the future".to_owned(),
             (None, _) => "never".to_owned(),
         };
         let missing = are_missing(newest.files_missing);
@@ -129,7 +133,8 @@ mod tests {
             newest: Newest {
                 snapshot: "4f".repeat(32),
                 time: at(age_seconds),
-                age_seconds,
+                age_seconds: Some(age_seconds),
+                dated_in_the_future: false,
                 complete: missing == 0,
                 files_missing: missing,
             },
@@ -144,6 +149,11 @@ mod tests {
         let state = |device: &DeviceStatus| state(device, false);
         assert_eq!(state(&device(0, Some(3600), false)), "well");
         assert_eq!(state(&device(0, Some(3600), true)), "too old");
+        let mut ahead = device(0, Some(0), true);
+        (ahead.age_seconds, ahead.newest.age_seconds) = (None, None);
+        ahead.newest.dated_in_the_future = true;
+        assert_eq!(state(&ahead), "complete, dated in the future: its age is not known");
+        assert_eq!(row(&ahead, false)[2], "?");
         let broken = DeviceStatus { broken_run: true, ..device(0, Some(3600), false) };
         assert_eq!(state(&broken), "well; a later run broke, and what arrived is kept");
         assert_eq!(

@@ -32,13 +32,19 @@ pub(crate) fn start(verbose: u8, wish: Option<&str>) {
         _ => Some("trace"),
     };
     let Some(wanted) = level.or(wish) else { return };
-    let wanted = EnvFilter::try_new(wanted).unwrap_or_else(|_| EnvFilter::new("info"));
+    let (wanted, wrong) = match EnvFilter::try_new(wanted) {
+        Ok(wanted) => (wanted, None),
+        Err(error) => (EnvFilter::new("info"), Some(error)),
+    };
     // Two filters, for a directive of LIFEBOAT_LOG could name a part of `idevice`.
     let harmless = tracing_subscriber::filter::filter_fn(|data| {
         *data.level() <= tracing::Level::WARN || !is_quiet(data.target())
     });
     let log = tracing_subscriber::fmt::layer().with_writer(Masked).with_ansi(false);
     tracing_subscriber::registry().with(wanted).with(log.with_filter(harmless)).init();
+    if let Some(error) = wrong {
+        tracing::warn!(%error, "LIFEBOAT_LOG is not understood: the log has the level info");
+    }
 }
 
 /// Whether a target belongs to a crate that must be quiet.

@@ -54,7 +54,25 @@ pub(crate) fn seconds(seconds: f64) -> String {
 
 /// Returns a moment as the calendar and clock here show it: `2026-11-22 10:30:05`.
 pub(crate) fn time(time: Timestamp) -> String {
-    time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    lifeboat_repo::shown_time(time, &TimeZone::system())
+}
+
+/// How many characters of a name a table shows.
+const NAME_WIDTH: usize = 32;
+
+/// Returns the name of a device, and its UDID where it has none.
+pub(crate) fn device<'a>(name: Option<&'a str>, udid: &'a str) -> &'a str {
+    name.filter(|name| !name.trim().is_empty()).unwrap_or(udid)
+}
+
+/// Returns the name of a device for a table: no longer than a table bears. UDIDs are whole.
+pub(crate) fn short_device(name: Option<&str>, udid: &str) -> String {
+    let name = device(name, udid);
+    if name == udid || name.chars().count() <= NAME_WIDTH {
+        return plain(name);
+    }
+    let cut: String = name.chars().take(NAME_WIDTH - 1).collect();
+    plain(&format!("{}…", cut.trim_end()))
 }
 
 /// Whether a character does something to a terminal, or to the order in which a person reads, instead of being read: control
@@ -128,22 +146,28 @@ pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, String> 
             'w' => 604_800,
             _ => return Err(wrong()),
         };
-        let value: u64 = number.parse().map_err(|_| wrong())?;
+        if number.is_empty() {
+            return Err(wrong());
+        }
+        // Digits that are no number are of one that is too large.
+        let value: u64 = number.parse().unwrap_or(u64::MAX);
         number.clear();
-        total =
-            value.checked_mul(unit).and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
+        total = total.saturating_add(value.saturating_mul(unit));
     }
     if !number.is_empty() {
         // Seconds need no letter, but only alone: `1h30` could mean anything.
         if number.len() != text.len() {
             return Err(wrong());
         }
-        total = number.parse().map_err(|_| wrong())?;
+        total = number.parse().unwrap_or(u64::MAX);
     } else if text.is_empty() {
         return Err(wrong());
     }
     // A hundred years is as long as anything here, and dates can still be reckoned with it.
-    if total > 100 * 366 * 86400 { Err(wrong()) } else { Ok(std::time::Duration::from_secs(total)) }
+    if total > 100 * 366 * 86400 {
+        return Err(format!("{text:?} is longer than a hundred years"));
+    }
+    Ok(std::time::Duration::from_secs(total))
 }
 
 #[cfg(test)]
@@ -196,6 +220,27 @@ mod tests {
                 "220 MB", "4.0 GB"
             ]
         );
+    }
+
+    #[test]
+    fn a_device_without_a_name_is_called_by_its_udid_and_tables_cut_long_ones() {
+        for none in [None, Some(""), Some(" ")] {
+            assert_eq!(device(none, "U"), "U");
+            assert_eq!(short_device(none, &"0".repeat(40)), "0".repeat(40));
+        }
+        assert_eq!(short_device(Some("Robin's iPhone"), "U"), "Robin's iPhone");
+        let long = "é".repeat(33);
+        assert_eq!(short_device(Some(&long), "U"), format!("{}…", "é".repeat(31)));
+        assert_eq!(device(Some(&long), "U"), long);
+    }
+
+    #[test]
+    fn what_is_too_long_is_said_to_be() {
+        for text in ["101w1000000w", "36601d", "99999999999999999999", "9999999999999999999w"] {
+            let why = parse_duration(text).unwrap_err();
+            assert_eq!(why, format!("{text:?} is longer than a hundred years"));
+        }
+        assert!(parse_duration("1y").unwrap_err().contains("is not a length of time"));
     }
 
     #[test]

@@ -55,6 +55,15 @@ fn a_failed_run_names_the_device_once_and_the_owner_nowhere() {
 }
 
 #[test]
+fn a_run_that_knows_its_cause_has_no_unknown_finding_beside_it() {
+    let (home, _sim) = trusted_phone();
+    let run = home.lifeboat(["backup", "--json", "--repo", "none"]).run();
+    assert_eq!(run.status, Some(10), "{run}");
+    assert_eq!(run.summary()["cause"], "repository-missing", "{run}");
+    assert!(!run.out().contains("\"unknown\""), "{run}");
+}
+
+#[test]
 fn the_device_is_named_as_soon_as_it_is_known_and_not_before() {
     let (home, sim) = phone();
     let run = home.lifeboat(["backup", "--json"]).run();

@@ -6,6 +6,7 @@
 
 mod backup;
 mod check;
+mod clock;
 mod demo;
 mod devices;
 mod doctor;
@@ -26,6 +27,7 @@ mod look;
 mod password;
 mod patience;
 mod pieces;
+mod places;
 mod repo;
 mod several;
 mod sim;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lifeboat_doctor::Why;
 use lifeboat_doctor::probe::{BackupPassword, Backups, Existing};
+use lifeboat_host::Host;
 use lifeboat_repo::Tag;
 
 use crate::error::{Cause, JobError};
@@ -29,6 +30,7 @@ pub(crate) struct Kept {
     places: Places,
     /// What somebody gives.
     passwords: Arc<dyn Passwords>,
+    host: Arc<dyn Host>,
     /// The last snapshot of each device: to open a repository takes a second or two, and several probes look into it.
     opened: Mutex<BTreeMap<String, Opened>>,
 }
@@ -37,8 +39,8 @@ type Opened = Result<Option<Arc<SnapshotView>>, Why>;
 
 impl Kept {
     /// Looks where the places say.
-    pub(crate) fn new(places: Places, passwords: Arc<dyn Passwords>) -> Self {
-        Self { places, passwords, opened: Mutex::default() }
+    pub(crate) fn new(places: Places, host: Arc<dyn Host>, passwords: Arc<dyn Passwords>) -> Self {
+        Self { places, passwords, host, opened: Mutex::default() }
     }
 
     fn open(&self, udid: &str) -> Opened {
@@ -48,7 +50,7 @@ impl Kept {
 
     fn open_anew(&self, udid: &str) -> Opened {
         // Without a lock: a look changes nothing.
-        let looked = self.places.open().and_then(|repository| {
+        let looked = self.places.open_now(&*self.host).and_then(|repository| {
             view::in_repository(&EventSink::silent(), repository, "latest", Some(udid))
         });
         match looked {

@@ -52,17 +52,24 @@ impl Places {
         let since = Instant::now();
         let opened = Repository::open(&location, &self.repository_password()?, &self.cache)?;
         tracing::info!(ms = ms(since), "the repository is open");
-        // Whoever made it may have been killed before saying so.
-        self.made()?;
+        // Whoever made it may have been killed before saying so. Who only reads may do so where nothing can be noted.
+        if let Err(error) = self.made() {
+            tracing::warn!(%error, "the repository is open all the same");
+        }
         Ok(opened)
     }
 
-    /// Opens the repository as [`Places::open`] does and locks it for reading: nobody removes anything from it until what this
+    /// Opens the repository as [`Places::open`] does, to judge by what time it is which snapshot is the latest.
+    pub(crate) fn open_now(&self, host: &dyn Host) -> Result<Repository, JobError> {
+        Ok(self.open()?.as_of(host.now()))
+    }
+
+    /// Opens the repository as [`Places::open_now`] does and locks it for reading: nobody removes anything from it until what this
     /// returns is gone. One that cannot be written to is read without a lock.
     pub(crate) fn open_to_read(&self, host: &Arc<dyn Host>) -> Result<Repository, JobError> {
         let host = Arc::clone(host);
         let clock: Clock = Arc::new(move || host.now());
-        Ok(self.open()?.to_read(&clock)?)
+        Ok(self.open()?.as_of(clock()).to_read(&clock)?)
     }
 
     /// Makes the repository; without a password with a key that is generated and kept in the key file. Its recovery sheet
@@ -183,6 +190,10 @@ fn mark(file: &Utf8Path, what: &str) -> Result<(), JobError> {
 
 /// Removes such a file; one that is not there is fine.
 fn unmark(file: &Utf8Path, what: &str) -> Result<(), JobError> {
+    // A disk that can only be read refuses to remove even what is not there.
+    if !file.is_symlink() && !file.exists() {
+        return Ok(());
+    }
     match fs_err::remove_file(file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(JobError::of(Cause::Disk, &format!("cannot note {what}"), &error))
@@ -243,6 +254,21 @@ mod tests {
         assert_eq!(fs_err::read(&places.key_file).unwrap(), key);
         assert_eq!(cause(&places), None);
         assert_eq!(cause(&Places { repository: root.join("away/repository"), ..places }), None);
+    }
+
+    #[test]
+    fn where_nothing_can_be_noted_a_repository_opens_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        let places = Places { password: Some("given".into()), ..places(root) };
+        places.open_or_make(&FakeHost::default()).unwrap();
+        fs_err::write(root.join("file"), "in its way").unwrap();
+        let places = Places { key_file: root.join("file/key"), ..places };
+        assert!(places.made().is_err(), "nothing can be noted");
+        assert!(places.open().is_ok());
+        assert!(places.sheet_shown().is_ok(), "there is nothing to remove");
+        let places = Places { make_repository: false, ..places };
+        assert!(places.made().is_ok());
     }
 
     #[test]

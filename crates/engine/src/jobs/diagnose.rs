@@ -130,7 +130,8 @@ async fn probes(
     context.blind.clone_from(&plan.settings.blind);
     context.listen.clone_from(&plan.listen);
     context.ask_trust = plan.ask_trust;
-    context.backups = Some(Arc::new(Kept::new(plan.places.clone(), Arc::clone(&ctx.passwords))));
+    let kept = Kept::new(plan.places.clone(), ctx.host.clone(), Arc::clone(&ctx.passwords));
+    context.backups = Some(Arc::new(kept));
     context.recorded_log = last.map(|last| last.log.clone()).unwrap_or_default();
     context.window =
         last.and_then(|last| last.began.map(|began| RunWindow { began, ended: last.at }));

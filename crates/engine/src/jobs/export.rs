@@ -198,6 +198,10 @@ pub fn take_target(target: &Utf8Path) -> Result<Utf8PathBuf, JobError> {
             Some(_) => Err(JobError::new(Cause::TargetNotEmpty, format!("{target} is not empty"))),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Ok(place) = target.read_link_utf8() {
+                let message = format!("{target} is a link to {place}, which is not there");
+                return Err(JobError::new(Cause::WrongUsage, message));
+            }
             make_folder(target).map(|()| target.clone())
         }
         Err(error) => {

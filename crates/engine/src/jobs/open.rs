@@ -81,7 +81,7 @@ pub async fn run(ctx: &Context, places: Places, udid: &str) -> Result<OpenSummar
         if Area::is_kept(&places.working_area, &udid) {
             return Ok(postponed(&ctx));
         }
-        let repository = places.open()?;
+        let repository = places.open_now(&*ctx.host)?;
         let scratch = Scratch::new(&places)?;
         let host = ctx.host.clone();
         let writer = repository.writer(&WriterOptions::new(Arc::new(move || host.now())))?;

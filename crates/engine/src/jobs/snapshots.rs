@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use lifeboat_host::discretion::keep_quiet;
-use lifeboat_repo::{Damage, PackId, Repository, Snapshot, Tag};
+use lifeboat_repo::{Damage, PackId, Repository, Snapshot, Tag, same_device};
 
 use self::pattern::Pattern;
 use crate::error::{Cause, JobError};
@@ -72,12 +72,14 @@ pub struct SnapshotInfo {
     pub bytes: Option<u64>,
     /// Bytes that the repository grew by.
     pub bytes_added: Option<u64>,
+    /// Whether it is dated more than a day in the future: it counts as older than the others, and its age is not known.
+    pub dated_in_the_future: bool,
 }
 
 /// What there is, and what cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SnapshotList {
-    /// The snapshots, oldest first.
+    /// The snapshots, oldest first; those that are dated in the future before all others.
     pub snapshots: Vec<SnapshotInfo>,
     /// What of the repository cannot be read. A snapshot file that cannot be read is not in the list.
     pub damaged: Vec<Finding>,
@@ -193,18 +195,20 @@ pub struct Changed {
 /// Lists the snapshots, oldest first. One whose description lies in a damaged part of the repository is in the list with what its
 /// file says.
 pub async fn list(
-    _ctx: &Context,
+    ctx: &Context,
     places: Places,
     udid: Option<&str>,
 ) -> Result<SnapshotList, JobError> {
-    let udid = udid.map(ToOwned::to_owned);
+    let (udid, host) = (udid.map(ToOwned::to_owned), ctx.host.clone());
     blocking(move || {
-        let repository = places.open()?;
+        let repository = places.open_now(&*host)?;
         let (found, mut damaged) = snapshots_and_damage(&repository, udid.as_deref())?;
         let mut snapshots = Vec::with_capacity(found.len());
         for snapshot in &found {
             let about = about_or_damage(&repository, snapshot, &mut damaged)?;
-            snapshots.push(view::line(snapshot, about.as_ref()));
+            let dated_in_the_future = repository.is_ahead(snapshot);
+            let line = view::line(snapshot, about.as_ref());
+            snapshots.push(SnapshotInfo { dated_in_the_future, ..line });
         }
         damaged.extend(known_damage(&repository)?);
         Ok(SnapshotList { snapshots, damaged })
@@ -263,7 +267,7 @@ pub(crate) fn snapshots_and_damage(
     // A snapshot's label is the device's name.
     snapshots.iter().filter_map(|snapshot| snapshot.label.as_deref()).for_each(keep_quiet);
     snapshots.retain(|snapshot| {
-        udid.is_none_or(|udid| snapshot.udid == udid)
+        udid.is_none_or(|udid| same_device(&snapshot.udid, udid))
             && !snapshot.is(Tag::Password)
             && !snapshot.is(Tag::Certificate)
     });

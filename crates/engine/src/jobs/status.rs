@@ -25,9 +25,9 @@ pub struct DeviceStatus {
     pub snapshot: Option<String>,
     /// When that was made.
     pub time: Option<Timestamp>,
-    /// How long ago, in seconds.
+    /// How long ago, in seconds; `None` where it is dated in the future.
     pub age_seconds: Option<u64>,
-    /// Whether that is longer than allowed; no complete snapshot is older than any age.
+    /// Whether that is longer than allowed; no complete snapshot is older than any age, and so is one dated in the future.
     pub stale: bool,
     /// How many complete snapshots it has.
     pub snapshots: u64,
@@ -44,8 +44,10 @@ pub struct Newest {
     pub snapshot: String,
     /// When it was made.
     pub time: Timestamp,
-    /// How long ago, in seconds.
-    pub age_seconds: u64,
+    /// How long ago, in seconds; `None` where it is dated in the future.
+    pub age_seconds: Option<u64>,
+    /// Whether it is dated more than a day in the future: the clock was wrong when it was made, or is now.
+    pub dated_in_the_future: bool,
     /// Whether everything is in it.
     pub complete: bool,
     /// How many files are not in it as the device's manifest has them.
@@ -77,36 +79,37 @@ pub async fn run(
     udid: Option<&str>,
     max_age: Option<Duration>,
 ) -> Result<Status, JobError> {
-    let (udid, now) = (udid.map(ToOwned::to_owned), ctx.host.now());
+    let (udid, host) = (udid.map(ToOwned::to_owned), ctx.host.clone());
     blocking(move || {
-        let repository = places.open()?;
+        let repository = places.open_now(&*host)?;
         let (snapshots, mut damaged) = snapshots_and_damage(&repository, udid.as_deref())?;
         let devices = devices(&repository, snapshots, &mut damaged)?;
         damaged.extend(known_damage(&repository)?);
-        let age = |time: Timestamp| {
-            Duration::try_from(now.duration_since(time)).unwrap_or_default().as_secs()
+        let now = host.now();
+        let age = |snapshot: &Snapshot| {
+            let age = || Duration::try_from(now.duration_since(snapshot.time)).unwrap_or_default();
+            (!repository.is_ahead(snapshot)).then(age)
         };
         let status = |(udid, of): (String, Of)| {
             let (newest, files_missing) = of.newest;
             let time = of.complete.as_ref().map(|snapshot| snapshot.time);
-            let too_old = |max_age: Duration| {
-                time.is_none_or(|time| {
-                    Duration::try_from(now.duration_since(time)).unwrap_or_default() > max_age
-                })
-            };
+            let age_of_complete = of.complete.as_ref().and_then(age);
+            // What is not known may be too old.
+            let too_old = |max_age: Duration| age_of_complete.is_none_or(|age| age > max_age);
             DeviceStatus {
                 broken_run: Area::is_kept(&places.working_area, &udid),
                 udid,
                 device_name: of.name,
                 snapshot: of.complete.map(|snapshot| snapshot.id.to_string()),
                 time,
-                age_seconds: time.map(age),
+                age_seconds: age_of_complete.map(|age| age.as_secs()),
                 stale: max_age.is_some_and(too_old),
                 snapshots: of.count,
                 newest: Newest {
                     snapshot: newest.id.to_string(),
                     time: newest.time,
-                    age_seconds: age(newest.time),
+                    age_seconds: age(&newest).map(|age| age.as_secs()),
+                    dated_in_the_future: repository.is_ahead(&newest),
                     complete: files_missing == 0 && newest.is(Tag::Complete),
                     files_missing,
                 },

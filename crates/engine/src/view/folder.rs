@@ -249,6 +249,7 @@ impl BackupView for FolderView {
                 files: known.then_some(files),
                 bytes: known.then_some(bytes),
                 bytes_added: None,
+                dated_in_the_future: false,
             },
             encrypted: self.manifest.is_encrypted,
             sealed: 0,

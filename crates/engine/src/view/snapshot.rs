@@ -56,6 +56,7 @@ pub(crate) fn line(snapshot: &Snapshot, about: Option<&About>) -> SnapshotInfo {
         files: about.map(|about| about.files),
         bytes: about.map(|about| about.bytes),
         bytes_added: snapshot.summary.map(|summary| summary.bytes_added),
+        dated_in_the_future: false,
     }
 }
 

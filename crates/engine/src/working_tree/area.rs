@@ -1,12 +1,18 @@
 //! The working area of one device: a folder with the journal, the files of the run, and a lock that dies with its process.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use lifeboat_repo::{Announce, FileId};
 
 use super::journal;
 use crate::error::{Cause, JobError};
+
+/// The longest list of what runs wrote that is read: of a million files.
+const LONGEST_LIST: u64 = 65 << 20;
 
 /// The folder of one device, locked.
 #[derive(Debug)]
@@ -132,6 +138,27 @@ impl Area {
         self.folder.join("journal")
     }
 
+    /// Returns the path of the list of what runs wrote to the repository.
+    pub(crate) fn written(&self) -> Utf8PathBuf {
+        self.folder.join("written")
+    }
+
+    /// Returns what puts a file on that list before it is in the repository. The list is for a count: what it misses does no harm.
+    pub(crate) fn announce(&self) -> Announce {
+        let path = self.written();
+        Arc::new(move |id: FileId| {
+            if let Err(error) = note(&path, id) {
+                tracing::warn!(%error, "what is written to the repository is not counted");
+            }
+        })
+    }
+
+    /// Returns the files on that list.
+    pub(crate) fn announced(&self) -> BTreeSet<FileId> {
+        let text = lifeboat_host::read_text(&self.written(), LONGEST_LIST).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
     /// Returns a path for something that lives only as long as the run.
     pub(crate) fn scratch(&self, name: &str) -> io::Result<Utf8PathBuf> {
         let folder = self.folder.join("scratch");
@@ -154,6 +181,7 @@ impl Area {
     pub(crate) fn clear_kept(&self) -> io::Result<()> {
         absent_is_fine(fs::remove_file(self.journal()))?;
         sync_folder(&self.folder)?;
+        absent_is_fine(fs::remove_file(self.written()))?;
         absent_is_fine(fs::remove_dir_all(self.files()))
     }
 
@@ -161,6 +189,19 @@ impl Area {
     pub(crate) fn clear_scratch(&self) -> io::Result<()> {
         absent_is_fine(fs::remove_dir_all(self.folder.join("scratch")))
     }
+}
+
+/// Puts a line at the end of a list that only its owner can read.
+fn note(path: &Utf8Path, id: FileId) -> io::Result<()> {
+    use std::io::Write as _;
+    let mut options = fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    {
+        use fs_err::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)?.write_all(format!("{id}\n").as_bytes())
 }
 
 pub(crate) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
@@ -233,6 +274,22 @@ mod tests {
             let mode = fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{path}");
         }
+    }
+
+    #[test]
+    fn what_runs_wrote_is_listed_until_it_is_cleared() {
+        let dir = tempfile::tempdir().unwrap();
+        let area =
+            Area::take(Utf8Path::from_path(dir.path()).unwrap(), "0000000000000000").unwrap();
+        assert!(area.announced().is_empty());
+        let ids = [1, 2, 3].map(|byte| FileId::new([byte; 32]));
+        ids.iter().copied().for_each(&*area.announce());
+        // The last line of a run that was killed.
+        let list = fs::read_to_string(area.written()).unwrap();
+        fs::write(area.written(), format!("{list}0404")).unwrap();
+        assert_eq!(area.announced(), BTreeSet::from(ids));
+        area.clear_kept().unwrap();
+        assert!(area.announced().is_empty());
     }
 
     #[test]

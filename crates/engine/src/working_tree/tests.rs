@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod checked;
+mod counted;
 mod sealed;
 mod stale;
 mod surprise;

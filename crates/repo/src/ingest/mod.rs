@@ -4,9 +4,9 @@
 //! repository has it. New ones go through a bounded queue to workers, which compress and seal them straight into packs;
 //! a publisher makes full packs durable. [`Writer::commit`] waits for all that, writes the index, then the snapshot.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use crate::lock::Clock;
+use crate::{id::FileId, lock::Clock};
 
 mod cut;
 mod incoming;
@@ -53,7 +53,12 @@ pub struct WriterOptions {
     /// How many bytes of database pages or frames of a write-ahead log make a blob: at least one page, 64 KiB unless told
     /// otherwise. What one repository was written with decides what the next run does not store again.
     pub group: NonZeroUsize,
+    /// Is told of each pack and index file before it is there under its name: whoever is killed afterwards knows what it wrote.
+    pub announce: Option<Announce>,
 }
+
+/// Is told what a writer is about to write.
+pub type Announce = Arc<dyn Fn(FileId) + Send + Sync>;
 
 /// As long as the session with a device waits for a disk.
 const PATIENCE: Duration = Duration::from_mins(15);
@@ -66,6 +71,7 @@ impl WriterOptions {
             clock,
             patience: PATIENCE,
             group: cut::GROUP,
+            announce: None,
         }
     }
 }

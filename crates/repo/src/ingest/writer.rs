@@ -16,7 +16,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::{
-    Cut, Incoming, TreeBuilder, WriteStats, WriterOptions,
+    Announce, Cut, Incoming, TreeBuilder, WriteStats, WriterOptions,
     open_pack::FullPack,
     queue::{Batch, Flow, Item},
     recover,
@@ -83,6 +83,7 @@ pub(super) struct Core {
     counters: Counters,
     /// How many bytes of database pages make a blob.
     pub(super) group: NonZeroUsize,
+    announce: Option<Announce>,
 }
 
 #[derive(Default)]
@@ -121,6 +122,7 @@ impl Writer {
             unindexed: Mutex::default(),
             counters: Counters::default(),
             group: options.group,
+            announce: options.announce.clone(),
         });
         let salvaged = Salvaged::default();
         let mut writer =
@@ -454,6 +456,7 @@ impl Core {
         &self,
         FullPack { id, sink, blobs, size }: FullPack,
     ) -> Result<(), RepoError> {
+        self.announce(id.into());
         sink.finish(id.into())?;
         self.counters.packs.fetch_add(1, Relaxed);
         self.counters.bytes_added.fetch_add(size, Relaxed);
@@ -476,9 +479,16 @@ impl Core {
         self.write_file(FileKind::Index, &index::encode(&file)).map(|_| ())
     }
 
+    fn announce(&self, id: FileId) {
+        if let Some(announce) = &self.announce {
+            announce(id);
+        }
+    }
+
     fn write_file(&self, kind: FileKind, json: &[u8]) -> Result<FileId, RepoError> {
         let sealed = file::seal(&self.repository.key, json);
         let id = FileId::new(sha256(&sealed));
+        self.announce(id);
         self.repository.store.write(kind, id, &sealed)?;
         self.counters.bytes_added.fetch_add(sealed.len() as u64, Relaxed);
         Ok(id)

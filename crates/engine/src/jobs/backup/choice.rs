@@ -2,6 +2,7 @@
 
 use std::io::{self, Read as _, Write};
 
+use jiff::Timestamp;
 use lifeboat_repo::{
     Content, Damage, Repository, Snapshot, SnapshotId, Tag, Writer, WriterOptions,
 };
@@ -26,6 +27,10 @@ const BLOCK: usize = 128 << 10;
 pub(crate) struct Choice {
     /// The snapshot; without one the device sends everything.
     pub(crate) base: Option<Proven>,
+    /// When the newest backup of the device was made, of those that are not dated in the future.
+    pub(crate) newest: Option<Timestamp>,
+    /// Backups of the device that are dated in the future.
+    pub(crate) ahead: Vec<SnapshotId>,
     /// What is wrong with snapshot files that cannot be read.
     pub(crate) unreadable: Vec<Damage>,
     /// Newer snapshots that cannot serve, for something of them is lost, and what that is.
@@ -99,13 +104,22 @@ fn of(
     let (snapshots, unreadable) = repository.snapshots_and_damage()?;
     area.clear_scratch().map_err(|error| disk("cannot clear the working area", &error))?;
     let looking = Looking { repository, writer, area };
-    let mut choice = Choice { base: None, unreadable, passed_over: Vec::new(), surprised: false };
+    let mut backups = snapshots;
+    backups.retain(|snapshot| {
+        snapshot.udid == udid && (snapshot.is(Tag::Complete) || snapshot.is(Tag::Partial))
+    });
+    let (ahead, timely): (Vec<_>, Vec<_>) =
+        backups.iter().partition(|snapshot| repository.is_ahead(snapshot));
+    let mut choice = Choice {
+        base: None,
+        newest: timely.iter().map(|snapshot| snapshot.time).max(),
+        ahead: ahead.iter().map(|snapshot| snapshot.id).collect(),
+        unreadable,
+        passed_over: Vec::new(),
+        surprised: false,
+    };
     let mut lacking = None;
-    for snapshot in snapshots.into_iter().rev() {
-        let is_backup = snapshot.is(Tag::Complete) || snapshot.is(Tag::Partial);
-        if snapshot.udid != udid || !is_backup {
-            continue;
-        }
+    for snapshot in backups.into_iter().rev() {
         let id = snapshot.id;
         match choice.fitness(&looking, snapshot, lacking.is_none()) {
             Ok(Fitness::Whole(proven)) => {

@@ -5,7 +5,7 @@ use lifeboat_doctor::report::Told;
 use lifeboat_doctor::{Action, Certainty, Facts, For, Report, Severity, Value, Why};
 
 use super::{BackupPlan, BackupSummary, transfer};
-use crate::error::{Cause, JobError};
+use crate::error::{Cause, Fault, JobError};
 use crate::event::{Diagnosed, Event, Note};
 use crate::examine::{Findings, Recorder, log_facts, quick_look, worth_keeping};
 use crate::job::{Context, Outcome, blocking};
@@ -227,9 +227,10 @@ fn without_estimate(facts: &mut Facts) {
     }
 }
 
-/// Whether a failure has no unknown cause behind it: the person stopped the run, or no device is there.
+/// Whether a failure has no unknown cause behind it: the run itself knows what the person or a disk did (no device is there, the
+/// repository is missing or locked, a password is wrong).
 fn says_it_all(cause: Cause) -> bool {
-    matches!(cause, Cause::Interrupted | Cause::NoDevice | Cause::DeviceAbsent)
+    !is_vague(cause) && matches!(cause.fault(), Fault::Person | Fault::Storage)
 }
 
 /// What the doctor looks at after a failure.
@@ -444,6 +445,25 @@ mod tests {
         }
         // What was measured stays.
         assert_eq!(primary("full", 10), "destination/full");
+    }
+
+    #[test]
+    fn what_is_known_without_the_doctor_has_no_unknown_cause() {
+        for cause in [
+            Cause::RepositoryMissing,
+            Cause::RepositoryGone,
+            Cause::RepositoryLocked,
+            Cause::NoDevice,
+            Cause::DeviceAbsent,
+            Cause::Interrupted,
+            Cause::RepositoryFull,
+            Cause::Disk,
+        ] {
+            assert!(says_it_all(cause), "{cause:?}");
+        }
+        for cause in Cause::ALL.iter().filter(|cause| is_vague(**cause)) {
+            assert!(!says_it_all(*cause), "{cause:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use lifeboat_device::link::Link;
 use lifeboat_device::mobilebackup2::{BackupError, BackupReply, FileProblem, ProblemSource};
 use lifeboat_mobilesync::FileId;
@@ -385,10 +386,17 @@ fn verify_and_store(
         Kind::Full => "full",
         Kind::Incremental => "incremental",
     };
-    let run = Run { udid, kind, told: &prepared.told, now: ctx.host.now() };
+    let now = time_of_new(ctx.host.now(), prepared.newest);
+    let run = Run { udid, kind, told: &prepared.told, now };
     let stored =
         store::arrived::store(state, &prepared.writer, &verified, &run).at(Stage::Snapshot)?;
     Ok((stored, verified))
+}
+
+/// Returns the time of a new snapshot: now, and after the newest one that is there, so that a clock that went back hides nothing.
+fn time_of_new(now: Timestamp, newest: Option<Timestamp>) -> Timestamp {
+    let after = newest.and_then(|newest| newest.checked_add(SignedDuration::from_secs(1)).ok());
+    after.map_or(now, |after| now.max(after))
 }
 
 fn tell_damage(ctx: &Context, verified: &Verified) {
@@ -519,5 +527,21 @@ impl From<Trouble> for JobError {
             Trouble::NoSpace => Self::new(Cause::RepositoryFull, "the repository's disk is full"),
             other => Self::new(Cause::Internal, format!("the working tree refused ({other:?})")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_snapshot_is_newer_than_what_is_there() {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        assert_eq!(time_of_new(at(100), None), at(100));
+        assert_eq!(time_of_new(at(100), Some(at(50))), at(100));
+        for newest in [100, 700] {
+            assert_eq!(time_of_new(at(100), Some(at(newest))), at(newest + 1));
+        }
+        assert_eq!(time_of_new(at(100), Some(Timestamp::MAX)), at(100));
     }
 }

@@ -3,9 +3,10 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use lifeboat_device::info_plist;
 use lifeboat_device::link::Link;
-use lifeboat_repo::{Repository, Writer, WriterOptions};
+use lifeboat_repo::{Repository, SnapshotId, Writer, WriterOptions};
 
 use super::{BackupPlan, choice, damage};
 use crate::error::{Cause, JobError};
@@ -16,6 +17,7 @@ use crate::keys::Keyring;
 use crate::layout::About;
 use crate::passwords::{self, Candidate, Question};
 use crate::verify::Told;
+use crate::words::{choose, first};
 use crate::working_tree::area::Area;
 use crate::working_tree::base::Proven;
 use crate::working_tree::overlay::{Settings, Trouble};
@@ -38,6 +40,8 @@ pub(super) struct Prepared {
     pub(super) info: plist::Dictionary,
     pub(super) will_encrypt: bool,
     pub(super) has_base: bool,
+    /// When the newest backup of the device that was there before was made.
+    pub(super) newest: Option<Timestamp>,
     pub(super) notes: Vec<Note>,
     /// Files that the device told errors of.
     pub(super) told: Vec<Told>,
@@ -54,6 +58,7 @@ pub(crate) struct Local {
     sealed: Option<Sealed>,
     opened: Opened,
     has_base: bool,
+    newest: Option<Timestamp>,
     notes: Vec<Note>,
 }
 
@@ -71,7 +76,7 @@ pub(super) async fn prepare(
     // The device tells of its apps while the repository is opened.
     let (local, told) = tokio::join!(opening, ask(ctx, link));
     let (local, (info, will_encrypt)) = (local?, told?);
-    let Local { tree, writer, repository, sealed, opened, has_base, mut notes } = local;
+    let Local { tree, writer, repository, sealed, opened, has_base, newest, mut notes } = local;
     notes.extend(not_told(&info.missing));
     if opened.discarded {
         let message = "what an earlier run had kept rests on another snapshot and is not used";
@@ -105,6 +110,7 @@ pub(super) async fn prepare(
         info: info.keys,
         will_encrypt,
         has_base,
+        newest,
         notes,
         told: Vec::new(),
         ring,
@@ -160,13 +166,18 @@ pub(crate) fn open(
     full: bool,
 ) -> Result<Local, JobError> {
     let area = Area::take(&places.working_area, udid)?;
-    let repository = places.open_or_make(&*ctx.host)?;
+    let repository = places.open_or_make(&*ctx.host)?.as_of(ctx.host.now());
     let host = ctx.host.clone();
-    let options =
-        WriterOptions { workers: workers(), ..WriterOptions::new(Arc::new(move || host.now())) };
+    let options = WriterOptions {
+        workers: workers(),
+        announce: Some(area.announce()),
+        ..WriterOptions::new(Arc::new(move || host.now()))
+    };
     let (writer, chosen) = choice::open(&repository, &options, &area, udid)?;
     let writer = Arc::new(writer);
     let mut notes = damage::notes(&writer, &chosen.unreadable);
+    notes.extend(ahead_note(&chosen.ahead));
+    let newest = chosen.newest;
     notes.extend(chosen.note().filter(|_| !full));
     let settings = Settings {
         host: ctx.host.clone(),
@@ -189,7 +200,19 @@ pub(crate) fn open(
     };
     let (tree, opened) = WorkingTree::open(area, settings, udid, chosen.base, full)?;
     let has_base = tree.state().base().is_some();
-    Ok(Local { tree, writer, repository, sealed, opened, has_base, notes })
+    Ok(Local { tree, writer, repository, sealed, opened, has_base, newest, notes })
+}
+
+/// Says that snapshots are dated in the future; nothing where none are.
+fn ahead_note(ahead: &[SnapshotId]) -> Option<Note> {
+    const NAMED: usize = 5;
+    let number = ahead.len() as u64;
+    let message = format!(
+        "{} dated more than a day in the future ({}): the clock was wrong then, or is now; they count as older than the others",
+        choose(number, "a snapshot is", "snapshots are"),
+        first(ahead.iter().map(SnapshotId::short), NAMED)
+    );
+    (number > 0).then(|| Note::new("dated-in-the-future", message))
 }
 
 fn workers() -> NonZeroUsize {
