@@ -122,6 +122,8 @@ pub struct When {
     pub concerns: Vec<For>,
     /// Whether the cause hides its consequences then: what may happen explains nothing that has happened.
     pub hides: bool,
+    /// It says something only where every line of it can be told.
+    pub whole: bool,
     /// The lines, sorted by key.
     pub lines: Vec<(Key, Condition)>,
 }

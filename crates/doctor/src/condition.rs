@@ -135,6 +135,11 @@ fn listed(key: Key, list: Vec<Scalar>, wanted: bool) -> Result<Test, ConditionEr
 }
 
 impl Condition {
+    /// Returns the condition of being this number.
+    pub(crate) fn number(number: i64) -> Self {
+        Self { test: Test::Numbers(vec![number]) }
+    }
+
     /// Whether it only says what must not be: it can rule a cause out, and never speaks for one.
     pub fn is_guard(&self) -> bool {
         matches!(self.test, Test::NoneOf(_) | Test::NotNumbers(_))

@@ -193,7 +193,8 @@ fn sign(when: &When, facts: &Facts) -> Sign {
             }
         }
     }
-    let speaks = evidence.iter().any(|seen: &Evidence| !seen.condition.is_guard());
+    let speaks = evidence.iter().any(|seen: &Evidence| !seen.condition.is_guard())
+        && (unknown.is_empty() || !when.whole);
     let certainty = match (refuted, speaks || unknown.is_empty(), unknown.is_empty(), when.sure) {
         (true, ..) => Certainty::RuledOut,
         (false, false, ..) => Certainty::Open,
@@ -203,7 +204,8 @@ fn sign(when: &When, facts: &Facts) -> Sign {
     Sign { certainty, severity: when.severity, evidence, unknown, settled, hides: when.hides }
 }
 
-/// Marks what is only a consequence of another finding, directly or over causes that were not seen themselves. A cause explains
+/// Marks what is only a consequence of another finding, directly or over other findings: through a cause that is not there nothing
+/// follows. A cause explains
 /// only what is not more certain than itself, and one that is only possible nothing that is heavier. A confirmed one weighs from
 /// then on at least as much as what it explains. `hiding` says of each whether its sign lets it hide anything.
 fn hide_consequences(catalogue: &Catalogue, findings: &mut [Finding], hiding: &[bool]) {
@@ -211,7 +213,7 @@ fn hide_consequences(catalogue: &Catalogue, findings: &mut [Finding], hiding: &[
         findings.iter().map(|found| (found.id.clone(), found.certainty, found.severity)).collect();
     let hides = |at: usize| hiding.get(at).is_none_or(|hides| *hides);
     for (at, (root, certainty, severity)) in roots.iter().enumerate().filter(|(at, _)| hides(*at)) {
-        let reached = consequences(catalogue, root);
+        let reached = consequences(catalogue, root, &roots);
         let mut heaviest = *severity;
         // The weights as measured, so that the answer does not depend on who was looked at first.
         for (other, (id, less, weight)) in findings.iter_mut().zip(&roots) {
@@ -228,8 +230,12 @@ fn hide_consequences(catalogue: &Catalogue, findings: &mut [Finding], hiding: &[
     }
 }
 
-/// Returns everything that follows from a cause.
-fn consequences<'a>(catalogue: &'a Catalogue, root: &str) -> Vec<&'a str> {
+/// Returns everything that follows from a cause, as far as it was found.
+fn consequences<'a>(
+    catalogue: &'a Catalogue,
+    root: &str,
+    found: &[(String, Certainty, Severity)],
+) -> Vec<&'a str> {
     let (mut reached, mut open): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
     let mut next = catalogue.get(root);
     while let Some(entry) = next {
@@ -237,7 +243,7 @@ fn consequences<'a>(catalogue: &'a Catalogue, root: &str) -> Vec<&'a str> {
             .explains
             .iter()
             .map(String::as_str)
-            .filter(|id| !reached.contains(id))
+            .filter(|id| !reached.contains(id) && found.iter().any(|(there, ..)| there == id))
             .collect::<Vec<_>>();
         reached.extend(&new);
         open.extend(new);

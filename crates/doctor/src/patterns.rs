@@ -34,6 +34,7 @@ pub struct Pattern {
     pub example: String,
     engine: Option<Engine>,
     named: bool,
+    general: bool,
     facts: Facts,
     fields: Vec<Field>,
     /// For the fields that a group catches; the set only says which pattern matches.
@@ -72,6 +73,8 @@ struct RawPattern {
     engine: Option<Engine>,
     #[serde(default)]
     named: bool,
+    #[serde(default)]
+    general: bool,
     like: String,
     example: String,
     causes: Vec<String>,
@@ -162,7 +165,7 @@ impl Patterns {
             })
     }
 
-    /// Returns what many lines show together; what is later in the log wins.
+    /// Returns what many lines show together; what is later in the log wins, but nothing general over something exact.
     pub fn facts<'a>(&'static self, lines: impl IntoIterator<Item = &'a str>) -> Facts {
         let mut facts = Facts::new();
         facts.tell("log.heard", "nothing");
@@ -171,7 +174,12 @@ impl Patterns {
             // Of one line, the first pattern has the last word: it is the most exact one.
             let hits: Vec<Hit> = self.hits(line).collect();
             for hit in hits.into_iter().rev() {
-                facts.merge(hit.facts);
+                if hit.pattern.general {
+                    let before = std::mem::replace(&mut facts, hit.facts);
+                    facts.merge(before);
+                } else {
+                    facts.merge(hit.facts);
+                }
             }
         }
         facts
@@ -223,6 +231,7 @@ impl RawPattern {
             example: self.example,
             engine: self.engine,
             named: self.named,
+            general: self.general,
             facts,
             fields: self.field,
             regex,
@@ -386,6 +395,67 @@ mod tests {
             "backupd: =scheduler= Scheduler received backup completion notification for account <private>",
         ]);
         assert!(facts.is("icloud.error", "none"));
+    }
+
+    /// The scheduler's own line names no reason: whether it comes before or after the line that does must not matter.
+    #[test]
+    fn a_reason_that_is_named_outranks_one_that_is_not() {
+        const GENERAL: &str = "backupd[98]: =scheduler= Ignoring backup start request since the XPC activity (1) needs to be deferred";
+        for (exact, word) in [
+            (
+                "dasd[70]: com.apple.backupd.activity lowPowerMode:1, needs to be deferred",
+                "low-power",
+            ),
+            ("dasd[70]: com.apple.backupd.activity thermal pressure: 2", "heat"),
+        ] {
+            for lines in [[GENERAL, exact], [exact, GENERAL]] {
+                let facts = Patterns::builtin().facts(lines);
+                assert!(facts.is("log.deferred", word), "{lines:?}: {facts:?}");
+            }
+        }
+        assert!(facts(GENERAL).is("log.deferred", "busy"));
+    }
+
+    #[test]
+    fn what_is_only_about_a_thing_is_no_failure_of_it() {
+        for line in [
+            "backupd[98]: =account= Found account of type com.apple.appleaccount for persona <private>",
+            "backupd[98]: =account= com.apple.appleaccount: 3 accounts",
+            "backupd[98]: =network= HTTP/2 connection reuse, 503 ms",
+            "backupd[98]: =network= HTTP request took 507 ms",
+            "backupd[98]: =network= HTTP status 200, 503 bytes",
+            "backupd[98]: =network= HTTP 503 ms",
+        ] {
+            let facts = facts(line);
+            let told: Vec<&str> = facts.iter().map(|(key, _)| key.as_str()).collect();
+            assert_eq!(told, ["log.heard"], "{line}");
+        }
+        for (line, word) in [
+            ("backupd[98]: Backup failed: <private> (com.apple.appleaccount/401)", "account"),
+            ("backupd[98]: Error Domain=com.apple.appleaccount Code=401 \"x\"", "account"),
+            ("backupd[98]: request failed, HTTP status 507", "quota"),
+            ("backupd[98]: HTTP/1.1 503 Service Unavailable", "outage"),
+            ("backupd[98]: HTTP/2 503", "outage"),
+            ("backupd[98]: HTTP status code: 429, retry", "rate-limit"),
+            ("backupd[98]: HTTP 401 for container", "account"),
+            ("backupd[98]: HTTP response (status=500)", "server"),
+        ] {
+            assert!(facts(line).is("icloud.error", word), "{line}: {:?}", facts(line));
+        }
+    }
+
+    #[test]
+    fn wifi_is_not_missing_where_cellular_is_enough() {
+        let met = facts(
+            "backupd[98]: =scheduler= [On condition] state changed, enabled:1, locked:1, onPower:1, onWiFi:0, onCellular:1(1), autoBackupOnCellularEnabled:1",
+        );
+        assert!(met.is("log.condition-wifi", "met") && met.is("log.cellular-used", "yes"));
+        let missing = facts(
+            "backupd[98]: =scheduler= [Off condition] state changed, enabled:1, locked:1, onPower:0, onWiFi:0, onCellular:1(1), autoBackupOnCellularEnabled:0",
+        );
+        assert!(
+            missing.is("log.condition-wifi", "missing") && missing.is("log.on-cellular", "yes")
+        );
     }
 
     #[test]

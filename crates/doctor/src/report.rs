@@ -2,6 +2,7 @@
 
 mod bundle;
 mod identifier;
+mod number;
 
 use serde::Serialize;
 
@@ -164,7 +165,19 @@ impl Report {
     /// Diagnoses, and puts together what is told.
     pub fn new(catalogue: &Catalogue, examination: Examination) -> Self {
         let Examination { concern, facts, probes, device, versions, failed_run } = examination;
-        let diagnosis = diagnose(catalogue, &facts, concern);
+        let mut diagnosis = diagnose(catalogue, &facts, concern);
+        let has_none = |diagnosis: &Diagnosis| {
+            let own = |found: &&Finding| found.explained_by.is_none() && !is_left_behind(found);
+            diagnosis
+                .findings
+                .iter()
+                .find(own)
+                .is_none_or(|first| first.severity < crate::Severity::Warning)
+        };
+        if failed_run && has_none(&diagnosis) {
+            number::add_named(catalogue, &facts, concern, &mut diagnosis);
+        }
+        let nothing = has_none(&diagnosis);
         let fine = fine(&diagnosis, &facts, &probes);
         let mut told: Vec<Told> = diagnosis
             .findings
@@ -172,12 +185,8 @@ impl Report {
             .filter(|finding| finding.explained_by.is_none())
             .map(|finding| told(catalogue, &diagnosis, finding))
             .collect();
-        let nothing = told
-            .iter()
-            .find(|told| !is_left_behind(&told.finding))
-            .is_none_or(|first| first.finding.severity < crate::Severity::Warning);
         if failed_run && nothing {
-            told.insert(0, unknown());
+            told.insert(0, unknown(&facts));
         }
         let mut told = told.into_iter();
         let primary = told.next();
@@ -264,8 +273,28 @@ fn consequences(diagnosis: &Diagnosis, root: &str) -> Vec<String> {
     found
 }
 
-/// Returns the primary cause of a failed run about which nothing was found.
-fn unknown() -> Told {
+/// Returns the primary cause of a failed run about which nothing was found; a number that the device gave is told, with what asks about
+/// it.
+fn unknown(facts: &Facts) -> Told {
+    const NOTHING: &str =
+        "Everything that was looked at is fine, or could not be looked at; both are listed below.";
+    let number = number::number(facts);
+    let title = match number {
+        Some(code) => format!(
+            "The backup failed with MBErrorDomain {code}, and nothing that could be measured says why"
+        ),
+        None => "The backup failed, and nothing that could be measured says why".to_owned(),
+    };
+    let summary = match number {
+        Some(code) => {
+            let meaning = number::row(code).map_or_else(
+                || "Nobody has described this number".to_owned(),
+                |row| row.meaning.clone(),
+            );
+            format!("{meaning}. `lifeboat explain {code}` tells what is known of it. {NOTHING}")
+        }
+        None => NOTHING.to_owned(),
+    };
     Told {
         finding: Finding {
             id: UNKNOWN.to_owned(),
@@ -275,8 +304,8 @@ fn unknown() -> Told {
             unknown: Vec::new(),
             explained_by: None,
         },
-        title: "The backup failed, and nothing that could be measured says why".to_owned(),
-        summary: "Everything that was looked at is fine, or could not be looked at; both are listed below.".to_owned(),
+        title,
+        summary,
         remedies: Vec::new(),
         consequences: Vec::new(),
     }

@@ -10,8 +10,8 @@ use std::io::{self, Write as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use jiff::Timestamp;
-use lifeboat_doctor::{Facts, RunSaid, Value};
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_doctor::{Facts, For, RunSaid, Value};
 use serde::{Deserialize, Serialize};
 use sha1::{Digest as _, Sha1};
 
@@ -24,6 +24,8 @@ const FORMAT: u32 = 1;
 const LONGEST: u64 = 4 << 20;
 /// How many lines of the log are kept at most.
 pub(crate) const MOST_LINES: usize = 500;
+/// What the log of a run says counts this long.
+const FRESH: SignedDuration = SignedDuration::from_hours(24);
 /// How much of an error's text is kept, in characters.
 const LONGEST_ERROR: usize = 2000;
 
@@ -102,6 +104,29 @@ impl LastRun {
             };
             if let Err(error) = told {
                 tracing::debug!(%error, "a fact of the last run is not known here");
+            }
+        }
+        facts
+    }
+
+    /// Says whether what the device's log told during this run may still be so: it was a backup to this computer, and speaks of such
+    /// backups alone, and a log that is a day old says nothing of today.
+    pub(crate) fn log_speaks(&self, concern: For, now: Timestamp) -> bool {
+        concern == For::Computer && now.duration_since(self.at) <= FRESH
+    }
+
+    /// Returns the log that still speaks.
+    pub(crate) fn log_of_today(&self, concern: For, now: Timestamp) -> Vec<String> {
+        if self.log_speaks(concern, now) { self.log.clone() } else { Vec::new() }
+    }
+
+    /// Returns the facts that still speak: all but those of a log that is too old, or of another kind of backup.
+    pub(crate) fn facts_of_today(&self, concern: For, now: Timestamp) -> Facts {
+        let mut facts = Facts::new();
+        let speaks = self.log_speaks(concern, now);
+        for (key, value) in self.facts().iter() {
+            if speaks || !key.as_str().starts_with("log.") {
+                facts.tell(key.as_str(), value.clone());
             }
         }
         facts
@@ -292,6 +317,28 @@ mod tests {
         assert_eq!(LastRun::only(&root).map(|(udid, _)| udid).as_deref(), Some(UDID));
         let text = fs::read_to_string(path(&root, UDID).unwrap()).unwrap();
         assert!(!text.contains("anna"), "{text}");
+    }
+
+    /// A log that is a day old says nothing of today, and the log of a backup to this computer nothing of iCloud Backup.
+    #[test]
+    fn only_a_log_of_today_speaks_and_only_of_its_kind_of_backup() {
+        let mut facts = Facts::new();
+        facts.tell("job.outcome", "failed");
+        facts.tell("log.power-lost", true);
+        let at = Timestamp::UNIX_EPOCH;
+        let run = LastRun::new((at, at), &facts, None, vec!["line".into()]);
+        for (concern, hours, speaks) in [
+            (For::Computer, 1, true),
+            (For::Computer, 25, false),
+            (For::Computer, 90 * 24, false),
+            (For::Icloud, 1, false),
+        ] {
+            let now = at.checked_add(SignedDuration::from_hours(hours)).unwrap();
+            assert_eq!(run.log_of_today(concern, now).is_empty(), !speaks, "{concern:?} {hours}");
+            let told = run.facts_of_today(concern, now);
+            assert_eq!(told.is("log.power-lost", "yes"), speaks, "{concern:?} {hours}");
+            assert!(told.is("job.outcome", "failed"), "how it ended stays so");
+        }
     }
 
     #[test]

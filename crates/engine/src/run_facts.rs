@@ -41,6 +41,7 @@ pub(crate) enum Prompt {
 /// Returns the facts of a run.
 pub(crate) fn run_facts(outcome: Outcome, error: Option<&JobError>, seen: &Seen) -> Facts {
     let mut facts = Facts::new();
+    facts.tell("job.kind", "backup");
     facts.tell(
         "job.outcome",
         match outcome {

@@ -112,6 +112,16 @@ fn icloud_backup_is_switched_on_and_that_does_not_always_help() {
     }
 }
 
+/// What the device refuses because management forbids it is believed: the next step is not the one that just failed.
+#[test]
+fn a_refusal_of_management_is_believed() {
+    let scene =
+        Scene::paired("[state.icloud]\nbackup = false\n[state.management]\ncloud-backup = false\n");
+    let run = scene.doctor(&["--json", "--fix", "--yes", "--for", "icloud"]).run();
+    assert_eq!(did(&run), [row("icloud-backup-on", false, None)], "{run}");
+    assert_eq!((run.status, primary(&run).as_str()), (Some(4), "icloud/forbidden-by-management"));
+}
+
 /// What a run told only another run takes back: after the restart a backup is made.
 #[test]
 fn a_restart_is_measured_by_a_backup() {

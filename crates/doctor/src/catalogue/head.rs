@@ -72,6 +72,8 @@ struct RawWhen {
     #[serde(rename = "for")]
     concerns: Option<Vec<For>>,
     hides: Option<bool>,
+    #[serde(default)]
+    whole: bool,
     #[serde(flatten)]
     lines: BTreeMap<String, toml::Value>,
 }
@@ -165,6 +167,7 @@ impl RawWhen {
             severity: self.severity.unwrap_or(severity),
             concerns: self.concerns.unwrap_or_else(|| concerns.to_vec()),
             hides: self.hides.unwrap_or(true),
+            whole: self.whole,
             lines,
         })
     }

@@ -132,21 +132,47 @@ fn what_blocks_comes_first_then_what_is_certain_then_the_order() {
 #[test]
 fn a_root_hides_its_consequences_and_weighs_as_much() {
     let told = [("mux.state", "hung".into()), ("battery.level", 5.into())];
-    let made = catalogue(&[
-        ("a/consequence", "blocking", 1, "", "A", HUNG),
-        ("b/unseen", "blocking", 2, "\"a/consequence\"", "A", "\"battery.level\" = { above = 90 }"),
-        ("c/root", "warning", 3, "\"b/unseen\"", "A", LOW),
-    ]);
+    let chain = |between: &str| {
+        catalogue(&[
+            ("a/consequence", "blocking", 1, "", "A", HUNG),
+            ("b/between", "blocking", 2, "\"a/consequence\"", "A", between),
+            ("c/root", "warning", 3, "\"b/between\"", "A", LOW),
+        ])
+    };
+    // Through a cause that is not there nothing follows.
+    let broken = said(&chain("\"battery.level\" = { above = 90 }"), &told);
+    let wanted = ("a/consequence".to_owned(), Certainty::Confirmed, None);
+    assert_eq!((broken.len(), &broken[0]), (2, &wanted), "{broken:?}");
+    let made = chain("\"battery.level\" = { below = 90 }");
     let found = said(&made, &told);
     assert_eq!(found[0].0, "c/root");
+    assert_eq!(found.len(), 3);
     assert_eq!(
         found[1],
-        ("a/consequence".to_owned(), Certainty::Confirmed, Some("c/root".to_owned()))
+        ("a/consequence".to_owned(), Certainty::Confirmed, Some("b/between".to_owned()))
     );
+    assert_eq!(found[2].2.as_deref(), Some("c/root"));
     assert_eq!(
         diagnose(&made, &facts(&told), For::Computer).findings[0].severity,
         Severity::Blocking
     );
+}
+
+/// A sign that is not known whole speaks as soon as one of its lines holds, where it does not say otherwise.
+#[test]
+fn a_sign_that_must_be_known_whole_says_nothing_by_half() {
+    let both = format!("{HUNG}\n{LOW}");
+    let (half, whole) = (vec![("mux.state", "hung".into())], format!("whole = true\n{both}"));
+    let all = vec![("mux.state", "hung".into()), ("battery.level", 5.into())];
+    for (lines, told, certainty) in [
+        (&both, &half, Some(Certainty::Possible)),
+        (&whole, &half, None),
+        (&whole, &all, Some(Certainty::Confirmed)),
+    ] {
+        let made = catalogue(&[("a/a", "blocking", 1, "", "A", lines)]);
+        let found = said(&made, told);
+        assert_eq!(found.first().map(|found| found.1), certainty, "{lines} {told:?}");
+    }
 }
 
 #[test]

@@ -120,7 +120,7 @@ pub fn diary(files: &[Vec<u8>], days: &Days) -> Facts {
     let mut facts = Facts::new();
     facts.tell("diary.state", "found");
     facts.tell("diary.size", told(size(&keys)));
-    let code = last_error(&keys);
+    let code = last_error(&keys, days.last);
     let error = code.clone().map(|code| code.map_or("none", word));
     if is_over(&keys, days) {
         facts.tell("diary.error", "none");
@@ -231,16 +231,23 @@ fn skipped(keys: &Dictionary) -> Result<i64, Why> {
     }
 }
 
-/// The number of the last error that the diary lists; nothing where it lists none.
-fn last_error(keys: &Dictionary) -> Result<Option<i64>, Why> {
+/// The number of the last error that the diary lists; nothing where it lists none, or where an iCloud backup came to its end after it.
+fn last_error(keys: &Dictionary, last: Option<Timestamp>) -> Result<Option<i64>, Why> {
     let absent = || Why::NotThere("the diary lists no errors".to_owned());
     let state = keys.get("StateInfo").and_then(Plist::as_dictionary).ok_or_else(absent)?;
     let errors = state.get("errors").and_then(Plist::as_array).ok_or_else(absent)?;
     // The one with the latest date; where they have none, the last of the list.
     let errors = errors.iter().filter_map(Plist::as_dictionary);
     let dated = |error: &&Dictionary| moment(error, "date").unwrap_or(Timestamp::MIN);
-    let last = errors.max_by_key(dated);
-    last.map(|error| number(error, "code").or_else(|_| number(error, "errorCode"))).transpose()
+    let newest = errors.max_by_key(dated);
+    let ended = last.into_iter().chain(moment(keys, LAST).ok()).max();
+    let is_over = |error: &&Dictionary| {
+        moment(error, "date").is_ok_and(|date| ended.is_some_and(|ended| date < ended))
+    };
+    newest
+        .filter(|error| !is_over(error))
+        .map(|error| number(error, "code").or_else(|_| number(error, "errorCode")))
+        .transpose()
 }
 
 /// Returns the word of `icloud.error` for a number of `MBErrorDomain`.
@@ -253,19 +260,20 @@ fn word(code: i64) -> &'static str {
         25 => "restoring",
         100 => "skipped-files",
         105 | 106 => "device-full",
-        202 => "cancelled",
+        202 | 217..=220 => "cancelled",
         204 => "disabled",
         205 | 500 | 501 => "damaged",
         209 => "missing-keys",
         210 => "no-account",
         223 => "deferred",
         300 => "network",
-        302 => "server",
+        301 => "refused",
+        302 | 306 | 307 => "server",
         303 => "quota",
         304 => "outage",
         305 => "account",
         308 => "unreachable",
-        309 => "response",
+        309 | 310 => "response",
         _ => "other",
     }
 }
@@ -339,6 +347,29 @@ mod tests {
         assert!(matches!(broken.value("diary.state"), Some(Value::Unknown(Why::Garbled(_)))));
     }
 
+    /// What `explain` says of a number and what the doctor makes of it are one: a cause that its row names, and not "nobody knows".
+    #[test]
+    fn the_numbers_of_icloud_mean_what_their_rows_say() {
+        use crate::patterns::Patterns;
+        use crate::{Catalogue, For, diagnose};
+        for row in crate::errors::all().iter().filter(|row| row.domain == "MBErrorDomain") {
+            for code in row.codes.iter().copied() {
+                let line =
+                    format!("backupd[98]: Backup failed: Error Domain=MBErrorDomain Code={code}");
+                let logged = Patterns::builtin().facts([line.as_str()]);
+                assert!(logged.is("icloud.error", word(code)), "{code}: {logged:?}");
+                if !(217..=220).contains(&code) && !(300..=310).contains(&code) {
+                    continue;
+                }
+                let mut facts = Facts::new();
+                facts.tell("icloud.error", word(code));
+                let found = diagnose(Catalogue::builtin(), &facts, For::Icloud);
+                let primary = found.primary().map(|found| found.id.as_str()).unwrap_or_default();
+                assert!(row.causes.iter().any(|cause| cause == primary), "{code}: {primary}");
+            }
+        }
+    }
+
     #[test]
     fn short_charges_are_seen() {
         let window =
@@ -375,6 +406,23 @@ mod tests {
         let facts = diary(&[list(FAILED)], &Days { last: Some(later), ..now() });
         assert!(facts.is("diary.error", "none"));
         assert!(TROUBLE.iter().all(|key| !is_told(&facts, key)), "{facts:?}");
+    }
+
+    #[test]
+    fn an_error_that_an_icloud_backup_followed_is_over() {
+        let failed = |success: &str| {
+            list(&format!(
+                "<key>LastCloudBackupDate</key><date>{success}</date><key>StateInfo</key><dict><key>errors</key><array>\
+                <dict><key>code</key><integer>303</integer><key>date</key><date>2026-11-02T00:00:00Z</date></dict>\
+                <dict><key>code</key><integer>300</integer><key>date</key><date>2026-11-01T00:00:00Z</date></dict>\
+                </array></dict>"
+            ))
+        };
+        let before = diary(&[failed("2026-11-01T23:00:00Z")], &now());
+        assert!(before.is("icloud.error", "quota") && before.is("diary.error", "quota"));
+        let after = diary(&[failed("2026-11-03T00:00:00Z")], &now());
+        assert!(after.is("icloud.error", "none") && after.is("diary.error", "none"), "{after:?}");
+        assert_eq!(after.value("icloud.error-code"), Some(&Value::Number(0)));
     }
 
     proptest! {

@@ -5,6 +5,7 @@ use crate::probe::ProbeContext;
 
 pub(crate) const TELLS: &[&str] = &[
     "job.outcome",
+    "job.kind",
     "job.stage",
     "job.code",
     "job.underlying",

@@ -22,6 +22,7 @@ pub(crate) const TELLS: &[&str] = &[
     "log.power-lost",
     "log.wifi-lost",
     "log.cellular-refused",
+    "log.on-cellular",
     "log.cellular-used",
     "log.network-limited",
     "log.deferred",

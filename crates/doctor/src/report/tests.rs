@@ -2,6 +2,10 @@ use super::*;
 
 /// A report about a device of which these facts are known, seen by these probes: `(id, keys)`.
 fn report(told: &[(&str, Value)], probes: &[(&str, &[&str])]) -> Report {
+    report_of(told, probes, false)
+}
+
+fn report_of(told: &[(&str, Value)], probes: &[(&str, &[&str])], failed_run: bool) -> Report {
     let mut facts = Facts::new();
     for (key, value) in told {
         facts.insert(key, value.clone()).unwrap();
@@ -18,7 +22,7 @@ fn report(told: &[(&str, Value)], probes: &[(&str, &[&str])]) -> Report {
         probes: probes.collect(),
         device: None,
         versions: Versions::default(),
-        failed_run: false,
+        failed_run,
     };
     Report::new(Catalogue::builtin(), examination)
 }
@@ -73,4 +77,50 @@ fn a_handshake_that_the_device_breaks_off_is_no_healthy_device() {
         (primary.finding.id.as_str(), primary.finding.certainty),
         ("pairing/stale-record", Certainty::Possible)
     );
+}
+
+/// The doctor and `explain` read one table: a failed run is told by the causes of its number, or by the number itself.
+#[test]
+fn a_number_means_what_explain_says_of_it() {
+    let fine = || {
+        vec![
+            ("job.outcome", Value::from("failed")),
+            ("job.stage", "transfer".into()),
+            ("job.link", "kept".into()),
+            ("destination.state", "writable".into()),
+            ("destination.room", "enough".into()),
+            ("existing.state", "none".into()),
+        ]
+    };
+    let mut named = 0;
+    for row in crate::errors::all().iter().filter(|row| row.domain == "MBErrorDomain") {
+        for code in row.codes.iter().copied().filter(|code| *code != 0) {
+            let mut facts = fine();
+            facts.push(("job.code", code.into()));
+            let report = report_of(&facts, &[], true);
+            let primary = report.primary.unwrap();
+            if primary.finding.id == UNKNOWN {
+                assert!(primary.title.contains(&format!("MBErrorDomain {code}")), "{primary:?}");
+                let ask = format!("`lifeboat explain {code}`");
+                assert!(primary.summary.contains(&ask), "{primary:?}");
+                assert!(primary.summary.starts_with(&row.meaning), "{primary:?}");
+            } else {
+                named += 1;
+                assert!(row.causes.contains(&primary.finding.id), "{code}: {primary:?}");
+                assert!(report.findings.contains(&primary.finding), "{code}");
+            }
+        }
+    }
+    assert!(named > 20, "{named}");
+    for (code, id) in [(16, "transfer/interrupted"), (217, "transfer/interrupted"), (26, UNKNOWN)] {
+        let mut facts = fine();
+        facts.push(("job.code", code.into()));
+        let primary = report_of(&facts, &[], true).primary.unwrap();
+        let told = (primary.finding.id.as_str(), primary.finding.certainty);
+        assert_eq!(told, (id, Certainty::Possible), "{code}");
+    }
+    let mut facts = fine();
+    facts.push(("job.code", 9999.into()));
+    let primary = report_of(&facts, &[], true).primary.unwrap();
+    assert!(primary.title.contains("9999") && primary.summary.contains("explain 9999"));
 }

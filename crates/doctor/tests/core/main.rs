@@ -12,6 +12,7 @@ mod probes;
 mod scenario;
 mod scenarios;
 mod sentences;
+mod signs;
 
 /// Appends formatted text.
 fn push(to: &mut String, text: std::fmt::Arguments<'_>) {

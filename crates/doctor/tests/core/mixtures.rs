@@ -12,7 +12,7 @@ use rand::{Rng as _, SeedableRng as _};
 mod physics;
 
 use crate::scenario::{self, Scenario, matches};
-use physics::{FOLLOWS, band, bands, follows};
+use physics::{FOLLOWS, band, bands, follows, follows_over};
 
 /// Returns the catalogue as if no cause explained another: each weighs what it weighs by its own signs.
 fn unexplained() -> Catalogue {
@@ -124,7 +124,8 @@ fn wrong(parts: &[&Played], diagnosis: &Diagnosis) -> Vec<String> {
             ));
         }
     }
-    let expected = expected(parts);
+    wrong.extend(out_of_order(parts, diagnosis));
+    let expected = expected(parts, diagnosis);
     let primary = diagnosis.primary().map(|primary| primary.id.as_str());
     if !primary.is_some_and(|primary| expected.contains(primary)) {
         let seen = |finding: &Finding| {
@@ -142,12 +143,18 @@ fn wrong(parts: &[&Played], diagnosis: &Diagnosis) -> Vec<String> {
     wrong
 }
 
-/// Returns what may come first: no consequence of another part, of what weighs most the most certain, of that what is looked at
-/// first. A root weighs as much as what it causes; one that is only possible hides nothing heavier or more certain than itself.
-fn expected<'a>(parts: &[&'a Played]) -> BTreeSet<&'a str> {
+/// Returns how each part must be ranked: what is smaller comes before. A consequence of another part has no rank, for it is told with
+/// its root. Of the others what weighs most comes first, of that the most certain, of that what is looked at first. A root weighs as
+/// much as what it causes, through what is there as well; one that is only possible hides nothing heavier or more certain than itself.
+fn ranks<'a>(
+    parts: &[&'a Played],
+    diagnosis: &Diagnosis,
+) -> Vec<(&'a str, impl Ord + Copy + std::fmt::Debug + use<>)> {
+    let there: BTreeSet<&str> =
+        diagnosis.findings.iter().map(|finding| finding.id.as_str()).collect();
     let causes = |root: &Finding, other: &Finding| {
         let sure = root.certainty == Certainty::Confirmed || root.severity >= other.severity;
-        sure && follows(&other.id, &root.id) && root.certainty >= other.certainty
+        sure && follows_over(&there, &other.id, &root.id) && root.certainty >= other.certainty
     };
     let findings: Vec<&Finding> = parts.iter().map(|part| part.finding()).collect();
     let concern = parts[0].scenario.concern;
@@ -158,13 +165,34 @@ fn expected<'a>(parts: &[&'a Played]) -> BTreeSet<&'a str> {
         let band = band(&finding.id, concern);
         (std::cmp::Reverse(weight), std::cmp::Reverse(finding.certainty), band)
     };
-    let roots: Vec<&&Finding> = findings
+    parts
         .iter()
-        .filter(|finding| !findings.iter().any(|root| causes(root, finding)))
-        .collect();
-    let first = roots.iter().map(|finding| rank(finding)).min();
-    let ids = parts.iter().map(|part| part.scenario.id.as_str());
-    ids.filter(|id| roots.iter().any(|root| root.id == *id && Some(rank(root)) == first)).collect()
+        .zip(&findings)
+        .filter(|(_, finding)| !findings.iter().any(|root| causes(root, finding)))
+        .map(|(part, finding)| (part.scenario.id.as_str(), rank(finding)))
+        .collect()
+}
+
+/// Returns what may come first: the roots of the smallest rank.
+fn expected<'a>(parts: &[&'a Played], diagnosis: &Diagnosis) -> BTreeSet<&'a str> {
+    let ranks = ranks(parts, diagnosis);
+    let first = ranks.iter().map(|(_, rank)| *rank).min();
+    ranks.iter().filter(|(_, rank)| Some(*rank) == first).map(|(id, _)| *id).collect()
+}
+
+/// Returns the pairs of roots that stand in another order than their ranks.
+fn out_of_order(parts: &[&Played], diagnosis: &Diagnosis) -> Vec<String> {
+    let place = |id: &str| diagnosis.findings.iter().position(|finding| finding.id == id);
+    let ranks = ranks(parts, diagnosis);
+    let mut wrong = Vec::new();
+    for (before, smaller) in &ranks {
+        for (after, greater) in &ranks {
+            if smaller < greater && place(before) > place(after) {
+                wrong.push(format!("{after} {greater:?} stands before {before} {smaller:?}"));
+            }
+        }
+    }
+    wrong
 }
 
 #[test]

@@ -60,7 +60,8 @@ pub async fn run(
         None => LastRun::only(area),
     };
     let last = remembered.as_ref().map(|(_, run)| run);
-    let given = last.map_or_else(no_run, LastRun::facts);
+    let now = ctx.host.now();
+    let given = last.map_or_else(no_run, |run| run.facts_of_today(plan.concern, now));
     let given = unseen(given, &plan.settings.blind);
     let mut findings = Findings::new(&*ctx.host, plan.concern, given.clone());
     findings.failed_run = plan.concern == For::Computer && wants_a_cause(&given);
@@ -96,7 +97,7 @@ pub async fn again(
     let given = udid
         .as_deref()
         .and_then(|udid| LastRun::read(&plan.places.working_area, udid))
-        .map_or_else(no_run, |run| run.facts());
+        .map_or_else(no_run, |run| run.facts_of_today(plan.concern, ctx.host.now()));
     let given = unseen(given, &plan.settings.blind);
     let (seen, names) = probes(ctx, &plan, udid.as_deref(), None, given, look).await;
     findings.add(seen);
@@ -132,7 +133,9 @@ async fn probes(
     context.ask_trust = plan.ask_trust;
     let kept = Kept::new(plan.places.clone(), ctx.host.clone(), Arc::clone(&ctx.passwords));
     context.backups = Some(Arc::new(kept));
-    context.recorded_log = last.map(|last| last.log.clone()).unwrap_or_default();
+    let now = ctx.host.now();
+    context.recorded_log =
+        last.map(|last| last.log_of_today(plan.concern, now)).unwrap_or_default();
     context.window =
         last.and_then(|last| last.began.map(|began| RunWindow { began, ended: last.at }));
     context.given = given;

@@ -284,7 +284,17 @@ async fn act(
     if let Some(progress) = progress {
         progress.finish();
     }
+    if let Err(error) = &done {
+        learn(findings, action, error.cause);
+    }
     Ok(done.map_err(|error| format!("{error}; {}", error.next_step())))
+}
+
+/// A device that refuses because management forbids it has said so: that is measured, too.
+fn learn(findings: &mut Findings, action: Action, cause: Cause) {
+    if action == Action::IcloudBackupOn && cause == Cause::Forbidden {
+        findings.facts.tell("management.cloud-backup", "forbidden");
+    }
 }
 
 /// Makes a backup now; this computer is kept awake meanwhile.

@@ -11,6 +11,12 @@ use crate::probe::context::network as network_why;
 
 /// A name that takes longer than this to be found is found slowly.
 const SLOW: Duration = Duration::from_secs(1);
+/// A system sends the first packet of a connection again after a second: what takes so much longer than the fastest was lost once.
+const AGAIN: Duration = Duration::from_millis(900);
+/// More lost connections than this, in a hundred, explain other answers that did not come.
+const LOSSY: usize = 2;
+/// From here on, in a hundred, a closed door cannot be told from lost answers.
+const HOPELESS: usize = 50;
 
 /// What a host answered.
 #[derive(Debug)]
@@ -127,20 +133,38 @@ fn connections(facts: &mut Facts, hosts: &[Answered]) {
     } else {
         "partly"
     };
-    facts.tell("network.tcp", word);
+    let lost = loss(facts, &tried);
+    let late = tried.iter().filter(|host| !host.connects()).flat_map(|host| &host.connections);
+    let silent = late.clone().all(|tried| matches!(tried, Err(NetworkError::TimedOut { .. })));
+    if word == "partly" && silent && lost.is_some_and(|lost| lost >= HOPELESS) {
+        let why = "so many connections are lost that a closed door cannot be told from them";
+        facts.tell("network.tcp", Why::NotThere(why.to_owned()));
+    } else {
+        facts.tell("network.tcp", word);
+    }
+}
+
+/// Counts what is lost and how long the rest takes; returns how many of a hundred connections failed or were tried again.
+fn loss(facts: &mut Facts, tried: &[&Answered]) -> Option<usize> {
     // A host that nobody reaches is blocked, not lossy.
     let reached = || tried.iter().filter(|host| host.connects()).flat_map(|host| &host.connections);
     let mut times: Vec<Duration> =
         reached().filter_map(|took| took.as_ref().ok().copied()).collect();
     let all = reached().count();
-    if times.is_empty() {
-        return;
-    }
     times.sort_unstable();
+    let fastest = *times.first()?;
+    times.retain(|took| took.saturating_sub(fastest) < AGAIN);
     let lost = (all - times.len()) * 100 / all;
     facts.tell("network.loss", i64::try_from(lost).unwrap_or(100));
     facts.tell("network.latency", milliseconds(at(&times, 50)));
     facts.tell("network.jitter", milliseconds(at(&times, 90).saturating_sub(at(&times, 10))));
+    Some(lost)
+}
+
+/// Says whether so many connections are lost that what did not come in time may be lost as well.
+fn is_lossy(hosts: &[Answered]) -> bool {
+    let tried: Vec<&Answered> = hosts.iter().filter(|host| !host.connections.is_empty()).collect();
+    loss(&mut Facts::new(), &tried).is_some_and(|lost| lost > LOSSY)
 }
 
 /// Returns the time below which this many of a hundred lie.
@@ -159,6 +183,13 @@ fn signatures(facts: &mut Facts, hosts: &[Answered]) {
     let wrong = |kind: Distrust| shown.iter().find(|signed| signed.wrong == Some(kind));
     let foreign = wrong(Distrust::Issuer).or_else(|| wrong(Distrust::Name));
     let issuer = foreign.or(shown.first()).and_then(|signed| signed.issuers.first());
+    let silent = |error: &NetworkError| matches!(error, NetworkError::TimedOut { .. });
+    let lossy = is_lossy(hosts);
+    if shown.is_empty() && lossy && signed().all(|signed| signed.as_ref().is_err_and(silent)) {
+        let why = "so many connections are lost that no certificate came in time";
+        facts.unknown(&["network.tls", "network.mtu"], &Why::NotThere(why.to_owned()));
+        return;
+    }
     let word = if foreign.is_some() {
         "foreign-issuer"
     } else if wrong(Distrust::Time).is_some() {
@@ -176,7 +207,6 @@ fn signatures(facts: &mut Facts, hosts: &[Answered]) {
         None => facts.tell("network.issuer", Why::NotThere("no certificate was shown".to_owned())),
     }
     // Where no handshake ends in time although connections are made, the large first packets do not get through.
-    let silent = |error: &NetworkError| matches!(error, NetworkError::TimedOut { .. });
     let stalls = hosts.iter().any(|host| match (&host.signed, &host.large) {
         (Some(Ok(_)), Some(Err(error))) => silent(error),
         _ => false,
@@ -184,6 +214,9 @@ fn signatures(facts: &mut Facts, hosts: &[Answered]) {
     let passes = hosts.iter().any(|host| matches!(host.large, Some(Ok(()))));
     if passes {
         facts.tell("network.mtu", "ok");
+    } else if stalls && lossy {
+        let why = "so many packets of any size are lost that the large ones tell nothing";
+        facts.tell("network.mtu", Why::NotThere(why.to_owned()));
     } else if stalls {
         facts.tell("network.mtu", "stalls");
     }

@@ -105,3 +105,57 @@ async fn a_network_that_cannot_be_looked_at_is_not_known() {
         assert_eq!(facts.value(key), Some(&Value::Unknown(Why::Offline)), "{key}");
     }
 }
+
+/// A host to which these connections were made (milliseconds; none: it did not come about), with its handshakes.
+fn answered(took: &[Option<u64>], small: bool, large: bool) -> Answered {
+    let limit = ONE;
+    let signed =
+        || Signed { issuers: vec!["Apple".to_owned()], from: None, until: None, wrong: None };
+    let late = || NetworkError::TimedOut { limit };
+    Answered {
+        name: "gateway.icloud.com".to_owned(),
+        local: Ok(vec![[17, 0, 0, 1].into()]),
+        known_elsewhere: true,
+        took: Duration::from_millis(10),
+        connections: took
+            .iter()
+            .map(|took| took.map(Duration::from_millis).ok_or_else(late))
+            .collect(),
+        signed: Some(if small { Ok(signed()) } else { Err(late()) }),
+        large: small.then(|| if large { Ok(()) } else { Err(late()) }),
+        status: None,
+    }
+}
+
+/// What is lost is sent again after a second: the connection comes about, and something was lost all the same.
+#[test]
+fn a_connection_that_was_tried_again_is_lost() {
+    let mut took = vec![Some(30); 18];
+    took.extend([Some(1035), Some(1041)]);
+    let facts = judge::hosts(&Hosts(vec![answered(&took, true, true)]));
+    assert_eq!(facts.value("network.loss"), Some(&Value::Number(10)));
+    assert_eq!(facts.value("network.jitter"), Some(&Value::Number(0)));
+    assert_eq!(facts.value("network.latency"), Some(&Value::Number(30)));
+    all_are(&facts, &[("network.tcp", "ok"), ("network.mtu", "ok"), ("network.tls", "ok")]);
+}
+
+/// Where anything may be lost, an answer that does not come is lost, too: nothing stalls, nothing is blocked, nothing is broken.
+#[test]
+fn loss_explains_what_did_not_come() {
+    let good = vec![Some(30); 20];
+    let mut bad = vec![Some(30); 10];
+    bad.extend([None; 10]);
+    for (took, lossy) in [(&good, false), (&bad, true)] {
+        let known = |facts: &Facts, key: &str| facts.value(key).is_some_and(Value::is_known);
+        let stalling = judge::hosts(&Hosts(vec![answered(took, true, false)]));
+        assert_eq!(stalling.is("network.mtu", "stalls"), !lossy);
+        assert_eq!(known(&stalling, "network.mtu"), !lossy);
+        let mute = judge::hosts(&Hosts(vec![answered(took, false, false)]));
+        assert_eq!(mute.is("network.tls", "broken"), !lossy);
+        assert_eq!(known(&mute, "network.tls"), !lossy);
+        let closed = answered(&[None; 20], false, false);
+        let partly = judge::hosts(&Hosts(vec![answered(took, true, true), closed]));
+        assert_eq!(partly.is("network.tcp", "partly"), !lossy);
+        assert_eq!(known(&partly, "network.tcp"), !lossy);
+    }
+}

@@ -1,5 +1,7 @@
 //! What physically follows from what, and in which order a person looks. Written by hand; nothing of it is read from the catalogue.
 
+use std::collections::BTreeSet;
+
 use lifeboat_doctor::For;
 
 /// A root, what happens because of it, and why that is so: by what cables, disks, locks and networks do, whatever the catalogue says.
@@ -320,12 +322,8 @@ const FOR_COMPUTER: &[&[&str]] = &[
     ],
     &["pairing/not-trusted", "pairing/stale-record", "management/pairing-forbidden"],
     &["device/not-unlocked-yet"],
-    &[
-        "management/backup-forbidden",
-        "management/encryption-demanded",
-        "device/setup-unfinished",
-        "device/restore-running",
-    ],
+    &["management/backup-forbidden", "device/setup-unfinished", "device/restore-running"],
+    &["management/encryption-demanded"],
     &["password/forgotten", "password/damaged"],
     &["network/wifi-weak"],
     &["device/storage-full"],
@@ -431,5 +429,16 @@ pub(super) fn follows(consequence: &str, root: &str) -> bool {
     FOLLOWS.iter().any(|(from, to, _)| {
         *from == root
             && (to.contains(&consequence) || to.iter().any(|next| follows(consequence, next)))
+    })
+}
+
+/// The same, over nothing but what is there: through what did not happen nothing follows.
+pub(super) fn follows_over(there: &BTreeSet<&str>, consequence: &str, root: &str) -> bool {
+    FOLLOWS.iter().any(|(from, to, _)| {
+        *from == root
+            && (to.contains(&consequence)
+                || to
+                    .iter()
+                    .any(|next| there.contains(next) && follows_over(there, consequence, next)))
     })
 }
