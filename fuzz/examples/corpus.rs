@@ -58,6 +58,7 @@ impl Corpus {
         self.put("doctor_lines", "examples", examples.collect::<Vec<_>>().join("\n").as_bytes())?;
         for (name, typed) in [
             ("number", "208"),
+            ("signs", "--9223372036854775808"),
             ("domain", "Error Domain=MBErrorDomain Code=303 \"Quota Exceeded\""),
             ("message", "last backup culd not be compleeted"),
             ("identifiers", "0xE800001A on /Users/anna/Library 00008030-001A2B3C4D5E6F70"),

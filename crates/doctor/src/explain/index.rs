@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
-use super::number::is_beside;
+use super::number::{is_beside, without_counts};
 use super::words::{Words, typed};
 use crate::catalogue::{Catalogue, For};
 use crate::errors;
@@ -211,8 +211,9 @@ impl Index {
     fn question(&self, question: &str) -> Question {
         let mut typed = typed(question);
         typed.truncate(WORDS);
-        // One word that is like a known one, and nothing else that is known: that is not our subject.
         let words = Words::builtin();
+        typed = without_counts(&typed, |from| words.is_known_from(from));
+        // One word that is like a known one, and nothing else that is known: that is not our subject.
         let spelled: Vec<String> = typed.iter().map(|word| self.spelled(word)).collect();
         let known = spelled.iter().filter(|word| self.spelling.contains(*word));
         let known = known.filter(|word| !words.is_empty(word)).count();

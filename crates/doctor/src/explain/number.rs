@@ -15,7 +15,7 @@ pub(super) struct Number {
 }
 
 /// Words that may stand beside a number without making it a sentence.
-const BESIDE: [&str; 13] = [
+const BESIDE: [&str; 18] = [
     "error",
     "err",
     "code",
@@ -29,12 +29,60 @@ const BESIDE: [&str; 13] = [
     "backup",
     "exit",
     "unknown",
+    "failed",
+    "fails",
+    "failure",
+    "with",
+    "ended",
 ];
 /// Words that make the number behind them one of an error, also in a sentence.
-const OF_ERROR: [&str; 4] = ["error", "err", "code", "errorcode"];
+const OF_ERROR: [&str; 5] = ["error", "errors", "err", "code", "errorcode"];
+/// Words that may stand between those and their number.
+const BETWEEN: [&str; 5] = ["number", "no", "nr", "status", "unknown"];
 /// What is counted: "error 5 times" names no error.
-const COUNTED: [&str; 9] =
-    ["times", "minutes", "hours", "days", "weeks", "months", "years", "percent", "gb"];
+const COUNTED: [&str; 36] = [
+    "time",
+    "times",
+    "second",
+    "seconds",
+    "sec",
+    "minute",
+    "minutes",
+    "min",
+    "hour",
+    "hours",
+    "h",
+    "day",
+    "days",
+    "week",
+    "weeks",
+    "month",
+    "months",
+    "year",
+    "years",
+    "percent",
+    "pct",
+    "%",
+    "kb",
+    "mb",
+    "gb",
+    "tb",
+    "gig",
+    "gigs",
+    "gigabyte",
+    "gigabytes",
+    "megabytes",
+    "terabytes",
+    "files",
+    "photos",
+    "iphones",
+    "backups",
+];
+/// What has a number as its name: "iPhone 13" names no error.
+const PRODUCTS: [&str; 13] = [
+    "iphone", "ipad", "ipod", "ios", "ipados", "itunes", "windows", "macos", "mac", "watch",
+    "version", "pro", "mini",
+];
 /// The domain of small numbers that are typed as hexadecimal.
 const HEXADECIMAL: &str = "Finder, iTunes, Apple Devices";
 /// No name of a domain has more words.
@@ -51,7 +99,7 @@ pub(super) fn numbers(words: &str) -> Vec<Number> {
         .filter(|token| !token.is_empty())
         .map(str::to_lowercase)
         .collect();
-    let mut numbers: Vec<Number> = Vec::new();
+    let mut numbers: Vec<(Number, bool)> = Vec::new();
     let mut others = tokens.len();
     for (at, token) in tokens.iter().enumerate() {
         if is_beside(token) {
@@ -59,22 +107,54 @@ pub(super) fn numbers(words: &str) -> Vec<Number> {
         } else if let Some((value, hex)) = value(token) {
             let (domains, long) = domains(tokens.get(..at).unwrap_or_default());
             others -= 1 + long;
-            let of_error = at
-                .checked_sub(1)
-                .and_then(|before| tokens.get(before))
-                .is_some_and(|before| OF_ERROR.contains(&before.as_str()));
-            let counted =
-                tokens.get(at + 1).is_some_and(|behind| COUNTED.contains(&behind.as_str()));
-            numbers.push(Number { value, hex, domains, whole: of_error && !counted });
+            let meant = !is_count(&tokens, at) && (is_called_error(&tokens, at) || is_form(token));
+            // "iTunes 12 does not open" has the name of a program, "iTunes 14" alone one of a domain.
+            let of_product = before(&tokens, at).is_some_and(|word| PRODUCTS.contains(&word));
+            let named = !domains.is_empty() && !of_product;
+            numbers.push((Number { value, hex, domains, whole: false }, meant || named));
         }
     }
     let single = numbers.len() == 1;
-    // In a sentence only a number with its domain counts, or one that is called an error: "13 weeks" is no error.
-    numbers.retain(|number| number.whole || !number.domains.is_empty() || single && others == 0);
-    for number in &mut numbers {
-        number.whole = single && others == 0;
-    }
-    numbers
+    let whole = single && others == 0;
+    // In a sentence only a number with its domain counts, one that is called an error, or one that looks like nothing else: "13
+    // weeks" is no error.
+    let meant = numbers.into_iter().filter(|(_, meant)| *meant || whole);
+    meant.map(|(number, _)| Number { whole, ..number }).collect()
+}
+
+/// Returns words without the numbers that only count something or are part of a name: "in 3 weeks", "iPhone 17".
+pub(super) fn without_counts(words: &[String], is_word: impl Fn(&[String]) -> bool) -> Vec<String> {
+    let counts = |(at, word): (usize, &String)| {
+        let is_number = word.chars().all(|c| c.is_ascii_digit());
+        let of_domain = before(words, at)
+            .is_some_and(|word| !PRODUCTS.contains(&word) && !named(word).is_empty());
+        let of_error = is_called_error(words, at) || of_domain;
+        let kept = !is_number
+            || of_error && !is_count(words, at)
+            || is_word(words.get(at..).unwrap_or_default());
+        kept.then(|| word.clone())
+    };
+    words.iter().enumerate().filter_map(counts).collect()
+}
+
+fn before<W: AsRef<str>>(words: &[W], at: usize) -> Option<&str> {
+    at.checked_sub(1).and_then(|before| words.get(before)).map(AsRef::as_ref)
+}
+
+/// Whether the word behind a number says what it counts.
+fn is_count(words: &[String], at: usize) -> bool {
+    words.get(at + 1).is_some_and(|behind| COUNTED.contains(&behind.as_str()))
+}
+
+/// Whether the words before a number call it an error.
+fn is_called_error(words: &[String], at: usize) -> bool {
+    let mut before = words.get(..at).unwrap_or_default().iter().rev().map(String::as_str);
+    before.find(|word| !BETWEEN.contains(word)).is_some_and(|word| OF_ERROR.contains(&word))
+}
+
+/// Whether a number is written as nothing but codes are: in hexadecimal, or below nothing.
+fn is_form(token: &str) -> bool {
+    token.starts_with("0x") || token.starts_with(['-', '\u{2212}'])
 }
 
 /// Returns the domains that the last words name, and how many words that name takes besides those that count anyhow.
@@ -131,6 +211,10 @@ fn value(token: &str) -> Option<(i64, bool)> {
     };
     let digits = digits.trim_end_matches(['.', '!', '?']);
     let hex = digits.strip_prefix("0x");
+    // One sign is enough: the parser takes another, with which a number can be as low as none can be high.
+    if hex.unwrap_or(digits).starts_with(['-', '+']) {
+        return None;
+    }
     let value: i64 = match hex {
         Some(hex) => i64::from_str_radix(hex, 16).ok()?,
         None => digits.parse().ok()?,
@@ -179,7 +263,7 @@ impl Number {
         if code == self.value {
             return None;
         }
-        if code == 256 - self.value && row.domain == "MBErrorDomain" {
+        if 256_i64.checked_sub(self.value) == Some(code) && row.domain == "MBErrorDomain" {
             return Some(format!(
                 "{} is how a shell shows {code} where idevicebackup2 ends with it.",
                 self.value
@@ -232,6 +316,8 @@ mod tests {
             "Error Domain=MBErrorDomain Code=208",
             "mberordomain/208",
             "i got MBErrorDomain Code=208 again",
+            "backup failed 208",
+            "my phone shows error number 208 all day",
         ] {
             assert_eq!(first(words), mb(208), "{words}");
         }
@@ -245,7 +331,15 @@ mod tests {
         assert_eq!(first("151"), mb(105));
         assert_eq!(first("iPhone not backed up in 13 weeks"), None);
         assert_eq!(first("the error 5 times a day"), None);
+        assert_eq!(first("error on my iphone 13 when backing up"), None);
+        assert_eq!(first("itunes 14 does not open"), None);
+        assert_eq!(first("i always see -54 on my pc").unwrap().1, -54);
+        assert_eq!(first("it stops with 0xE800001A on my pc").unwrap().1, 0xE800_001A);
         assert_eq!(first("99999999999999999999999999"), None);
         assert_eq!(first("-9223372036854775808"), None);
+        assert_eq!(first("--9223372036854775808"), None);
+        assert_eq!(first("0x-8000000000000000"), None);
+        assert_eq!(first("-0x-8000000000000000"), None);
+        assert_eq!(first("--54"), None);
     }
 }

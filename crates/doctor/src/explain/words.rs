@@ -81,6 +81,11 @@ impl Words {
         found
     }
 
+    /// Returns whether words begin with something that has a word of its own.
+    pub(super) fn is_known_from(&self, typed: &[String]) -> bool {
+        self.same_from(typed).is_some()
+    }
+
     /// Returns how many words from here on mean something that has a word of its own, and which.
     fn same_from(&self, typed: &[String]) -> Option<(usize, &[String])> {
         (1..=LONGEST.min(typed.len())).rev().find_map(|long| {

@@ -1,9 +1,10 @@
 //! What names a person or a thing of theirs, and keeping it out of what is passed on.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::OnceLock;
 
-use regex::{Regex, RegexBuilder};
+use regex::{Captures, Regex, RegexBuilder};
 use serde::{Serialize, Serializer};
 
 /// A text that names a person, a device or a place. Shown, it is left out; only [`Identifier::reveal`] gives it, and
@@ -43,7 +44,7 @@ impl Serialize for Identifier {
 
 /// What identifiers look like in a text that others wrote: an error's, a log line's.
 const SHAPES: &[(&str, &str)] = &[
-    (r"(/(?:home|Users)/|\\Users\\)[^/\\\s:]+", "${1}(left out)"),
+    (r"(/(?:home|Users)/|/(?:run/)?media/|\\Users\\)(?:\(left out\)|[^/\\\s:]+)", "${1}(left out)"),
     // File names hold spaces: such a path ends where its sentence goes on.
     (r#"/(?:private/)?var/mobile/[^:"\n]*"#, "/var/mobile/(left out)"),
     (r#"/\.ba/mobile/[^:"\n]*"#, "/.ba/mobile/(left out)"),
@@ -58,18 +59,27 @@ const SHAPES: &[(&str, &str)] = &[
     (r"\b[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}\b", "(UUID)"),
     (r"\b[0-9A-Fa-f]{8}-[0-9A-Fa-f]{16}\b", "(UDID)"),
     (r"\b[0-9A-Fa-f]{40}\b", "(UDID)"),
-    (r"\b[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}\b", "(hardware address)"),
+    (r"\b[0-9A-Fa-f]{24}\b", "(UDID)"),
+    (r"\b[0-9A-Fa-f]{2}(?:(?::[0-9A-Fa-f]{2}){5}|(?:-[0-9A-Fa-f]{2}){5})\b", "(hardware address)"),
     (r"\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}\b", "(address)"),
     (r"\b[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{0,4}){3,7}\b", "(address)"),
+    // Short forms: `fe80::1`, `2001:db8::7`, not the `::` between names of a program.
+    (r"\b(?:[0-9A-Fa-f]{1,4}:){1,6}(?::[0-9A-Fa-f]{1,4}){1,6}\b", "(address)"),
+    (r"(?i)\b(serial(?: number| no\.?)?[ :=]+)[0-9A-Z]{8,14}\b", "${1}(serial number)"),
+    (r#"(?i)\b(ssid\b[ :=]+)(?:\(left out\)|"[^"\n]*"|[^\s,;]+)"#, "${1}(left out)"),
     (r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+", "(e-mail address)"),
-    // A bracket right behind a digit is no telephone number: so a log writes a size twice.
-    (r"\+?[0-9](?:(?: ?[/-]? ?|\) ?| \()[0-9]){9,}", "(number)"),
 ];
+
+/// A number as a telephone has. A bracket right behind a digit is none: so a log writes a size twice.
+const NUMBER: &str = r"\+?[0-9](?:(?: ?[/-]? ?|\) ?| \()[0-9]){9,}";
+/// Sizes and times, which support needs, however long they are: what stands behind such a word, or before a unit.
+const MEASURED: &str = r"(?i)(?:\b(?:space|free|size|bytes|total|used|available|capacity|needs?|need|required|remaining|left)\b(?: (?:on drive|disk|space|is|are|of))*[ :=]+[0-9]{1,20}\b)|(?:\b[0-9]{1,20} ?(?:bytes|[KMGT]i?B|ms|us|ns)\b)";
 
 /// Returns a text without what looks like an identifier. The second line of defence: the first is [`Identifier`] and `private` in
 /// the table of facts.
 pub fn scrubbed(text: &str) -> String {
     static COMPILED: OnceLock<Vec<(Regex, &str)>> = OnceLock::new();
+    static NUMBERS: OnceLock<Regex> = OnceLock::new();
     let shapes = COMPILED.get_or_init(|| {
         SHAPES
             .iter()
@@ -80,10 +90,21 @@ pub fn scrubbed(text: &str) -> String {
             })
             .collect()
     });
-    shapes.iter().fold(text.to_owned(), |text, (regex, instead)| {
+    let without = shapes.iter().fold(text.to_owned(), |text, (regex, instead)| {
         regex.replace_all(&text, *instead).into_owned()
-    })
+    });
+    let numbers = NUMBERS.get_or_init(|| {
+        Regex::new(&format!("({MEASURED})|{NUMBER}")).expect("a constant that the tests compile")
+    });
+    let left = |found: &Captures<'_>| match found.get(1) {
+        Some(measured) => measured.as_str().to_owned(),
+        None => "(number)".to_owned(),
+    };
+    numbers.replace_all(&without, left).into_owned()
 }
+
+/// What people and their devices write for an apostrophe.
+const APOSTROPHES: [char; 6] = ['\'', '\u{2018}', '\u{2019}', '\u{02BC}', '`', '\u{00B4}'];
 
 /// Leaves names that are known out of a text, whatever they look like, and then what looks like one.
 #[derive(Debug, Default)]
@@ -97,15 +118,15 @@ impl Scrubber {
 
     /// Makes one for names, in whatever case they are written.
     pub fn new<'a>(names: impl IntoIterator<Item = &'a Identifier>) -> Self {
-        let mut names: Vec<&str> = names
+        let mut names: Vec<String> = names
             .into_iter()
-            .map(|name| name.reveal().trim())
+            .flat_map(|name| written(name.reveal().trim()))
             .filter(|name| name.chars().count() >= Self::SHORTEST)
             .collect();
         // What holds another name goes first.
-        names.sort_by_key(|name| (std::cmp::Reverse(name.len()), *name));
+        names.sort_by_key(|name| (Reverse(name.len()), name.clone()));
         names.dedup();
-        let shapes: Vec<String> = names.into_iter().map(shape).collect();
+        let shapes: Vec<String> = names.iter().map(|name| shape(name)).collect();
         let known = RegexBuilder::new(&shapes.join("|")).case_insensitive(true).build().ok();
         Self { known: known.filter(|_| !shapes.is_empty()) }
     }
@@ -119,6 +140,21 @@ impl Scrubber {
     }
 }
 
+/// Returns the ways in which a name is written: as it is, an identifier without its dashes, and of what belongs to somebody ("Anna's
+/// iPhone", with any apostrophe or none) that somebody alone.
+fn written(name: &str) -> Vec<String> {
+    let mut ways = vec![name.to_owned()];
+    let is_identifier = |c: char| c.is_ascii_hexdigit() || c == '-';
+    if name.len() > 16 && name.contains('-') && name.chars().all(is_identifier) {
+        ways.push(name.replace('-', ""));
+    }
+    if let Some((owner, _)) = name.split_once(APOSTROPHES) {
+        ways.push(owner.trim().to_owned());
+        ways.push(format!("{}s", owner.trim()));
+    }
+    ways
+}
+
 /// A name as a whole word: a user named `mac` is not found in `machine`.
 fn shape(name: &str) -> String {
     let bound = |end: Option<char>| match end {
@@ -126,7 +162,8 @@ fn shape(name: &str) -> String {
         _ => "",
     };
     let (before, after) = (bound(name.chars().next()), bound(name.chars().next_back()));
-    format!("{before}{}{after}", regex::escape(name))
+    let parts: Vec<String> = name.split(APOSTROPHES).map(regex::escape).collect();
+    format!("{before}{}{after}", parts.join("['\u{2018}\u{2019}\u{02BC}`\u{00B4}]?"))
 }
 
 #[cfg(test)]

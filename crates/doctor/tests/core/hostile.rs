@@ -2,7 +2,7 @@
 
 use lifeboat_doctor::fact::{Kind, table};
 use lifeboat_doctor::patterns::Patterns;
-use lifeboat_doctor::report::{Examination, Report, Versions, markdown, scrubbed};
+use lifeboat_doctor::report::{Examination, Report, Scrubber, Versions, markdown, scrubbed};
 use lifeboat_doctor::{
     Catalogue, Entry, Examined, Facts, For, Identifier, RunSaid, Value, Why, diagnose, explain,
     question,
@@ -84,6 +84,25 @@ proptest! {
         drop(explain::explain(&number.to_string()));
         drop(explain::explain(&format!("MBErrorDomain/{number} {text}")));
     }
+
+    /// Signs, prefixes and the ends of what a number can be, in every order.
+    #[test]
+    fn what_looks_like_a_number_is_explained_or_not(
+        before in "(MBErrorDomain/|error )?[-+\u{2212}\u{2013}]{0,2}(0x)?[-+]{0,2}",
+        number in prop_oneof![Just(i64::MIN), Just(i64::MAX), Just(i64::MIN + 1), -300..300_i64, any::<i64>()],
+        hex in any::<bool>(),
+    ) {
+        let digits = number.unsigned_abs();
+        let typed = if hex { format!("{before}{digits:x}") } else { format!("{before}{digits}") };
+        prop_assert!(explain::explain(&typed).len() <= explain::MOST);
+    }
+}
+
+#[test]
+fn the_lowest_number_is_none_where_two_signs_stand_before_it() {
+    for typed in ["--9223372036854775808", "0x-8000000000000000", "error --9223372036854775808"] {
+        assert_eq!(explain::explain(typed), [], "{typed}");
+    }
 }
 
 #[test]
@@ -124,6 +143,37 @@ fn damaged_files_say_what_is_wrong_and_take_nobody_with_them() {
     let (_, errors) = Catalogue::read(&[("a/a".into(), good), ("b/b".into(), good)]);
     // The number, and the place for each of the two kinds of backup.
     assert_eq!(errors.len(), 3, "{errors:?}");
+}
+
+#[test]
+fn a_name_is_left_out_however_it_is_written() {
+    let names = ["Annegret\u{2019}s iPhone", "00008110-0008779C00048527"].map(Identifier::new);
+    let scrubber = Scrubber::new(&names);
+    for (text, left) in [
+        ("of Annegret's iPhone now", "of (left out) now"),
+        ("of Annegrets iPhone now", "of (left out) now"),
+        ("of annegret\u{2019}s iphone now", "of (left out) now"),
+        ("Annegret lost power", "(left out) lost power"),
+        ("of 000081100008779C00048527 now", "of (left out) now"),
+        ("of 00008110000F8619A6F9402F now", "of (UDID) now"),
+        ("to /media/annegret/Backup Disk/x", "to /media/(left out)/Backup Disk/x"),
+        ("to /run/media/annegret/x", "to /run/media/(left out)/x"),
+        ("bssid a4-b1-c2-d3-e4-f5 lost", "bssid (hardware address) lost"),
+        ("peer fe80::1 gone", "peer (address) gone"),
+        ("ssid: Muellerhaus, weak", "ssid: (left out), weak"),
+        ("ssid Muellerhaus, weak", "ssid (left out), weak"),
+        ("serial F2LXK0ABCD12 seen", "serial (serial number) seen"),
+        // What support needs.
+        ("Free disk space on drive: 38700123456", "Free disk space on drive: 38700123456"),
+        ("wants 12345678901 bytes", "wants 12345678901 bytes"),
+        ("size=12345678901, code 5", "size=12345678901, code 5"),
+        ("call 01701234567", "call (number)"),
+        ("/var/mobile/Media/size 12345678901 of anna.pdf", "/var/mobile/(left out)"),
+        ("std::fs::File and mux::bus", "std::fs::File and mux::bus"),
+        ("at 10:42:31", "at 10:42:31"),
+    ] {
+        assert_eq!(scrubber.scrub(text), left);
+    }
 }
 
 fn at() -> jiff::Timestamp {

@@ -1,7 +1,10 @@
 //! Sentences as people type them, and what they must be told first: the method of `explain` as a whole. Most of the table was
 //! written before anybody looked at what comes out.
 
-use lifeboat_doctor::explain::explain;
+use std::collections::BTreeSet;
+
+use lifeboat_doctor::errors;
+use lifeboat_doctor::explain::{About, explain};
 
 /// Not recognised by the computer: the first look may go to any of these.
 const NOT_SEEN: &str = "host/usbmuxd-missing bus/accessory-restricted bus/bad-cable";
@@ -235,6 +238,17 @@ const TYPED: &[(&str, &str)] = &[
     ("0x06", "transfer/poisonous-file"),
     ("lockdown error -21", "pairing/stale-record"),
     ("error 9006", "icloud/storage-full"),
+    (
+        "The last backup could not be completed because there was not enough iCloud storage",
+        "icloud/storage-full",
+    ),
+    ("my kid's ipad wont back up because of screen time", "account/changes-restricted"),
+    ("do i need to pay apple for more storage", "icloud/storage-full"),
+    ("stolen device protection backup password", "password/forgotten"),
+    ("how do I see my old backups on windows", "backup/what-is-in-it"),
+    ("backup failed 105", "destination/full"),
+    ("error on my iphone 13 when backing up", "device/restart-helps"),
+    ("my 2 factor code", "account/code-or-terms-waiting"),
 ];
 
 /// Nothing of this is about backups of an iPhone, or it says too little.
@@ -258,6 +272,8 @@ const NOTHING: &[&str] = &[
     "error 77777",
     "i see an error 5 times a day",
     "apple watch faces",
+    "apple watch backup",
+    "does my apple watch get backed up",
     "hello",
     "iphone",
     "the",
@@ -287,4 +303,46 @@ fn what_is_about_something_else_is_not_explained() {
     let told: Vec<(&str, String)> =
         NOTHING.iter().filter_map(|typed| Some((*typed, first_of(typed)?))).collect();
     assert!(told.is_empty(), "{told:#?}");
+}
+
+/// Weeks, percents and names of products are no codes, whatever number it is.
+#[test]
+fn a_number_that_counts_or_names_is_no_code() {
+    let codes = errors::all().iter().flat_map(|row| row.codes.iter().copied());
+    let numbers: BTreeSet<i64> = codes.filter(|code| *code > 0).chain(1..=120).collect();
+    assert!(numbers.len() > 150, "{}", numbers.len());
+    let mut wrong = Vec::new();
+    for (before, behind) in [
+        ("iPhone Not Backed Up in ", " Weeks"),
+        ("iPhone ", " wont backup to icloud"),
+        ("error on my iphone ", " when backing up"),
+        ("backup failed at ", " percent"),
+        ("backup failed with ", " gb free"),
+        ("iphone ", " not backing up"),
+        ("itunes ", " does not see my phone"),
+        ("my backup of ", " gb takes forever"),
+    ] {
+        let told = |number: i64| {
+            let found = explain(&format!("{before}{number}{behind}"));
+            found.into_iter().map(|found| (found.about, found.what)).collect::<Vec<_>>()
+        };
+        // A number that nobody knows.
+        let right = told(77_777);
+        assert!(!right.is_empty(), "{before}…{behind}");
+        for number in &numbers {
+            let found = told(*number);
+            if found != right || found.iter().any(|(about, _)| *about == About::Number) {
+                wrong.push(format!("{before}{number}{behind}: {found:?} instead of {right:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}: {:#?}", wrong.len(), &wrong[..wrong.len().min(10)]);
+}
+
+/// A message without a cause that could be measured.
+#[test]
+fn a_disabled_device_is_no_device_that_is_not_found() {
+    let first = explain("iphone disabled connect to itunes").into_iter().next().unwrap();
+    assert_eq!((first.about, first.causes.len()), (About::Message, 0));
+    assert!(first.title.starts_with("Too many wrong passcodes"), "{}", first.title);
 }
