@@ -39,7 +39,7 @@ fn a_line_of_the_log_confirms_nothing_that_is_measured_to_be_fine() {
     let icloud = |told: &[(&str, Value)]| with(For::Icloud, told);
     says(&icloud(&[("log.clock-forward", true.into())]), "clock/wrong", POSSIBLE);
     let lost = ("log.power-lost", Value::from(true));
-    says(&icloud(&[lost.clone()]), "power/low", POSSIBLE);
+    says(&icloud(std::slice::from_ref(&lost)), "power/low", POSSIBLE);
     let off = icloud(&[lost, ("battery.external", false.into())]);
     says(&off, "power/low", Some((Certainty::Confirmed, Severity::Warning)));
     let locked_out = ("log.unlock-needed", Value::from(true));
@@ -103,7 +103,7 @@ fn the_missing_conditions_are_named() {
 #[test]
 fn an_answer_takes_the_nights_back() {
     let old = ("icloud.age", Value::from(25));
-    says(&with(For::Icloud, &[old.clone()]), "icloud/conditions-not-met", POSSIBLE);
+    says(&with(For::Icloud, std::slice::from_ref(&old)), "icloud/conditions-not-met", POSSIBLE);
     let answers = [
         old,
         ("answer.charging", "nightly-locked".into()),
