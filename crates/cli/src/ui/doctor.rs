@@ -68,10 +68,11 @@ fn value(seen: &Evidence) -> String {
     }
 }
 
-/// Whether a text has these words, as words: every text has an "s".
+/// Whether a text has these words, as words: every text has an "s", and "computer's" is one word.
 fn says(text: &str, words: &str) -> bool {
     let plain = |text: &str| {
-        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        let words =
+            text.split(|c: char| !c.is_alphanumeric() && c != '\'').filter(|word| !word.is_empty());
         format!(" {} ", words.collect::<Vec<_>>().join(" ").to_lowercase())
     };
     plain(text).contains(&plain(words))
