@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
+use crate::catalogue::For;
+
 /// Who mends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -57,6 +59,17 @@ macro_rules! actions {
             pub fn about(self) -> &'static str {
                 match self {
                     $(Self::$name => concat!($($about),+),)+
+                }
+            }
+
+            /// Returns what it does where that kind of backup is the trouble.
+            pub fn about_for(self, concern: For) -> &'static str {
+                match (self, concern) {
+                    // No backup to this computer has begun, and none to iCloud can be begun from here.
+                    (Self::RetryBackup, For::Icloud) => {
+                        "Makes a backup to this computer, so that there is one while iCloud has none."
+                    }
+                    _ => self.about(),
                 }
             }
         }
@@ -126,5 +139,19 @@ impl fmt::Display for Action {
 impl Serialize for Action {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.id())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_a_backup_to_this_computer_whatever_is_the_trouble() {
+        for action in Action::ALL {
+            let same = action.about_for(For::Icloud) == action.about_for(For::Computer);
+            assert_eq!(same, *action != Action::RetryBackup, "{action}");
+        }
+        assert!(Action::RetryBackup.about_for(For::Icloud).contains("to this computer"));
     }
 }

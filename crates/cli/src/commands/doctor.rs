@@ -85,6 +85,15 @@ enum Kind {
     Icloud,
 }
 
+impl From<Kind> for For {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Computer => Self::Computer,
+            Kind::Icloud => Self::Icloud,
+        }
+    }
+}
+
 /// The report, for programs.
 #[derive(Serialize)]
 struct Examined<'a> {
@@ -162,10 +171,7 @@ impl<'a> Examiner<'a> {
             places: places(app, &settings)?,
             mux: settings.mux.clone(),
             udid: settings.udid.clone(),
-            concern: match args.concern {
-                Kind::Computer => For::Computer,
-                Kind::Icloud => For::Icloud,
-            },
+            concern: args.concern.into(),
             settings: doctor,
             // A look changes nothing; the question is put where the person wants something done.
             ask_trust: args.fix || args.watch,

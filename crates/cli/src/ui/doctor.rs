@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use lifeboat_doctor::fact::Kind;
 use lifeboat_doctor::finding::Evidence;
-use lifeboat_doctor::report::UNKNOWN;
-use lifeboat_doctor::{Certainty, Facts, For, Key, Report, Severity, Told, Value, Why};
+use lifeboat_doctor::report::{NotChecked, UNKNOWN};
+use lifeboat_doctor::{Catalogue, Certainty, Facts, For, Key, Report, Severity, Told, Value, Why};
 
 use super::prose::{beside, prose};
 use super::text::{bytes, plain};
@@ -20,8 +20,8 @@ pub(crate) fn words(report: &Report, ui: Ui) -> String {
     let mut page = Page { out: String::new(), width: ui.width, verbose: ui.verbose };
     match &report.primary {
         Some(primary) if primary.finding.severity > Severity::Note => {
-            page.cause(primary, &report.facts);
-            page.next_step(primary);
+            page.cause(primary, report);
+            page.next_step(primary, report.concern);
         }
         _ => page.well(report),
     }
@@ -63,11 +63,19 @@ fn value(seen: &Evidence) -> String {
         // As `lifeboat explain` takes it.
         _ if unit.ends_with("Domain") => format!("{unit}/{number}"),
         // "Days since …: 25" says its unit already.
-        _ if unit.is_empty() || declared.about.to_lowercase().contains(&unit.to_lowercase()) => {
-            format!("{least}{number}")
-        }
+        _ if unit.is_empty() || says(&declared.about, unit) => format!("{least}{number}"),
         _ => format!("{least}{number} {unit}"),
     }
+}
+
+/// Whether a text has these words, as words: every text has an "s", and "computer's" is one word.
+fn says(text: &str, words: &str) -> bool {
+    let plain = |text: &str| {
+        let words =
+            text.split(|c: char| !c.is_alphanumeric() && c != '\'').filter(|word| !word.is_empty());
+        format!(" {} ", words.collect::<Vec<_>>().join(" ").to_lowercase())
+    };
+    plain(text).contains(&plain(words))
 }
 
 /// What speaks for a cause, and the names that stand behind it.
@@ -80,6 +88,12 @@ fn evidence(seen: &Evidence, facts: &Facts) -> Vec<String> {
 /// Whether the person answered something already.
 fn was_asked(facts: &Facts) -> bool {
     facts.iter().any(|(key, value)| key.declared().ask && value.is_known())
+}
+
+/// Whether somebody was asked about a cause and gave no answer that can be used: what is not there to be seen is no such thing.
+fn is_unreadable(open: &NotChecked) -> bool {
+    let unreadable = |why: &Why| matches!(why, Why::Garbled(_) | Why::TimedOut | Why::Blinded);
+    open.unknown.iter().any(|missing| unreadable(&missing.why))
 }
 
 /// Why something is not known, as people say it.
@@ -133,13 +147,28 @@ impl Page {
         self.out.push_str(&beside(&told.finding.id, FAINT, &certainty, indent, self.width));
     }
 
-    fn cause(&mut self, told: &Told, facts: &Facts) {
+    /// What was found and is only a consequence: it is no step of its own, and may still be what somebody looks for.
+    fn consequences(&mut self, told: &Told, report: &Report, indent: &str) {
+        for id in &told.consequences {
+            let Some(finding) = report.findings.iter().find(|finding| finding.id == *id) else {
+                continue;
+            };
+            let title = Catalogue::builtin().get(id).map_or(id.as_str(), |entry| &entry.title);
+            let seen = finding.evidence.iter().flat_map(|seen| evidence(seen, &report.facts));
+            let seen: Vec<String> = seen.collect();
+            let seen =
+                if seen.is_empty() { String::new() } else { format!(" ({})", seen.join("; ")) };
+            self.prose(&format!("and what follows from it: {title}{seen}"), indent);
+        }
+    }
+
+    fn cause(&mut self, told: &Told, report: &Report) {
         let style = if told.finding.severity == Severity::Blocking { BAD } else { STRONG };
         self.styled(style, &told.title);
         self.named(told, "  ");
         self.prose(&told.summary, "  ");
         for seen in &told.finding.evidence {
-            for text in evidence(seen, facts) {
+            for text in evidence(seen, &report.facts) {
                 self.labelled("seen:", STRONG, &text);
             }
         }
@@ -147,9 +176,10 @@ impl Page {
             let (about, why) = (about(missing.key), reason(&missing.why));
             self.labelled("not known:", FAINT, &format!("{about} ({why})"));
         }
+        self.consequences(told, report, "  ");
     }
 
-    fn next_step(&mut self, told: &Told) {
+    fn next_step(&mut self, told: &Told, concern: For) {
         self.line(format_args!("{HINT}next step{HINT:#}"));
         let Some(step) = told.next_step() else {
             return self.prose(
@@ -162,7 +192,7 @@ impl Page {
         let doer = told.remedies.iter().find_map(|remedy| Some((remedy, remedy.action?)));
         if let Some((remedy, action)) = doer {
             let asks = if remedy.consent { ", after asking you," } else { "" };
-            let does = match action.about().trim() {
+            let does = match action.about_for(concern).trim() {
                 _ if remedy == step => {
                     format!("does it{asks} and looks whether it helped.")
                 }
@@ -189,6 +219,13 @@ impl Page {
             None => "this device".to_owned(),
         };
         let (what, how) = match report.concern {
+            For::Computer if report.open.iter().any(is_unreadable) => (
+                format!(
+                    "Nothing was seen that keeps {device} from being backed up to this computer; {} things could not be checked",
+                    report.open.len()
+                ),
+                "lifeboat backup",
+            ),
             For::Computer => (
                 format!("Nothing keeps {device} from being backed up to this computer"),
                 "lifeboat backup",
@@ -240,6 +277,7 @@ impl Page {
             for text in first.iter().flat_map(|seen| evidence(seen, &report.facts)) {
                 self.prose(&text, "    ");
             }
+            self.consequences(told, report, "    ");
         }
     }
 
@@ -284,7 +322,7 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use lifeboat_doctor::report::markdown;
-    use lifeboat_doctor::{Catalogue, Examination, Versions, diagnose};
+    use lifeboat_doctor::{Examination, Versions, diagnose};
 
     use super::*;
 
@@ -368,6 +406,40 @@ mod tests {
         for open in &report.open {
             assert!(whole.contains(&open.title), "{}: {whole}", open.title);
         }
+    }
+
+    #[test]
+    fn a_unit_is_left_out_only_where_the_text_has_it_as_a_word() {
+        let skew = report(For::Computer, &[("clock.host-skew", Value::Number(86_400))]);
+        assert!(page(&skew, false).contains("86400 s"), "{}", page(&skew, false));
+        assert!(says("Days since the last backup", "days") && !says("true time, either way", "s"));
+    }
+
+    #[test]
+    fn what_follows_from_a_cause_stands_below_it() {
+        let seen = [("usb.hubs", 1.into()), ("usb.errors", 9.into()), ("usb.speed", 12.into())];
+        let report = report(For::Computer, &seen);
+        let hidden = report.findings.iter().find(|finding| finding.id == "bus/bad-cable").unwrap();
+        assert_eq!(hidden.explained_by.as_deref(), Some("bus/hub-or-weak-port"));
+        let page = page(&report, false).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(page.contains("and what follows from it: The cable is probably bad"), "{page}");
+        assert!(page.contains("12 Mbit/s"), "{page}");
+    }
+
+    #[test]
+    fn answers_without_sense_make_no_healthy_device() {
+        let well = [
+            ("device.answers", Value::Word("yes".to_owned())),
+            ("pairing.state", Value::Word("trusted".to_owned())),
+        ];
+        let fine = page(&report(For::Computer, &well), false);
+        assert!(fine.contains("Nothing keeps this device"), "{fine}");
+        let garbled = ("storage.available", Value::Unknown(Why::Garbled("a text".to_owned())));
+        let report = report(For::Computer, &[well[0].clone(), well[1].clone(), garbled]);
+        let page = page(&report, false).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(page.contains("Nothing was seen that keeps this device"), "{page}");
+        let open = format!("{} things could not be checked", report.open.len());
+        assert!(page.contains(&open), "{page}");
     }
 
     #[test]

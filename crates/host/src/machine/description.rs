@@ -221,8 +221,18 @@ impl Folder {
             over_quota: self.over_quota,
             full: self.free == Some(0) || self.free_files == Some(0),
             protection: self.protection.map(ProtectionWord::protection),
-            said: None,
+            said: said(state).map(str::to_owned),
         }
+    }
+}
+
+/// What the system says to whoever tries such a folder.
+fn said(state: FolderState) -> Option<&'static str> {
+    match state {
+        FolderState::ReadOnly => Some("Read-only file system (os error 30)"),
+        FolderState::Denied => Some("Permission denied (os error 13)"),
+        FolderState::IoError => Some("Input/output error (os error 5)"),
+        _ => None,
     }
 }
 

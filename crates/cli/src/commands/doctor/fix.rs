@@ -103,8 +103,10 @@ async fn one(
         if !may(app, args, told, remedy, action, mended).await? {
             continue;
         }
-        app.ui
-            .say(format!("{STRONG}{}{STRONG:#} {FAINT}({action}){FAINT:#}", action.about().trim()));
+        app.ui.say(format!(
+            "{STRONG}{}{STRONG:#} {FAINT}({action}){FAINT:#}",
+            action.about_for(args.concern.into()).trim()
+        ));
         let tried = act(examiner, args, action, findings, told).await?;
         let (done, message) = match tried {
             Ok(message) => (true, message),
@@ -211,13 +213,16 @@ async fn may(
     if !app.ui.can_ask {
         app.ui.note(format!(
             "not done without your consent: {} `--yes` gives it where there is no terminal",
-            action.about().trim()
+            action.about_for(args.concern.into()).trim()
         ));
         mended.refused.push(action);
         return Ok(false);
     }
     app.ui.ask(format!("{STRONG}{}{STRONG:#}\n", told.title))?;
-    app.ui.ask(format!("{HINT}{}{HINT:#} Do it? [y/N] ", action.about().trim()))?;
+    app.ui.ask(format!(
+        "{HINT}{}{HINT:#} Do it? [y/N] ",
+        action.about_for(args.concern.into()).trim()
+    ))?;
     let agreed = match typed(app).await? {
         Typed::Line(line) => matches!(line.to_lowercase().as_str(), "y" | "yes"),
         Typed::End | Typed::Stopped => false,

@@ -1,8 +1,13 @@
 //! The doctor within a backup: a quick look before it, the cause after one that is not done, and what is remembered of each.
 
+use std::sync::Arc;
+
+use camino::Utf8Path;
 use lifeboat_device::link::Link;
+use lifeboat_doctor::finding::Evidence;
 use lifeboat_doctor::report::Told;
 use lifeboat_doctor::{Action, Certainty, Facts, For, Report, Severity, Value, Why};
+use lifeboat_host::trial::{FolderState, FolderTrial};
 
 use super::{BackupPlan, BackupSummary, transfer};
 use crate::error::{Cause, Fault, JobError};
@@ -67,9 +72,14 @@ pub(super) async fn preflight(
     let Some(told) = report.primary else { return Ok(()) };
     let cause = cause_of(&told.finding.id);
     let place = match cause {
-        Cause::NotEnoughSpace => {
-            tightest(ctx, plan).map(|place| format!("{place}, and {}", needed(&findings.facts)))
-        }
+        Cause::NotEnoughSpace => match used_up(&findings.facts) {
+            Some(what) => Some(what.to_owned()),
+            None => {
+                tightest(ctx, plan).map(|place| format!("{place}, and {}", needed(&findings.facts)))
+            }
+        },
+        // A place that hangs would keep whoever asks again.
+        Cause::Disk if !findings.facts.is("destination.state", "hung") => unusable(ctx, plan).await,
         Cause::DeviceFull => room_on_device(&findings.facts),
         _ => None,
     };
@@ -92,6 +102,64 @@ fn room_on_device(facts: &Facts) -> Option<String> {
     match facts.value("storage.available") {
         Some(Value::Number(free)) => Some(format!("it has {} MB left", free / 1_000_000)),
         _ => None,
+    }
+}
+
+/// Says what is used up where bytes are not.
+fn used_up(facts: &Facts) -> Option<&'static str> {
+    if facts.is("destination.quota", "exceeded") {
+        Some("the quota of this user is used up there, whatever room the disk has")
+    } else if facts.is("destination.inodes", "none") {
+        Some(
+            "the file system there has no inodes left, so no further file fits, whatever room the disk has",
+        )
+    } else {
+        None
+    }
+}
+
+/// Returns the step that frees what is used up.
+fn freed(facts: &[Evidence]) -> Option<&'static str> {
+    let says = |key: &str| facts.iter().any(|seen| seen.key.as_str() == key);
+    if says("destination.quota") {
+        Some(
+            "Remove files of yours from that disk, ask its administrator for a larger quota, or choose another place.",
+        )
+    } else if says("destination.inodes") {
+        Some(
+            "Remove many small files from that disk (`df -i` shows the inodes), or choose another place.",
+        )
+    } else {
+        None
+    }
+}
+
+/// Says which place cannot be used, and what the system said.
+async fn unusable(ctx: &Context, plan: &BackupPlan) -> Option<String> {
+    let host = Arc::clone(&ctx.host);
+    let places = [plan.places.disk(), plan.places.working_area.clone()];
+    let tried = blocking(move || {
+        Ok(places.into_iter().find_map(|place| {
+            let trial = host.try_folder(&place);
+            (trial.state != FolderState::Writable).then(|| refusal(&place, &trial))
+        }))
+    });
+    tried.await.ok().flatten()
+}
+
+fn refusal(place: &Utf8Path, trial: &FolderTrial) -> String {
+    let state = match trial.state {
+        FolderState::Writable => "can be written",
+        FolderState::ReadOnly => "is read-only",
+        FolderState::Denied => "is denied to this user",
+        FolderState::Missing => "is not there",
+        FolderState::NotAFolder => "is no folder",
+        FolderState::DanglingLink => "is a link that leads nowhere",
+        FolderState::IoError => "has a disk that fails",
+    };
+    match &trial.said {
+        Some(said) => format!("{place} {state} ({said})"),
+        None => format!("{place} {state}"),
     }
 }
 
@@ -310,6 +378,9 @@ impl Trace {
 /// Returns the next step of what was found, where the cause itself only guesses at one. What is only possible is no more than a guess,
 /// too, but one that has a sign: it is what to do where the next run does not go better.
 fn next_step(told: &Told, cause: Cause) -> Option<String> {
+    if cause == Cause::NotEnoughSpace {
+        return freed(&told.finding.evidence).map(str::to_owned);
+    }
     // A rule that was measured knows that there is no password; what is only possible does not know which one is wrong.
     let is_ruled = cause == Cause::BackupPassword && told.finding.certainty == Certainty::Confirmed;
     if !is_vague(cause) && !is_ruled {
@@ -388,6 +459,43 @@ mod tests {
         assert_eq!(room_on_device(&facts), None);
         facts.tell("storage.available", 300_400_000);
         assert_eq!(room_on_device(&facts).as_deref(), Some("it has 300 MB left"));
+    }
+
+    #[test]
+    fn what_is_used_up_where_bytes_are_not_is_named_with_its_step() {
+        for (key, word, named) in
+            [("destination.quota", "exceeded", "quota"), ("destination.inodes", "none", "inodes")]
+        {
+            let mut facts = Facts::new();
+            assert_eq!(used_up(&facts), None);
+            facts.tell(key, word);
+            assert!(used_up(&facts).is_some_and(|what| what.contains(named)), "{named}");
+            let told = Findings::new(&FakeHost::default(), For::Computer, facts).report().primary;
+            let step = next_step(&told.unwrap(), Cause::NotEnoughSpace).unwrap();
+            assert!(step.contains(named), "{step}");
+        }
+    }
+
+    #[test]
+    fn a_place_that_refuses_is_named_with_what_the_system_said() {
+        let trial = FolderTrial {
+            state: FolderState::Denied,
+            said: Some("Permission denied (os error 13)".to_owned()),
+            ..FolderTrial::good()
+        };
+        assert_eq!(
+            refusal(Utf8Path::new("/srv/b"), &trial),
+            "/srv/b is denied to this user (Permission denied (os error 13))"
+        );
+    }
+
+    #[test]
+    fn a_rule_that_wants_a_password_says_how_to_set_one() {
+        let mut facts = Facts::new();
+        facts.tell("job.underlying", "encryption-rule");
+        let told = Findings::new(&FakeHost::default(), For::Computer, facts).report().primary;
+        let step = next_step(&told.unwrap(), Cause::BackupPassword).unwrap();
+        assert!(step.starts_with("Think of a backup password"), "{step}");
     }
 
     #[test]
