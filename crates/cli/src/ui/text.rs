@@ -77,7 +77,7 @@ pub(crate) fn short_device(name: Option<&str>, udid: &str) -> String {
 
 /// Whether a character does something to a terminal, or to the order in which a person reads, instead of being read: control
 /// characters, ends of lines and paragraphs, marks of the direction of writing. What joins letters and emojis is none of them.
-fn commands(c: char) -> bool {
+pub(crate) fn commands(c: char) -> bool {
     c.is_control()
         || matches!(
             c,

@@ -83,7 +83,7 @@ fn a_disk_with_little_room_is_not_blamed_for_what_has_nothing_to_do_with_room() 
         format!("[[folders]]\nunder = \"{under}\"\nfree = 400_000_000\ntotal = 500_000_000_000\n")
     };
     fs_err::write(&machine, folder("data") + &folder("state")).expect("a file");
-    for (code, finding) in [("10", "unknown"), ("105", "destination/full")] {
+    for (code, finding) in [("10", "device/restart-helps"), ("105", "destination/full")] {
         sim.ctl(&home, &["fault", "error", &format!("code={code}")]);
         let run = home.lifeboat(["backup", "--json", "--machine", machine.as_str()]).run();
         assert_ne!(run.status, Some(0), "{run}");

@@ -17,6 +17,8 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::ui::text::commands;
+
 /// What a sheet carries.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Payload {
@@ -104,7 +106,7 @@ fn written(value: &str) -> String {
         && !value.starts_with('"')
         && value.trim() == value
         && !value.contains("  ")
-        && !value.chars().any(|c| c.is_control() || (c.is_whitespace() && c != ' '));
+        && !value.chars().any(is_unseen);
     if is_plain {
         return value.to_owned();
     }
@@ -112,7 +114,7 @@ fn written(value: &str) -> String {
     for c in value.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            c if c != ' ' && (c.is_control() || c.is_whitespace()) => {
+            c if is_unseen(c) => {
                 let mut units = [0; 2];
                 for unit in c.encode_utf16(&mut units) {
                     let _ = write!(out, "\\u{unit:04x}");
@@ -123,6 +125,11 @@ fn written(value: &str) -> String {
     }
     out.push('"');
     out
+}
+
+/// Whether an eye could not copy it, or a terminal would obey it.
+fn is_unseen(c: char) -> bool {
+    commands(c) || (c.is_whitespace() && c != ' ')
 }
 
 /// Returns the value that was written; one that is no JSON string is what it says.
