@@ -4,16 +4,18 @@
 #![expect(clippy::print_stdout, reason = "what a benchmark prints is its result")]
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err::File;
 use jiff::Timestamp;
 use lifeboat_repo::{
     Clock, Content, Location, NewSnapshot, Node, Repository, Tag, TreeBuilder, WriterOptions,
 };
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The sizes that are tried, in KiB.
 const GROUPS: [usize; 6] = [4, 8, 16, 32, 64, 128];
@@ -50,7 +52,7 @@ struct Cost {
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1).map(Utf8PathBuf::from);
-    let work = arguments.next().context("usage: grouping WORK DAY…")?;
+    let work = arguments.next().ok_or("usage: grouping WORK DAY…")?;
     let days: Vec<_> = arguments.collect();
     println!(
         "| group KiB | first backup MB | of it index | a day MB, all included | packs | of it trees | index | wall s, all days |"
@@ -118,7 +120,7 @@ fn store(
     group: usize,
 ) -> Result<u64> {
     let mut options = WriterOptions::new(clock());
-    options.group = NonZeroUsize::new(group).context("a group of nothing")?;
+    options.group = NonZeroUsize::new(group).ok_or("a group of nothing")?;
     let writer = repository.writer(&options)?;
     let mut contents: BTreeMap<String, Content> = BTreeMap::new();
     for path in files(day)? {
