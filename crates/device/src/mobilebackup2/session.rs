@@ -197,6 +197,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         owed: false,
         declined: None,
         answered: false,
+        prompted: false,
     };
     let outcome = session.drive(job).await;
     session.part(outcome.as_ref().err()).await;
@@ -224,6 +225,11 @@ fn blamed(error: BackupError, declined: Option<String>) -> BackupError {
         Some(name) if ended => BackupError::UnknownMessage { name, then: Box::new(error) },
         _ => error,
     }
+}
+
+/// Whether the phone ended the request because it was not unlocked.
+fn is_locked(error: &BackupError) -> bool {
+    matches!(error, BackupError::Device(error) if error.code == DeviceError::LOCKED)
 }
 
 /// A conversation with one phone.
@@ -254,6 +260,8 @@ pub(super) struct Session<S> {
     declined: Option<String>,
     /// The phone has answered the request, or ended the session.
     answered: bool,
+    /// The phone has asked for its passcode.
+    prompted: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
@@ -268,8 +276,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let message = self.message().await?;
             if let PhoneMessage::ProcessMessage(response) = message {
                 self.answered = true;
+                let outcome = outcome(&response);
+                if outcome.as_ref().is_err_and(is_locked) {
+                    self.hear_of_prompt().await;
+                }
                 self.enter(TransferStage::Closing);
-                return outcome(&response);
+                return outcome;
             }
             self.owed = true;
             self.declined = None;
@@ -277,6 +289,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.send(&HostMessage::Status(answer)).await?;
             }
             self.owed = false;
+        }
+    }
+
+    /// Waits a moment for word of the passcode sheet. It comes on another connection than the answer, and of a sheet that somebody
+    /// dismisses at once it may come after it.
+    async fn hear_of_prompt(&mut self) {
+        let limit = self.patience.parting;
+        let told = async {
+            while !self.prompted && self.side.hears() {
+                let event = self.side.event().await;
+                if self.note(event).is_err() {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(limit, told).await.is_err() {
+            tracing::debug!("the device told of no passcode sheet");
         }
     }
 
@@ -422,7 +451,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn note(&mut self, event: SideEvent) -> Result<(), BackupError> {
         match event {
-            SideEvent::Passcode { shown: true } => self.enter(TransferStage::WaitingForPasscode),
+            SideEvent::Passcode { shown: true } => {
+                self.prompted = true;
+                self.enter(TransferStage::WaitingForPasscode);
+            }
             SideEvent::Passcode { shown: false } => {
                 if self.stage == TransferStage::WaitingForPasscode {
                     self.enter(TransferStage::Preparing);

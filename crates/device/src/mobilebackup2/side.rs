@@ -41,6 +41,11 @@ impl Side {
         }
     }
 
+    /// Whether the device still tells what happens beside the job.
+    pub(super) const fn hears(&self) -> bool {
+        self.notices.is_some()
+    }
+
     /// Returns the next event. Dropping the future loses nothing.
     pub(super) async fn event(&mut self) -> SideEvent {
         loop {

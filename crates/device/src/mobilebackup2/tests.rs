@@ -470,6 +470,26 @@ async fn notices_of_the_device_become_stages_and_the_end() {
 }
 
 #[tokio::test]
+async fn a_passcode_sheet_that_is_told_after_the_answer_is_heard() {
+    let (notices, heard) = mpsc::channel(4);
+    let side = Side { notices: Some(heard), ..quiet() };
+    let files = Memory::default();
+    let (outcome, (), stages) = play(1 << 16, &files, side, async |phone| {
+        phone.open(400).await;
+        phone.send(&response(208, Some("Device locked (MBErrorDomain/208)"))).await;
+        // The answer is read meanwhile.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        notices.send(Notice::PasscodeShown).await.unwrap();
+        phone.until_goodbye().await;
+    })
+    .await;
+    assert!(matches!(outcome, Err(BackupError::Device(_))));
+    assert_eq!(stages, [S::Preparing, S::WaitingForPasscode, S::Closing]);
+}
+
+#[tokio::test]
 async fn a_device_that_is_gone_ends_the_wait() {
     let side = Side { gone: Some(Box::pin(async { Ok(()) })), ..quiet() };
     let files = Memory::default();

@@ -179,8 +179,12 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Gives an existing file new content; it keeps its inode and birth, and its time moves on.
+    /// Gives an existing file new content; it keeps its inode and birth, and its time moves on. One that says the same already is
+    /// left alone: two days that end within one second write the same settings.
     pub(crate) fn rewrite(&mut self, domain: &str, path: &str, content: Content) {
+        if self.index.get(domain, path).is_some_and(|entry| entry.content == content) {
+            return;
+        }
         let size = length(&content);
         let end = self.end;
         if let Some(entry) = self.index.change(domain, path) {
