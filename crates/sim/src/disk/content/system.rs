@@ -106,7 +106,11 @@ pub(crate) fn live(maker: &mut Maker<'_>, days: u64, rng: &mut Rng) -> Result<()
         Ok(())
     })?;
     maker.change("WirelessDomain", CELLULAR, |connection| {
-        connection.execute("UPDATE subscriber_info SET last_update_time = ?1", [now])?;
+        // Days that end within one second are days all the same.
+        connection.execute(
+            "UPDATE subscriber_info SET last_update_time = max(?1, last_update_time + 1)",
+            [now],
+        )?;
         Ok(())
     })?;
     let content = maker.fresh(Shape::Noise, 2_000 + rng.below(4_000));
