@@ -20,7 +20,11 @@ pub(crate) mod sim;
 pub(crate) mod snapshots;
 pub(crate) mod status;
 
+use std::io::{self, Read as _};
+
+use camino::Utf8Path;
 use lifeboat_engine::jobs::snapshots::Look;
+use lifeboat_host::read_text;
 
 use crate::app::App;
 use crate::args::Command;
@@ -29,6 +33,16 @@ use crate::ui::error::Failure;
 
 /// How a command ends.
 pub(crate) type Ended = Result<Exit, Failure>;
+
+/// Returns a text of at most `longest` bytes out of a file; `-` is standard input.
+fn read_input(file: &Utf8Path, longest: u64) -> io::Result<String> {
+    if file != "-" {
+        return read_text(file, longest);
+    }
+    let mut text = String::new();
+    io::stdin().lock().take(longest).read_to_string(&mut text)?;
+    Ok(text)
+}
 
 /// Runs a command.
 pub(crate) async fn run(app: &App, command: Command) -> Ended {

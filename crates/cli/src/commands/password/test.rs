@@ -1,19 +1,16 @@
 //! `password test`: tries what somebody remembers.
 
-use std::io::Read as _;
 use std::sync::Arc;
 
-use camino::Utf8Path;
 use lifeboat_engine::jobs::open;
 use lifeboat_engine::jobs::password::trial::{self, Against, Locked, TrialSummary};
 use lifeboat_engine::{Cause, Given, Outcome};
-use lifeboat_host::read_text;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use super::{TestArgs, secrets};
 use crate::app::App;
-use crate::commands::Ended;
+use crate::commands::{Ended, read_input};
 use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::ui::ask::{self, Typed};
@@ -159,7 +156,7 @@ fn candidates(
         )
         .hint("name a file with one a line: `--candidates FILE`, or `-` for standard input"));
     };
-    let text = read(file).map_err(|error| {
+    let text = read_input(file, LONGEST).map_err(|error| {
         Failure::of(Exit::Usage, Cause::WrongUsage.id(), &error)
             .context("cannot read the file of candidates")
     })?;
@@ -168,15 +165,6 @@ fn candidates(
         return Err(Failure::usage(format!("the file of candidates {file} has no line")));
     }
     Ok(Some(found))
-}
-
-fn read(file: &Utf8Path) -> std::io::Result<String> {
-    if file != "-" {
-        return read_text(file, LONGEST);
-    }
-    let mut text = String::new();
-    std::io::stdin().lock().take(LONGEST).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 /// Returns the lines, each text once; a line is taken as it is, spaces and all.

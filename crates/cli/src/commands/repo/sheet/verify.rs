@@ -1,11 +1,8 @@
 //! Reads a sheet back, and says whether it opens everything.
 
-use std::io::Read as _;
-
 use camino::Utf8Path;
 use lifeboat_engine::jobs::password::opening::{self, Opens};
 use lifeboat_engine::{Cause, JobError, Places};
-use lifeboat_host::read_text;
 use lifeboat_repo::Repository;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -13,8 +10,8 @@ use serde::Serialize;
 use super::payload::{self, Payload};
 use super::{Kept, kept};
 use crate::app::App;
-use crate::commands::Ended;
 use crate::commands::repo::blocking;
+use crate::commands::{Ended, read_input};
 use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::ui::error::Failure;
@@ -57,7 +54,7 @@ impl Verified {
 
 /// Verifies a sheet: of this repository, or of the one that it names where nobody named another.
 pub(super) async fn run(app: &App, settings: &Settings, file: &Utf8Path) -> Ended {
-    let text = read(file).map_err(|error| {
+    let text = read_input(file, LONGEST).map_err(|error| {
         Failure::of(Exit::Usage, Cause::WrongUsage.id(), &error).context("cannot read the sheet")
     })?;
     let sheet = payload::read(&text).ok_or_else(|| {
@@ -85,15 +82,6 @@ pub(super) async fn run(app: &App, settings: &Settings, file: &Utf8Path) -> Ende
         app.ui.text(words(&verified, &sheet.payload))?;
     }
     Ok(if verified.is_whole() { Exit::Done } else { Exit::Incomplete })
-}
-
-fn read(file: &Utf8Path) -> std::io::Result<String> {
-    if file != "-" {
-        return read_text(file, LONGEST);
-    }
-    let mut text = String::new();
-    std::io::stdin().lock().take(LONGEST).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 /// Says of a password that does not open the repository that the sheet itself knows it to be mistyped.
