@@ -12,17 +12,35 @@ use crate::working_tree::area::{private_file, private_folder};
 pub(crate) struct Scratch(Utf8PathBuf);
 
 impl Scratch {
-    /// Makes it in the cache, or, where that cannot be used, in the working area.
+    /// Makes it in the cache, or, where that cannot be used, in the working area or the system's folder for passing files.
     pub(crate) fn new(places: &Places) -> Result<Self, JobError> {
-        let made = Self::in_folder(&places.cache).or_else(|error| {
-            tracing::info!(%error, "the cache cannot be used, the job goes on without it");
-            Self::in_folder(&places.working_area)
-        });
-        made.map_err(|error| JobError::of(Cause::Disk, "a folder for copies of manifests", &error))
+        Self::in_first(&[&places.cache, &places.working_area])
+    }
+
+    /// Makes it in the cache, or, where that cannot be used, in the system's folder for passing files.
+    pub(crate) fn in_cache(cache: &Utf8Path) -> Result<Self, JobError> {
+        Self::in_first(&[cache])
+    }
+
+    /// Makes it in the first of these folders that takes it; a home that can only be read leaves the system's folder.
+    fn in_first(folders: &[&Utf8Path]) -> Result<Self, JobError> {
+        let passing = Utf8PathBuf::from_path_buf(std::env::temp_dir()).ok();
+        let mut first = None;
+        for folder in folders.iter().copied().chain(passing.as_deref()) {
+            match Self::in_folder(folder) {
+                Ok(scratch) => return Ok(scratch),
+                Err(refused) => {
+                    tracing::info!(%folder, error = %refused, "no copies of manifests can lie here");
+                    first.get_or_insert(refused);
+                }
+            }
+        }
+        let error = first.unwrap_or_else(|| io::ErrorKind::NotFound.into());
+        Err(JobError::of(Cause::Disk, "a folder for copies of manifests", &error))
     }
 
     /// Makes it in this folder.
-    pub(crate) fn in_folder(folder: &Utf8Path) -> io::Result<Self> {
+    fn in_folder(folder: &Utf8Path) -> io::Result<Self> {
         let folder = folder.join(format!("scratch-{}", uuid::Uuid::new_v4().simple()));
         private_folder(&folder)?;
         let scratch = Self(folder);
