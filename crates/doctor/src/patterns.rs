@@ -436,6 +436,7 @@ mod tests {
             "backupd[98]: =cloud-backup= Background restore is running: 0",
             "backupd[98]: =cloud-backup= Background restore running:NO, queue 0",
             "backupd[98]: =cloud-backup= No background restore is running",
+            "backupd[98]: =cloud-backup= Background restore in progress, 12 files left",
             "backupd[98]: =cloud-backup= Checking whether a background restore is in progress",
             "backupd[98]: =cloud-backup= Failed to ask while background restore is running: 0",
             "BackupAgent2[120]: Encryption was disabled; background restore in progress = 0",
@@ -470,6 +471,7 @@ mod tests {
             "backupd[98]: =scheduler= Ignoring backup start request because a background restore is in progress",
             "backupd[98]: =scheduler= Not starting backup since background restore is running",
             "backupd[98]: Cloud backup failed: background restore in progress",
+            "backupd[98]: =cloud-backup= Background restore in progress, ignoring backup start request",
         ] {
             assert!(facts(line).is("restore.state", "in-progress"), "{line}");
         }
