@@ -490,3 +490,33 @@ async fn only_what_was_surely_refused_is_remembered_as_that() {
     carry_out(&mut vault, &mut phone, &order, None, now, &|_| {}).await.unwrap_err();
     assert_eq!((vault.kept.len(), vault.kept[0].refused), (2, None));
 }
+
+/// What a log, a panic or an error could print of what holds a password.
+#[test]
+fn nothing_that_holds_a_password_shows_it() {
+    let canary = || SecretString::from("canary-7d1e".to_owned());
+    let orders = [
+        Order::Set { new: canary() },
+        Order::Change { old: Some(canary()), new: canary() },
+        Order::Off { old: Some(canary()) },
+    ];
+    let stored = StoredPassword::new(UDID, canary(), jiff::Timestamp::UNIX_EPOCH);
+    let places = Places {
+        repository: "/r".into(),
+        password: Some(canary()),
+        key_file: "/k".into(),
+        make_repository: false,
+        working_area: "/w".into(),
+        cache: "/c".into(),
+    };
+    let shown = [
+        format!("{orders:?}"),
+        format!("{stored:?} {:?}", Candidate::given(canary())),
+        format!("{:?} {places:?}", passwords::Given(vec![canary()])),
+        format!("{:?}", PasswordChange::Change { old: canary(), new: canary() }),
+        format!("{:?}", mistakes::of(&[canary()])),
+    ];
+    for shown in shown {
+        assert!(!shown.contains("canary") && !shown.is_empty(), "{shown}");
+    }
+}
