@@ -41,6 +41,9 @@ pub struct StoredPassword {
     pub password: SecretString,
     /// When it was agreed upon.
     pub created: Timestamp,
+    /// When the device surely refused it: it has another one. It stays among those that are tried, behind the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Timestamp>,
 }
 
 fn expose<S: Serializer>(password: &SecretString, to: S) -> Result<S::Ok, S::Error> {
@@ -55,7 +58,8 @@ impl StoredPassword {
     /// Makes one of a new generation.
     pub fn new(udid: &str, password: SecretString, created: Timestamp) -> Self {
         let generation = uuid::Uuid::new_v4().simple().to_string();
-        Self { format: FORMAT, udid: udid.to_owned(), generation, password, created }
+        let udid = udid.to_owned();
+        Self { format: FORMAT, udid, generation, password, created, refused: None }
     }
 
     /// Returns the bytes of the file; they are wiped when dropped.
@@ -104,17 +108,26 @@ pub fn store(
     write(&repository.writer(&WriterOptions::new(clock))?, password)
 }
 
-/// Returns the passwords of a device that the repository keeps, newest first, each with its snapshot. One that cannot be read is
-/// left out, and the log says so.
+/// Returns the passwords of a device that the repository keeps, newest first, each once, with a snapshot of it. One that cannot be
+/// read is left out, and the log says so.
 pub fn stored(
     repository: &Repository,
     udid: &str,
 ) -> Result<Vec<(Snapshot, StoredPassword)>, JobError> {
     let (snapshots, _) = repository.snapshots_and_damage()?;
-    let mut found = Vec::new();
+    let mut found: Vec<(Snapshot, StoredPassword)> = Vec::new();
     for snapshot in snapshots.into_iter().rev().filter(|snapshot| snapshot.is(Tag::Password)) {
         match read(repository, &snapshot) {
-            Ok(Some(password)) if password.udid == udid => found.push((snapshot, password)),
+            Ok(Some(password)) if password.udid == udid => {
+                let same = |(_, known): &&mut (Snapshot, StoredPassword)| {
+                    known.generation == password.generation
+                };
+                match found.iter_mut().find(same) {
+                    // What the device answered is kept in a second one.
+                    Some((_, known)) => known.refused = known.refused.or(password.refused),
+                    None => found.push((snapshot, password)),
+                }
+            }
             Ok(_) => {}
             Err(error) => {
                 tracing::warn!(%error, snapshot = %snapshot.id.short(), "a password cannot be read");
@@ -143,12 +156,14 @@ pub struct Candidate {
     pub password: SecretString,
     /// Its generation, where a password snapshot keeps it.
     pub generation: Option<String>,
+    /// Whether the device once refused it.
+    pub is_refused: bool,
 }
 
 impl Candidate {
     /// Makes one that a person gave.
     pub fn given(password: SecretString) -> Self {
-        Self { password, generation: None }
+        Self { password, generation: None, is_refused: false }
     }
 }
 
@@ -200,8 +215,12 @@ impl Passwords for Stored<'_> {
         let candidate = |(_, stored): (Snapshot, StoredPassword)| Candidate {
             password: stored.password,
             generation: Some(stored.generation),
+            is_refused: stored.refused.is_some(),
         };
-        Ok(stored(self.0, udid)?.into_iter().map(candidate).collect())
+        let mut all: Vec<_> = stored(self.0, udid)?.into_iter().map(candidate).collect();
+        // Of what the device refused only something else than the device can make the right one.
+        all.sort_by_key(|candidate| candidate.is_refused);
+        Ok(all)
     }
 }
 
@@ -256,6 +275,23 @@ mod tests {
         for password in [&new, &old, &other] {
             store(&ctx, &repository, password).unwrap();
         }
+        // What the device answers comes later, and takes nothing away.
+        let refused = StoredPassword { refused: Some(new.created), ..new.clone() };
+        store(&ctx, &repository, &refused).unwrap();
+        let newest = password("newest", 4);
+        store(
+            &ctx,
+            &repository,
+            &StoredPassword { refused: Some(newest.created), ..newest.clone() },
+        )
+        .unwrap();
+        let kept = stored(&repository, "0000000000000000").unwrap();
+        let kept: Vec<_> =
+            kept.iter().map(|(_, kept)| (&kept.generation, kept.refused.is_some())).collect();
+        assert_eq!(
+            kept,
+            [(&newest.generation, true), (&new.generation, true), (&old.generation, false)]
+        );
         let given = Given(vec!["typed".to_owned().into(), "old".to_owned().into()]);
         let found = candidates(&given, Some(&repository), "0000000000000000").unwrap();
         let told: Vec<_> = found
@@ -263,7 +299,15 @@ mod tests {
             .map(|found| (found.password.expose_secret(), found.generation.clone()))
             .collect();
         let generation = |password: &StoredPassword| Some(password.generation.clone());
-        assert_eq!(told, [("typed", None), ("old", generation(&old)), ("new", generation(&new))]);
+        assert_eq!(
+            told,
+            [
+                ("typed", None),
+                ("old", generation(&old)),
+                ("newest", generation(&newest)),
+                ("new", generation(&new))
+            ]
+        );
         // A backup is never taken for a device's.
         assert!(repository.latest("0000000000000000").unwrap().is_none());
         assert!(!format!("{old:?}").contains("\"old\""), "never shown");

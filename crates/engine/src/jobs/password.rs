@@ -3,6 +3,7 @@
 //! In reading order:
 //!
 //! * `order`: agree, store, tell the device, prove; generic over the vault and the device, so that a test breaks it anywhere;
+//! * `step`: the steps of that order, each told before it begins;
 //! * `files`: what a device sees of its backup meanwhile, and the one file that it may write;
 //! * `standing`: what is known of the password that a device has;
 //! * `mistakes`, `sight`: texts that nobody chose as a password, and what the doctor sees of all this;
@@ -18,6 +19,7 @@ mod order;
 pub(crate) mod sight;
 mod standing;
 pub mod status;
+mod step;
 #[cfg(test)]
 mod tests;
 pub mod trial;
@@ -34,13 +36,14 @@ use serde::Serialize;
 
 pub(crate) use self::standing::{Before, Sealed, foresee};
 pub use self::standing::{Newest, Standing};
+pub use self::step::PasswordStep;
 
 use self::files::GuardedFiles;
 use self::order::{Phone, Refusal, Vault};
 use super::backup::prepare;
 use super::backup::transfer::Watcher;
 use crate::error::{At as _, Cause, JobError};
-use crate::event::Note;
+use crate::event::{Event, Note};
 use crate::job::{Context, Outcome, Places, blocking, seconds_since};
 use crate::link::reach;
 use crate::mux::Mux;
@@ -196,11 +199,14 @@ async fn attempt(
     let mut phone = Device { ctx, link: &link, tree: tree.clone(), watcher };
     ctx.events.stage(Stage::Transfer);
     let presented = keybag(&tree, &udid);
-    let done = order::carry_out(&mut vault, &mut phone, &plan.order, presented.as_ref(), started);
+    let tell = |step| ctx.events.tell(Event::Step { step });
+    let order = &plan.order;
+    let done = order::carry_out(&mut vault, &mut phone, order, presented.as_ref(), started, &tell);
     let generation = done.await.at(Stage::Transfer)?;
+    tell(PasswordStep::Prove);
     let rewrapped = keybag(&tree, &udid).filter(|bag| Some(bag) != presented.as_ref());
-    let proved = prove(rewrapped, plan.order.new_password()).await.at(Stage::Verify)?;
-    let state = match plan.order {
+    let proved = prove(rewrapped, order.new_password()).await.at(Stage::Verify)?;
+    let state = match order {
         Order::Set { .. } => State::Set,
         Order::Change { .. } => State::Changed,
         Order::Off { .. } => State::Off,
@@ -289,7 +295,7 @@ struct Device<'a> {
 
 impl Phone for Device<'_> {
     async fn change(&mut self, change: &PasswordChange) -> Result<(), Refusal> {
-        let files = Box::new(GuardedFiles::new(self.tree.clone()));
+        let files = Box::new(GuardedFiles::new(self.tree.clone(), self.ctx.events.clone()));
         let (watcher, cancel) = (self.watcher.clone(), self.ctx.cancel.child_token());
         let asked =
             mobilebackup2::change_password(self.link, change.clone(), files, watcher, cancel).await;

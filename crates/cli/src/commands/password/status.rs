@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use lifeboat_engine::Note;
-use lifeboat_engine::jobs::password::status::{self, PasswordStatus};
+use lifeboat_engine::jobs::password::status::{self, KeptPassword, PasswordStatus};
 use lifeboat_engine::jobs::password::{Newest, Standing};
 use serde::Serialize;
 
@@ -75,7 +75,11 @@ fn words(status: &PasswordStatus) -> String {
         let _ = writeln!(out, "  backup     {}, {}", time(newest.time), opens(newest, status));
     }
     if !status.passwords.is_empty() {
-        let agreed: Vec<_> = status.passwords.iter().map(|kept| time(kept.created)).collect();
+        let one = |kept: &KeptPassword| match kept.refused {
+            Some(_) => format!("{} (the device refused it)", time(kept.created)),
+            None => time(kept.created),
+        };
+        let agreed: Vec<_> = status.passwords.iter().map(one).collect();
         let count = things(status.passwords.len() as u64, "password");
         let _ = writeln!(out, "  kept       {count}, agreed upon {}", agreed.join(", "));
     }

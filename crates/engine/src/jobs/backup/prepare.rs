@@ -193,7 +193,8 @@ pub(crate) fn open(
     let sealed = match chosen.base.as_ref().filter(is_sealed).map(|base| base.snapshot.time) {
         Some(made) => {
             let kept = passwords::stored(&repository, udid)?;
-            let newest = kept.first().map(|(_, kept)| kept.created);
+            let newest = kept.iter().find(|(_, kept)| kept.refused.is_none());
+            let newest = newest.map(|(_, kept)| kept.created);
             Some(Sealed { made, newest })
         }
         None => None,

@@ -12,7 +12,7 @@ use lifeboat_mobilesync::keybag::Keybag;
 use lifeboat_mobilesync::trial;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Order;
+use super::{Order, PasswordStep};
 use crate::error::{Cause, JobError};
 use crate::job::blocking;
 use crate::passwords::{Candidate, StoredPassword};
@@ -46,44 +46,69 @@ pub(super) struct Refusal {
     pub(super) error: Box<JobError>,
 }
 
+/// Who hears of each step before it begins.
+pub(super) type Tell<'a> = &'a (dyn Fn(PasswordStep) + Sync);
+
 /// Carries an order out; returns the generation of the new password. `presented` is the keybag of the backup that the device
-/// sees: who opens it is likely to be the one that the device has.
+/// sees: who opens it is likely to be the one that the device has. `tell` hears of each step before it begins.
 pub(super) async fn carry_out<V: Vault, P: Phone>(
     vault: &mut V,
     phone: &mut P,
     order: &Order,
     presented: Option<&Keybag>,
     now: Timestamp,
+    tell: Tell<'_>,
 ) -> Result<Option<String>, JobError> {
     // Which one the device has is known before anything is stored: what fails here leaves nothing behind.
     let old = match order {
         Order::Set { .. } => Vec::new(),
         Order::Change { old, .. } | Order::Off { old } => {
+            tell(PasswordStep::LookUp);
             olds(vault, old.as_ref(), presented).await?
         }
     };
+    let mut kept_old = None;
     if let Order::Change { old: Some(old), .. } | Order::Off { old: Some(old) } = order {
+        tell(PasswordStep::StoreOld);
         // The device keeps it where it refuses: it passed through here, and is as good as a new one.
-        keep(vault, old, now - BEFORE, Among::All).await?;
+        kept_old = Some(keep(vault, old, now - BEFORE, Among::All).await?);
     }
     let stored = match order.new_password() {
-        Some(new) => Some(keep(vault, new, now, Among::Newest).await?),
+        Some(new) => {
+            tell(PasswordStep::StoreNew);
+            Some(keep(vault, new, now, Among::Newest).await?)
+        }
         None => None,
     };
-    match order {
-        Order::Set { new } => {
-            let set = PasswordChange::Set { new: new.clone() };
-            phone.change(&set).await.map_err(|refusal| tell(refusal, order))?;
-        }
+    let answer = match order {
+        Order::Set { new } => ask(phone, &PasswordChange::Set { new: new.clone() }, tell).await,
         Order::Change { .. } | Order::Off { .. } => {
             let change = |old: SecretString| match order.new_password() {
                 Some(new) => PasswordChange::Change { old, new: new.clone() },
                 None => PasswordChange::Off { old },
             };
-            any_of(phone, old.into_iter().map(change).collect(), order).await?;
+            any_of(phone, old.into_iter().map(change).collect(), tell).await
+        }
+    };
+    let Err(refusal) = answer else { return Ok(stored.map(|kept| kept.generation)) };
+    if refusal.is_unchanged {
+        let kept_old = kept_old.filter(|_| refusal.is_wrong);
+        for kept in [kept_old, stored].into_iter().flatten() {
+            remember_refusal(vault, kept, now).await;
         }
     }
-    Ok(stored)
+    Err(refused(refusal, order))
+}
+
+/// Remembers that the device surely has another password than one that this run stored. A crash before leaves it as one that the
+/// device may have, which is safe.
+async fn remember_refusal<V: Vault>(vault: &mut V, kept: Kept, now: Timestamp) {
+    // One that was there before may be the one that the device has: the answer to it may have been lost.
+    let Some(stored) = kept.fresh else { return };
+    let refused = StoredPassword { refused: Some(now), ..stored };
+    if let Err(error) = vault.keep(refused).await {
+        tracing::warn!(error = %error.message, "that the device refused a password is not remembered");
+    }
 }
 
 /// How much older an old password is made than the new one that is stored beside it: the newest is the likeliest.
@@ -97,27 +122,33 @@ enum Among {
     Newest,
 }
 
+/// A password that is kept.
+struct Kept {
+    generation: String,
+    /// It was stored just now.
+    fresh: Option<StoredPassword>,
+}
+
 /// Stores a password, unless it is kept already.
 async fn keep<V: Vault>(
     vault: &mut V,
     password: &SecretString,
     agreed: Timestamp,
     among: Among,
-) -> Result<String, JobError> {
+) -> Result<Kept, JobError> {
     let many = if among == Among::All { usize::MAX } else { 1 };
     let same = |known: Candidate| {
-        (known.password.expose_secret() == password.expose_secret())
+        (!known.is_refused && known.password.expose_secret() == password.expose_secret())
             .then_some(known.generation)
             .flatten()
     };
     let kept = vault.kept().await?.into_iter().take(many).find_map(same);
     if let Some(generation) = kept {
-        return Ok(generation);
+        return Ok(Kept { generation, fresh: None });
     }
     let stored = StoredPassword::new(vault.udid(), password.clone(), agreed);
-    let generation = stored.generation.clone();
-    vault.keep(stored).await?;
-    Ok(generation)
+    vault.keep(stored.clone()).await?;
+    Ok(Kept { generation: stored.generation.clone(), fresh: Some(stored) })
 }
 
 /// Returns the passwords that the device may have: the one that was given, else those that are known, the likeliest first.
@@ -158,24 +189,36 @@ fn which_opens(bag: &Keybag, candidates: &[SecretString]) -> Option<usize> {
 async fn any_of<P: Phone>(
     phone: &mut P,
     changes: Vec<PasswordChange>,
-    order: &Order,
-) -> Result<(), JobError> {
+    tell: Tell<'_>,
+) -> Result<(), Refusal> {
     let mut last = None;
     for change in changes {
-        match phone.change(&change).await {
+        match ask(phone, &change, tell).await {
             Ok(()) => return Ok(()),
             Err(refusal) if refusal.is_wrong => last = Some(refusal),
-            Err(refusal) => return Err(tell(refusal, order)),
+            Err(refusal) => return Err(refusal),
         }
     }
-    Err(last.map_or_else(
-        || JobError::new(Cause::Internal, "no password was there to be tried"),
-        |refusal| tell(refusal, order),
-    ))
+    Err(last.unwrap_or_else(|| {
+        let error = JobError::new(Cause::Internal, "no password was there to be tried");
+        Refusal { is_unchanged: true, is_wrong: false, error: Box::new(error) }
+    }))
+}
+
+/// Asks the device once.
+async fn ask<P: Phone>(
+    phone: &mut P,
+    change: &PasswordChange,
+    tell: Tell<'_>,
+) -> Result<(), Refusal> {
+    tell(PasswordStep::Tell);
+    let answer = phone.change(change).await;
+    tell(PasswordStep::Heard);
+    answer
 }
 
 /// Says what a refusal means for the password that the device has.
-fn tell(refusal: Refusal, order: &Order) -> JobError {
+fn refused(refusal: Refusal, order: &Order) -> JobError {
     let Refusal { is_unchanged, is_wrong, error } = refusal;
     let mut error = *error;
     if is_wrong {

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::mistakes::{self, Mistake};
 use super::opening::{keybag, proved};
+use super::status::agreed;
 use super::trial::cores;
 use super::{Newest, Standing};
 use crate::error::{Cause, JobError};
@@ -39,8 +40,7 @@ pub(crate) fn look(
         return Ok(Some(Sight::Standing(Standing::of(encrypts, None, &[]))));
     };
     let kept = passwords::stored(repository, udid)?;
-    let agreed: Vec<_> =
-        kept.iter().map(|(_, kept)| (kept.generation.clone(), kept.created)).collect();
+    let agreed = agreed(&kept);
     let known = passwords::candidates(given, Some(repository), udid)?;
     let Some(snapshot) = snapshot else {
         return Ok(Some(Sight::Standing(Standing::of(encrypts, None, &agreed))));

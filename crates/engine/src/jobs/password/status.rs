@@ -12,7 +12,7 @@ use crate::job::{Context, Places, blocking};
 use crate::jobs::snapshots::device_snapshots;
 use crate::link::reach;
 use crate::mux::Mux;
-use crate::passwords;
+use crate::passwords::{self, StoredPassword};
 
 /// A password that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,6 +21,9 @@ pub struct KeptPassword {
     pub generation: String,
     /// When it was agreed upon.
     pub created: Timestamp,
+    /// When the device refused it: it has another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Timestamp>,
 }
 
 /// What is known of the backup password of a device.
@@ -97,8 +100,7 @@ fn look(
         device_name.or_else(|| newest.as_ref().and_then(|newest| newest.label.clone()));
     let newest =
         newest.map(|snapshot| opening::newest(&repository, &snapshot, &known)).transpose()?;
-    let agreed: Vec<_> =
-        kept.iter().map(|(_, kept)| (kept.generation.clone(), kept.created)).collect();
+    let agreed = agreed(&kept);
     Ok(PasswordStatus {
         udid,
         device_name,
@@ -106,11 +108,21 @@ fn look(
         encryption_demanded,
         standing: Standing::of(encrypts, newest.as_ref(), &agreed),
         newest,
-        passwords: agreed
-            .into_iter()
-            .map(|(generation, created)| KeptPassword { generation, created })
-            .collect(),
+        passwords: kept.into_iter().map(|(_, kept)| KeptPassword::of(kept)).collect(),
     })
+}
+
+impl KeptPassword {
+    fn of(kept: StoredPassword) -> Self {
+        let StoredPassword { generation, created, refused, .. } = kept;
+        Self { generation, created, refused }
+    }
+}
+
+/// Returns the generations that the device may have, each with the moment when it was agreed upon.
+pub(super) fn agreed(kept: &[(Snapshot, StoredPassword)]) -> Vec<(String, Timestamp)> {
+    let may_be = kept.iter().filter(|(_, kept)| kept.refused.is_none());
+    may_be.map(|(_, kept)| (kept.generation.clone(), kept.created)).collect()
 }
 
 /// Returns the device that is meant, the only one where none is named, and its newest backup.

@@ -178,8 +178,9 @@ pub async fn remember(
     let ctx = ctx.clone();
     blocking(move || {
         let repository = places.open_or_make(&*ctx.host)?;
-        let same =
-            |kept: &StoredPassword| kept.password.expose_secret() == password.expose_secret();
+        let same = |kept: &StoredPassword| {
+            kept.refused.is_none() && kept.password.expose_secret() == password.expose_secret()
+        };
         let kept = passwords::stored(&repository, &udid)?;
         if let Some((_, kept)) = kept.into_iter().find(|(_, kept)| same(kept)) {
             return Ok((kept.generation, true));
