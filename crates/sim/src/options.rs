@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use encryption::{EmptyFiles, EncryptionSpec, History, Password, Rekey, Reuse, RuleError};
 
-use crate::disk::Profile;
+use crate::disk::{Life, Profile};
 use crate::state::State;
 
 /// Tells the time; the host's clock is passed in, so that tests can set it.
@@ -192,6 +192,8 @@ pub struct Knobs {
     pub directory_order: u64,
     /// How the phone makes the next `Manifest.db`.
     pub manifest: ManifestKnob,
+    /// What a day of its life brings.
+    pub life: Life,
     /// Whether every backup asks for the passcode; absent = as the iOS version does (from 15.7.1).
     pub passcode_prompt: Option<bool>,
     /// The phone starts plugged in.
@@ -232,6 +234,7 @@ impl Default for Knobs {
             chunk: 32 * 1024,
             directory_order: 1,
             manifest: ManifestKnob::InPlace,
+            life: Life::Whole,
             passcode_prompt: None,
             plugged: true,
             passcode: true,
@@ -447,6 +450,7 @@ mod tests {
                 chunk,
                 directory_order: order.unwrap_or(0),
                 manifest,
+                life: if close_notify { Life::Whole } else { Life::MessagesAndPhotos },
                 passcode_prompt,
                 passcode,
                 locked,

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::cable::{Cable, Hub};
 use crate::diary;
-use crate::disk::{AfcSpace, Disk, DiskError, Frozen};
+use crate::disk::{AfcSpace, Disk, DiskError, Frozen, Life};
 use crate::fault::{FaultError, Faults};
 use crate::identity::Identity;
 use crate::keys::{DeviceKey, KeyError};
@@ -320,6 +320,11 @@ impl Phone {
         lock(&self.kept).change(change)
     }
 
+    /// Returns what its days bring.
+    pub(crate) fn life(&self) -> Life {
+        self.spec.knobs.life
+    }
+
     /// Whether every backup has to ask for the passcode.
     pub fn asks_passcode_for_backup(&self) -> bool {
         let asks = self.spec.knobs.passcode_prompt;
@@ -548,7 +553,7 @@ fn open_disk(spec: &PhoneSpec, folder: &Utf8Path, now: jiff::Timestamp) -> Resul
         let ios = spec.ios.version();
         let mut disk = Disk::create(&unfinished, spec.profile, spec.seed, ios, now)?;
         if spec.days > 0 {
-            disk.live(spec.days, now)?;
+            disk.live_so(spec.knobs.life, spec.days, now)?;
         }
         drop(disk);
         fs_err::rename(&unfinished, folder)?;

@@ -1,8 +1,9 @@
 //! Where a file is cut into blobs.
 //!
-//! The format allows any cut. Small files stay whole; SQLite databases are cut into groups of their own pages, so that
-//! one changed row costs one group, and their write-ahead logs into groups of frames, so that what is appended moves no cut;
-//! everything else is cut where its content says so (`FastCDC`), so that bytes put in
+//! The format allows any cut. Small files stay whole; SQLite databases are cut on their own pages. A new row goes to the end of its
+//! table and anywhere into each index, so that nearly all pages that change are those of indexes: each of them is a blob, and all
+//! others are taken together in groups (`docs/decisions/0012`). Write-ahead logs are cut into groups of frames, so that what is
+//! appended moves no cut; everything else is cut where its content says so (`FastCDC`), so that bytes put in
 //! or taken out in the middle move no other cut. The places depend on a secret of the repository.
 
 use std::num::NonZeroUsize;
@@ -16,7 +17,7 @@ pub enum Cut {
     Whole,
     /// By content, about 1 MiB; a file of up to 1 MiB is one blob.
     Content,
-    /// In groups of database pages.
+    /// On database pages: those of indexes alone, the others in groups.
     Sqlite {
         /// Size of a page in bytes.
         page: u32,
@@ -121,6 +122,59 @@ enum Rule {
     Content {
         min: usize,
     },
+    Pages(Pages),
+}
+
+/// Where in a database the cutter is.
+#[derive(Debug, Clone, Copy)]
+struct Pages {
+    page: usize,
+    /// Groups end where a multiple of this many bytes does.
+    window: usize,
+    /// Bytes since the last such place.
+    at: usize,
+    /// The page at hand is a blob of its own.
+    alone: bool,
+    /// It is the first one: it begins with the file's header, which every change of the database changes.
+    first: bool,
+}
+
+impl Pages {
+    fn new(page: usize, window: usize) -> Self {
+        Self { page, window, at: 0, alone: true, first: true }
+    }
+
+    /// Returns how many bytes of `data` belong to the blob at hand, of which there are `position` already, if it ends inside: that
+    /// is known as soon as the first byte of the next page is.
+    fn next(&mut self, position: usize, data: &[u8]) -> Option<usize> {
+        let mut done = 0;
+        loop {
+            let inside = self.at % self.page;
+            if inside == 0 {
+                let alone = self.first || is_index(*data.get(done)?);
+                if position + done > 0 && (alone || self.alone || self.at == 0) {
+                    return Some(done);
+                }
+                self.alone = alone;
+            }
+            let rest = self.page - inside;
+            let taken = rest.min(data.len() - done);
+            done += taken;
+            self.at = (self.at + taken) % self.window;
+            if taken < rest {
+                return None;
+            }
+            self.first = false;
+        }
+    }
+}
+
+/// Says whether a page is one of an index, or one that leads to others, by its first byte (the database file format of SQLite, 1.6).
+/// The leaves of tables, what overflows them, and free pages are not.
+fn is_index(first: u8) -> bool {
+    /// Interior page of an index, interior page of a table, leaf of an index.
+    const KINDS: [u8; 3] = [2, 5, 10];
+    KINDS.contains(&first)
 }
 
 impl Cutter {
@@ -130,7 +184,10 @@ impl Cutter {
         let rule = match cut {
             Cut::Whole => Rule::Every(MAX),
             Cut::Content => Rule::Content { min: FIRST_MIN },
-            Cut::Sqlite { page } => Rule::Every(together(page.max(1) as usize)),
+            Cut::Sqlite { page } => {
+                let page = page.max(1) as usize;
+                Rule::Pages(Pages::new(page, together(page)))
+            }
             Cut::Wal { page } => {
                 let every = together(page as usize + FRAME_HEADER);
                 Rule::After { first: WAL_HEADER + every, every }
@@ -151,6 +208,7 @@ impl Cutter {
                 (data.len() >= rest).then_some(rest)
             }
             Rule::Content { min } => self.by_content(gear, data, min),
+            Rule::Pages(ref mut pages) => pages.next(self.position, data),
         };
         if found.is_none() {
             self.position += data.len();
@@ -161,7 +219,7 @@ impl Cutter {
         match &mut self.rule {
             Rule::Content { min } => *min = MIN,
             Rule::After { first, every } => *first = *every,
-            Rule::Every(_) => {}
+            Rule::Every(_) | Rule::Pages(_) => {}
         }
         found
     }
@@ -267,9 +325,56 @@ mod tests {
         let data = noise(1, 1 << 20);
         assert_eq!(lengths(Cut::Content, &gear, &data, 4096), [1 << 20]);
         assert_eq!(lengths(Cut::Content, &gear, &[], 1), [0; 0]);
-        let pages = lengths(Cut::Sqlite { page: 4096 }, &gear, &data[..200_000], 999);
-        let group = GROUP.get();
-        assert_eq!(pages, [group, group, group, 200_000 - 3 * group]);
+    }
+
+    /// A database whose pages are of these kinds, by their first byte.
+    fn database(page: usize, kinds: &[u8]) -> Vec<u8> {
+        let mut data = noise(3, page * kinds.len());
+        for (page, kind) in data.chunks_mut(page).zip(kinds) {
+            page[0] = *kind;
+        }
+        data
+    }
+
+    #[test]
+    fn pages_of_indexes_are_alone_and_the_others_in_groups() {
+        const PAGE: usize = 4096;
+        let gear = Gear::new(7);
+        let mut kinds = [13; 40];
+        (kinds[0], kinds[5], kinds[6], kinds[30]) = (b'S', 10, 2, 5);
+        // Whatever flows over, or is free.
+        kinds[20] = 0;
+        let expected = [1, 4, 1, 1, 9, 14, 1, 1, 8].map(|pages| pages * PAGE);
+        let data = database(PAGE, &kinds);
+        let cut = Cut::Sqlite { page: PAGE as u32 };
+        for piece in [1, 999, PAGE, 70_000, data.len()] {
+            assert_eq!(lengths(cut, &gear, &data, piece), expected, "{piece}");
+        }
+        // Where the end of the file is no end of a page.
+        let short = lengths(cut, &gear, &data[..39 * PAGE + 7], 999);
+        assert_eq!(short.last(), Some(&(7 * PAGE + 7)));
+    }
+
+    #[test]
+    fn a_page_that_changes_its_kind_moves_no_cut_beyond_its_group() {
+        const PAGE: usize = 1024;
+        let gear = Gear::new(7);
+        let ends = |kinds: &[u8]| -> std::collections::BTreeSet<usize> {
+            let mut end = 0;
+            let all =
+                lengths(Cut::Sqlite { page: PAGE as u32 }, &gear, &database(PAGE, kinds), 999);
+            all.into_iter()
+                .map(|length| {
+                    end += length;
+                    end
+                })
+                .collect()
+        };
+        let before = [13; 300];
+        let mut after = before;
+        after[100] = 10;
+        let moved: Vec<_> = ends(&before).symmetric_difference(&ends(&after)).copied().collect();
+        assert_eq!(moved, [100 * PAGE, 101 * PAGE]);
     }
 
     #[test]
@@ -288,9 +393,16 @@ mod tests {
             let mut cutter = Cutter::new(cut, NonZeroUsize::new(group).unwrap());
             cutter.next(&Gear::new(7), &vec![0; 1 << 20])
         };
-        assert_eq!(first(4096, Cut::Sqlite { page: 4096 }), Some(4096));
-        assert_eq!(first(16 << 10, Cut::Sqlite { page: 4096 }), Some(16 << 10));
-        assert_eq!(first(4096, Cut::Sqlite { page: 65_536 }), Some(65_536));
+        let second = |group: usize, page: u32| {
+            let mut cutter = Cutter::new(Cut::Sqlite { page }, NonZeroUsize::new(group).unwrap());
+            let zeros = vec![0; 1 << 20];
+            let first = cutter.next(&Gear::new(7), &zeros);
+            assert_eq!(first, Some(page as usize), "the first page is alone");
+            cutter.next(&Gear::new(7), &zeros)
+        };
+        assert_eq!(second(4096, 4096), Some(4096));
+        assert_eq!(second(16 << 10, 4096), Some(12 << 10));
+        assert_eq!(second(4096, 65_536), Some(65_536));
         assert_eq!(first(1, Cut::Wal { page: 512 }), Some(32 + 536));
     }
 

@@ -50,8 +50,8 @@ pub struct WriterOptions {
     /// How long the storage may take for anything, a quarter of an hour unless told otherwise. Then it counts as hung: the writer
     /// fails, and its threads and its lock are left behind.
     pub patience: Duration,
-    /// How many bytes of database pages or frames of a write-ahead log make a blob: at least one page, 64 KiB unless told
-    /// otherwise. What one repository was written with decides what the next run does not store again.
+    /// How many bytes of pages of a database's tables, or of frames of a write-ahead log, make a blob at most: at least one page,
+    /// 64 KiB unless told otherwise. What one repository was written with decides what the next run does not store again.
     pub group: NonZeroUsize,
     /// Is told of each pack and index file before it is there under its name: whoever is killed afterwards knows what it wrote.
     pub announce: Option<Announce>,

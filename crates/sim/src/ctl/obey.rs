@@ -64,7 +64,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// What takes time: content is changed or read.
 fn slow(phone: &Phone, action: &Action) -> Result<Reply, PhoneError> {
     if let Action::Live { days } = action {
-        phone.disk().live(*days, phone.host_now())?;
+        phone.disk().live_so(phone.life(), *days, phone.host_now())?;
         phone.notify(notification::DISK_USAGE_CHANGED);
         return Ok(Reply::Done);
     }

@@ -1,6 +1,7 @@
 //! A day passes.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::entry::Content;
 use super::index::Index;
@@ -11,10 +12,26 @@ use super::{Disk, DiskError, apps, content};
 /// The most days that are lived at once: ten years.
 pub const MOST_DAYS: u32 = 3650;
 
+/// What happens on a phone's days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Life {
+    /// All that a phone of its profile lives through.
+    #[default]
+    Whole,
+    /// Messages with their attachments and photos come, and nothing else: so that what they cost can be measured alone.
+    MessagesAndPhotos,
+}
+
 impl Disk {
-    /// Lives `days` days that end now: messages and photos come, notes and settings change, apps are updated, files
+    /// Lives `days` whole days that end now: messages and photos come, notes and settings change, apps are updated, files
     /// go. What happens depends on the seed and on what the phone has lived through, never on chance.
     pub fn live(&mut self, days: u32, now: Timestamp) -> Result<(), DiskError> {
+        self.live_so(Life::Whole, days, now)
+    }
+
+    /// Lives `days` days of this kind.
+    pub fn live_so(&mut self, life: Life, days: u32, now: Timestamp) -> Result<(), DiskError> {
         if days == 0 {
             return Ok(());
         }
@@ -30,7 +47,11 @@ impl Disk {
         let when = (days, now.as_second());
         let mut maker =
             Maker::resume(&self.folder, &mut self.index, self.profile, self.seed, self.ios, when)?;
-        content::live(&mut maker, &mut self.apps, u64::from(days), &mut rng)?;
+        let number = u64::from(days);
+        match life {
+            Life::Whole => content::live(&mut maker, &mut self.apps, number, &mut rng)?,
+            Life::MessagesAndPhotos => content::live_on(&mut maker, number, &mut rng)?,
+        }
         maker.finish()?;
         self.index.set_property("lived", &(lived + 1).to_string())?;
         apps::save(&self.index, &self.apps)?;

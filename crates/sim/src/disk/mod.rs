@@ -36,7 +36,7 @@ pub use apps::{App, AppKind, Container};
 pub use digest::digest;
 pub use entry::{Content, Entry, Kind};
 pub use frozen::Frozen;
-pub use life::MOST_DAYS;
+pub use life::{Life, MOST_DAYS};
 pub use media::{Generated, GeneratedReader, Shape};
 pub use profile::Profile;
 

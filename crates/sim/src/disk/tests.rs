@@ -223,6 +223,32 @@ fn a_day_changes_what_it_should_and_little_else() {
 }
 
 #[test]
+fn a_day_of_messages_and_photos_brings_nothing_else() {
+    let mut phone = phone(Profile::Tiny, 19, "18.0");
+    let all = |disk: &mut Disk| -> BTreeSet<(String, String, i64)> {
+        let frozen = disk.freeze().unwrap();
+        let entry =
+            |entry: &Entry| (entry.domain.clone(), entry.relative_path.clone(), entry.modified);
+        frozen.taken(true).filter(|entry| entry.kind == Kind::File).map(entry).collect()
+    };
+    let before = all(&mut phone.disk);
+    phone.disk.live_so(Life::MessagesAndPhotos, 1, later(24)).unwrap();
+    let after = all(&mut phone.disk);
+    let strange: Vec<_> = after
+        .difference(&before)
+        .map(|(_, path, _)| path)
+        .filter(|path| {
+            !["Library/SMS/", "Media/DCIM/", "Media/PhotoData/"]
+                .iter()
+                .any(|known| path.starts_with(known))
+        })
+        .collect();
+    assert!(strange.is_empty(), "{strange:?}");
+    let came = |part: &str| after.difference(&before).any(|(_, path, _)| path.contains(part));
+    assert!(came("sms.db") && came("DCIM/") && came("Photos.sqlite"));
+}
+
+#[test]
 fn a_small_change_touches_few_pages() {
     let mut phone = phone(Profile::Small, 19, "18.0");
     let pages = |frozen: &Frozen| {

@@ -83,3 +83,9 @@ pub(crate) fn live(
     containers::live(maker, apps, days, rng)?;
     system::live(maker, days, rng)
 }
+
+/// Lets some days pass on which only messages and photos come.
+pub(crate) fn live_on(maker: &mut Maker<'_>, days: u64, rng: &mut Rng) -> Result<(), DiskError> {
+    messages::live(maker, days, rng)?;
+    photos::live(maker, days, rng)
+}
