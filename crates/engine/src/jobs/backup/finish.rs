@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use lifeboat_device::info_plist;
 use lifeboat_device::link::Link;
 use lifeboat_device::mobilebackup2::{BackupError, BackupReply, FileProblem, ProblemSource};
 use lifeboat_mobilesync::FileId;
@@ -232,8 +233,7 @@ pub(super) async fn snapshot(
     summary: &mut BackupSummary,
 ) -> Result<(), JobError> {
     let mut info = prepared.info.clone();
-    let now = std::time::SystemTime::from(ctx.host.now());
-    info.insert("Last Backup Date".into(), plist::Value::Date(now.into()));
+    info.insert("Last Backup Date".into(), info_plist::date(ctx.host.now()));
     write_info(&prepared.tree, &prepared.udid, &info).await.at(Stage::Verify)?;
     ctx.events.stage(Stage::Verify);
     // A run that came so far has prepared.
