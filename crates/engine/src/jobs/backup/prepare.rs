@@ -16,6 +16,7 @@ use crate::jobs::password::{Before, Sealed, foresee};
 use crate::keys::Keyring;
 use crate::layout::About;
 use crate::passwords::{self, Candidate, Question};
+use crate::scratch;
 use crate::verify::Told;
 use crate::words::{choose, first};
 use crate::working_tree::area::Area;
@@ -166,6 +167,7 @@ pub(crate) fn open(
     full: bool,
 ) -> Result<Local, JobError> {
     let area = Area::take(&places.working_area, udid)?;
+    scratch::sweep(places);
     let repository = places.open_or_make(&*ctx.host)?.as_of(ctx.host.now());
     let host = ctx.host.clone();
     let options = WriterOptions {
