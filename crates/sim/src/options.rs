@@ -192,6 +192,8 @@ pub struct Knobs {
     pub directory_order: u64,
     /// How the phone makes the next `Manifest.db`.
     pub manifest: ManifestKnob,
+    /// Folders of which `Manifest.db` alone tells, each with attributes that fill a page: a large one without a large phone.
+    pub more_folders: u32,
     /// Whether every backup asks for the passcode; absent = as the iOS version does (from 15.7.1).
     pub passcode_prompt: Option<bool>,
     /// The phone starts plugged in.
@@ -232,6 +234,7 @@ impl Default for Knobs {
             chunk: 32 * 1024,
             directory_order: 1,
             manifest: ManifestKnob::InPlace,
+            more_folders: 0,
             passcode_prompt: None,
             plugged: true,
             passcode: true,
@@ -447,6 +450,7 @@ mod tests {
                 chunk,
                 directory_order: order.unwrap_or(0),
                 manifest,
+                more_folders: u32::from(is_new) * 7,
                 passcode_prompt,
                 passcode,
                 locked,
