@@ -32,6 +32,7 @@ mod repo;
 mod several;
 mod sim;
 mod status;
+mod told;
 mod unplug;
 mod usage;
 mod verbose;

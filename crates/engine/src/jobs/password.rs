@@ -5,6 +5,7 @@
 //! * `order`: agree, store, tell the device, prove; generic over the vault and the device, so that a test breaks it anywhere;
 //! * `files`: what a device sees of its backup meanwhile, and the one file that it may write;
 //! * `standing`: what is known of the password that a device has;
+//! * `word`: what a refusal says of the passwords that were stored for it;
 //! * `mistakes`, `sight`: texts that nobody chose as a password, and what the doctor sees of all this;
 //! * [`status`], [`trial`]: the jobs that ask, and that try what somebody remembers;
 //! * [`opening`]: which passwords open which snapshots.
@@ -21,6 +22,7 @@ pub mod status;
 #[cfg(test)]
 mod tests;
 pub mod trial;
+mod word;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +46,7 @@ use crate::event::Note;
 use crate::job::{Context, Outcome, Places, blocking, seconds_since};
 use crate::link::reach;
 use crate::mux::Mux;
-use crate::passwords::{self, Candidate, Passwords as _, StoredPassword};
+use crate::passwords::{self, Candidate, StoredPassword, Word};
 use crate::stage::Stage;
 use crate::working_tree::WorkingTree;
 
@@ -191,15 +193,24 @@ async fn attempt(
         blocking(move || prepare::open(&ctx, &places, &udid, false)).await.at(Stage::Prepare)?
     };
     let tree = prepared.tree.clone();
-    let mut vault = Repository { prepared: Arc::new(prepared), udid: udid.clone() };
+    let mut vault =
+        Repository { prepared: Arc::new(prepared), udid: udid.clone(), stored: Vec::new() };
     let watcher = Arc::new(Watcher::new(ctx));
-    let mut phone = Device { ctx, link: &link, tree: tree.clone(), watcher };
+    let mut phone = Device { ctx, link: &link, tree: tree.clone(), watcher, refused: None };
     ctx.events.stage(Stage::Transfer);
     let presented = keybag(&tree, &udid);
     let done = order::carry_out(&mut vault, &mut phone, &plan.order, presented.as_ref(), started);
-    let generation = done.await.at(Stage::Transfer)?;
+    let done = done.await;
+    if done.is_err() {
+        let refused = word::refused(&plan.order, phone.refused, &vault.stored);
+        vault.note(refused, Word::Refused, ctx).await;
+    }
+    let generation = done.at(Stage::Transfer)?;
     let rewrapped = keybag(&tree, &udid).filter(|bag| Some(bag) != presented.as_ref());
     let proved = prove(rewrapped, plan.order.new_password()).await.at(Stage::Verify)?;
+    if proved {
+        vault.note(generation.iter().cloned().collect(), Word::Proved, ctx).await;
+    }
     let state = match plan.order {
         Order::Set { .. } => State::Set,
         Order::Change { .. } => State::Changed,
@@ -261,21 +272,38 @@ async fn prove(bag: Option<Keybag>, new: Option<&SecretString>) -> Result<bool, 
 struct Repository {
     prepared: Arc<prepare::Local>,
     udid: String,
+    /// What this order stored, and nobody before it.
+    stored: Vec<StoredPassword>,
 }
 
 impl Vault for Repository {
     async fn keep(&mut self, password: StoredPassword) -> Result<(), JobError> {
+        self.stored.push(password.clone());
         let prepared = Arc::clone(&self.prepared);
         blocking(move || passwords::write(&prepared.writer, &password).map(drop)).await
     }
 
     async fn kept(&self) -> Result<Vec<Candidate>, JobError> {
         let (prepared, udid) = (Arc::clone(&self.prepared), self.udid.clone());
-        blocking(move || passwords::Stored(&prepared.repository).candidates(&udid)).await
+        blocking(move || word::that_it_may_have(&prepared.repository, &udid)).await
     }
 
     fn udid(&self) -> &str {
         &self.udid
+    }
+}
+
+impl Repository {
+    /// Notes what the device said of passwords. What cannot be noted is not known, and nothing is lost by that.
+    async fn note(&self, generations: Vec<String>, word: Word, ctx: &Context) {
+        for generation in generations {
+            let told = passwords::Told::new(&self.udid, &generation, word, ctx.host.now());
+            let prepared = Arc::clone(&self.prepared);
+            let noted = blocking(move || passwords::note(&prepared.writer, &told).map(drop)).await;
+            if let Err(error) = noted {
+                tracing::warn!(%error, ?word, "what the device said of a password is not noted");
+            }
+        }
     }
 }
 
@@ -285,6 +313,8 @@ struct Device<'a> {
     link: &'a Link,
     tree: WorkingTree,
     watcher: Arc<Watcher>,
+    /// How it refused the last time.
+    refused: Option<word::Refused>,
 }
 
 impl Phone for Device<'_> {
@@ -304,6 +334,8 @@ impl Phone for Device<'_> {
             // The rule of who manages it stands beneath.
             error.cause = Cause::Forbidden;
         }
-        Err(Refusal { is_unchanged, is_wrong: code == Some(DeviceError::PASSWORD), error })
+        let is_wrong = code == Some(DeviceError::PASSWORD);
+        self.refused = is_unchanged.then_some(word::Refused { is_wrong });
+        Err(Refusal { is_unchanged, is_wrong, error })
     }
 }

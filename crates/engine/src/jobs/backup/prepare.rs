@@ -194,8 +194,9 @@ pub(crate) fn open(
     let is_sealed = |base: &&Proven| base.about.as_ref().is_some_and(About::is_sealed);
     let sealed = match chosen.base.as_ref().filter(is_sealed).map(|base| base.snapshot.time) {
         Some(made) => {
-            let kept = passwords::stored(&repository, udid)?;
-            let newest = kept.first().map(|(_, kept)| kept.created);
+            let kept = passwords::kept(&repository, udid)?;
+            let newest = kept.first().filter(|kept| !kept.is_refused());
+            let newest = newest.map(|kept| kept.password.created);
             Some(Sealed { made, newest })
         }
         None => None,

@@ -13,6 +13,7 @@ use proptest::test_runner::TestRunner;
 use super::order::carry_out;
 use super::*;
 use crate::event::EventSink;
+use crate::passwords::Passwords as _;
 use crate::working_tree::area::Area;
 use crate::working_tree::overlay::Settings;
 
