@@ -31,14 +31,13 @@ fn within_memory(home: &Home, arguments: &[&str]) -> lifeboat_testkit::Run {
     let peak: u64 = fs_err::read_to_string(&peak).unwrap().parse().unwrap();
     assert!(peak > 1_000_000, "it was measured");
     assert!(peak < LIMIT, "{peak} bytes for {arguments:?}");
-    println!("{peak:>12} bytes: {arguments:?}");
     run
 }
 
 fn is_handed_back(folders: u32, least: u64) {
     let mut home = home();
     let phone = phone(&format!("[knobs]\nmore-folders = {folders}"));
-    let sim = Sim::start_phones_for(&mut home, &[&phone], &[], Duration::from_mins(60));
+    let sim = Sim::start_phones_for(&mut home, &[&phone], &[], Duration::from_hours(1));
     home.lifeboat(["pair"]).ok();
     knows(&mut home, PASSWORD);
     for (day, kind) in ["full", "incremental"].into_iter().enumerate() {
