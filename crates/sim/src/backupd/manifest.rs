@@ -102,7 +102,8 @@ fn folder(number: u32) -> MbFile {
     StdRng::seed_from_u64(number.into()).fill_bytes(&mut attributes);
     let inode = FIRST_OF_MORE + u64::from(number);
     MbFile {
-        relative_path: format!("Library/More/folder-{number:07}"),
+        // As on a phone, no folder holds more than some hundreds.
+        relative_path: format!("Library/More/{:03}/folder-{number:07}", number / 500),
         mode: 0o040_755,
         inode,
         uid: 501,
