@@ -199,4 +199,4 @@ def build():
         cwd=ROOT,
         check=True,
     )
-    return {name: TARGET / "release" / name for name in ("lifeboat", "ceiling", "grouping")}
+    return {name: TARGET / "release" / name for name in ("lifeboat", "ceiling", "grouping", "opening")}

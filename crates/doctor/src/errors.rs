@@ -102,6 +102,14 @@ pub fn all() -> &'static [KnownError] {
     })
 }
 
+/// The domain of the numbers with which the device ends a backup.
+pub const DEVICE: &str = "MBErrorDomain";
+
+/// Returns the row of a number with which the device ended a backup.
+pub fn of_device(code: i64) -> Option<&'static KnownError> {
+    all().iter().find(|row| row.domain == DEVICE && row.codes.contains(&code))
+}
+
 /// Which domain is meant where somebody types a number alone.
 fn place(domain: &str) -> usize {
     const ORDER: [&str; 4] =

@@ -425,6 +425,22 @@ mod tests {
             "backupd[98]: =network= HTTP request took 507 ms",
             "backupd[98]: =network= HTTP status 200, 503 bytes",
             "backupd[98]: =network= HTTP 503 ms",
+            "backupd[98]: =managed-policy= Loaded 4 restrictions, disabled:0",
+            "backupd[98]: =managed-policy= cloud backup allowed:1, disabled:0",
+            "backupd[98]: =managed-policy= Cloud backup is not disabled",
+            "backupd[98]: =managed-policy= Cloud backup is disabled: 0",
+            "backupd[98]: =managed-policy= Cloud backup is disabled = NO",
+            "backupd[98]: =managed-policy= Checking whether cloud backup is disabled or not allowed",
+            "backupd[98]: =managed-policy= Notifications are disabled by the current MC policy for <private>",
+            "backupd[98]: =managed-policy= Unencrypted backups are not allowed",
+            "backupd[98]: =cloud-backup= Background restore is running: 0",
+            "backupd[98]: =cloud-backup= Background restore running:NO, queue 0",
+            "backupd[98]: =cloud-backup= No background restore is running",
+            "backupd[98]: =cloud-backup= Background restore in progress, 12 files left",
+            "backupd[98]: =cloud-backup= Checking whether a background restore is in progress",
+            "backupd[98]: =cloud-backup= Failed to ask while background restore is running: 0",
+            "BackupAgent2[120]: Encryption was disabled; background restore in progress = 0",
+            "SpringBoard[60]: A restore is running on another device",
         ] {
             let facts = facts(line);
             let told: Vec<&str> = facts.iter().map(|(key, _)| key.as_str()).collect();
@@ -441,6 +457,23 @@ mod tests {
             ("backupd[98]: HTTP response (status=500)", "server"),
         ] {
             assert!(facts(line).is("icloud.error", word), "{line}: {:?}", facts(line));
+        }
+        for line in [
+            "backupd[98]: =managed-policy= Cloud backup is disabled by MDM",
+            "backupd[98]: =managed-policy= iCloud backup is not allowed",
+            "backupd[98]: =managed-policy= Backup is disabled by the current profile",
+            "backupd[98]: =managed-policy= Backups are not allowed for <private>",
+        ] {
+            assert!(facts(line).is("management.cloud-backup", "forbidden"), "{line}");
+        }
+        for line in [
+            "BackupAgent2[120]: iTunes Backup is unavailable while an iCloud Restore is in progress (MBErrorDomain/25)",
+            "backupd[98]: =scheduler= Ignoring backup start request because a background restore is in progress",
+            "backupd[98]: =scheduler= Not starting backup since background restore is running",
+            "backupd[98]: Cloud backup failed: background restore in progress",
+            "backupd[98]: =cloud-backup= Background restore in progress, ignoring backup start request",
+        ] {
+            assert!(facts(line).is("restore.state", "in-progress"), "{line}");
         }
     }
 

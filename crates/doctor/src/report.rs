@@ -1,5 +1,6 @@
 //! The report of one examination: plain data, which terminal, page and `--json` only read, and a Markdown text to pass on.
 
+mod answered;
 mod bundle;
 mod identifier;
 mod number;
@@ -87,6 +88,17 @@ pub struct NotChecked {
     pub unknown: Vec<Missing>,
 }
 
+/// A cause that an answer of the person ruled out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Answered {
+    /// The cause.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+    /// The answers that speak against it: keys.
+    pub by: Vec<Key>,
+}
+
 /// Something that was looked at and is fine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fine {
@@ -138,6 +150,9 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What was looked at and is fine.
     pub fine: Vec<Fine>,
+    /// What an answer of the person ruled out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ruled_out_by_answer: Vec<Answered>,
     /// What could not be checked.
     pub open: Vec<NotChecked>,
     /// The facts.
@@ -178,6 +193,8 @@ impl Report {
             number::add_named(catalogue, &facts, concern, &mut diagnosis);
         }
         let nothing = has_none(&diagnosis);
+        let ruled_out_by_answer = answered::ruled_out(catalogue, &facts, concern, &diagnosis);
+        diagnosis.open.retain(|open| !ruled_out_by_answer.iter().any(|ruled| ruled.id == open.id));
         let fine = fine(&diagnosis, &facts, &probes);
         let mut told: Vec<Told> = diagnosis
             .findings
@@ -208,6 +225,7 @@ impl Report {
             also_seen,
             findings,
             fine,
+            ruled_out_by_answer,
             open,
             facts,
             probes,

@@ -332,7 +332,14 @@ impl JobError {
 
     /// Returns the one thing to do next.
     pub fn next_step(&self) -> &'static str {
-        self.cause.next_step()
+        self.step_of_number().unwrap_or_else(|| self.cause.next_step())
+    }
+
+    /// Returns what the table of numbers says, which `lifeboat explain N` tells, too; nothing where the device gave none, or where its
+    /// words, the disk or what lies beneath it said more than the number.
+    pub(crate) fn step_of_number(&self) -> Option<&'static str> {
+        let code = self.clues.code.filter(|code| sources::is_told_by(*code, self.cause))?;
+        lifeboat_doctor::errors::of_device(code)?.remedy.as_deref()
     }
 }
 

@@ -7,6 +7,7 @@ use lifeboat_doctor::{Certainty, Severity};
 use serde::Serialize;
 
 use crate::jobs::backup::BackupSummary;
+use crate::jobs::password::PasswordStep;
 use crate::stage::Stage;
 
 /// One thing a job tells; as JSON an object with the field `event`.
@@ -18,6 +19,11 @@ pub enum Event {
     Stage {
         /// The stage.
         stage: Stage,
+    },
+    /// A step of a change of the backup password begins.
+    Step {
+        /// The step.
+        step: PasswordStep,
     },
     /// The job waits for somebody or something.
     Waiting {
@@ -212,6 +218,7 @@ impl EventSink {
 fn log(event: &Event) {
     match event {
         Event::Stage { stage } => tracing::info!(stage = stage.as_str(), "a stage begins"),
+        Event::Step { step } => tracing::info!(step = step.as_str(), "a step begins"),
         Event::Waiting { wait, .. } => tracing::info!(?wait, "waiting"),
         Event::Foreseen(found) => tracing::info!(cause = found.cause, "foreseen"),
         Event::Diagnosed(found) => tracing::info!(cause = found.cause, "the doctor found"),
@@ -247,6 +254,10 @@ mod tests {
         assert_eq!(
             json(Event::Stage { stage: Stage::Transfer }),
             r#"{"event":"stage","stage":"transfer"}"#
+        );
+        assert_eq!(
+            json(Event::Step { step: PasswordStep::StoreNew }),
+            r#"{"event":"step","step":"store-new"}"#
         );
         assert_eq!(
             json(Event::Waiting { wait: Wait::Passcode, message: "type it".into() }),

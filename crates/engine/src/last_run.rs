@@ -11,6 +11,7 @@ use std::io::{self, Write as _};
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use jiff::{SignedDuration, Timestamp};
+use lifeboat_device::mux::same_udid;
 use lifeboat_doctor::{Facts, For, RunSaid, Value};
 use serde::{Deserialize, Serialize};
 use sha1::{Digest as _, Sha1};
@@ -112,7 +113,8 @@ impl LastRun {
     /// Says whether what the device's log told during this run may still be so: it was a backup to this computer, and speaks of such
     /// backups alone, and a log that is a day old says nothing of today.
     pub(crate) fn log_speaks(&self, concern: For, now: Timestamp) -> bool {
-        concern == For::Computer && now.duration_since(self.at) <= FRESH
+        // One that is dated in the future is of another day, too.
+        concern == For::Computer && now.duration_since(self.at).abs() <= FRESH
     }
 
     /// Returns the log that still speaks.
@@ -162,6 +164,20 @@ impl LastRun {
         }
         let udid = found?;
         Self::read(working_area, &udid).map(|run| (udid, run))
+    }
+
+    /// Returns a UDID as it is written where something of that device is remembered: a device that is not there cannot say how it is
+    /// spelled, and people leave its dash out or write small letters.
+    pub(crate) fn spelled(working_area: &Utf8Path, typed: &str) -> String {
+        let names = |folder: &Utf8Path| {
+            let entries = folder.read_dir_utf8().into_iter().flatten().filter_map(Result::ok);
+            entries.map(|entry| entry.file_name().to_owned()).collect::<Vec<_>>()
+        };
+        let runs = names(&folder(working_area)).into_iter();
+        let runs = runs.filter_map(|name| name.strip_suffix(".json").map(str::to_owned));
+        // A run that was killed has left its working area alone.
+        let known = runs.chain(names(working_area)).find(|known| same_udid(known, typed));
+        known.unwrap_or_else(|| typed.to_owned())
     }
 
     /// Writes it, whole or not at all.
@@ -331,6 +347,8 @@ mod tests {
             (For::Computer, 1, true),
             (For::Computer, 25, false),
             (For::Computer, 90 * 24, false),
+            (For::Computer, -2, true),
+            (For::Computer, -48, false),
             (For::Icloud, 1, false),
         ] {
             let now = at.checked_add(SignedDuration::from_hours(hours)).unwrap();
@@ -352,6 +370,24 @@ mod tests {
         assert!(said.starts_with("no! no!") && said.len() == LONGEST_ERROR, "{}", said.len());
         assert_eq!((back.path.as_deref(), back.said().log), (Some("/.ba/mobile/anna"), back.log));
         assert_eq!(run().failed(None), run());
+    }
+
+    #[test]
+    fn a_device_is_found_however_it_is_spelled() {
+        let (_dir, root) = root();
+        assert_eq!(LastRun::spelled(&root, UDID), UDID, "nothing is there yet");
+        run().write(&root, UDID).unwrap();
+        fs::create_dir(root.join("00008120-00FFEEDDCCBBAA99")).unwrap();
+        for (typed, known) in [
+            (UDID, UDID),
+            ("00008110-000a1b2c3d4e5f60", UDID),
+            ("00008110000a1b2c3d4e5f60", UDID),
+            ("0000812000ffeeddccbbaa99", "00008120-00FFEEDDCCBBAA99"),
+            ("00008110-000A1B2C3D4E5F61", "00008110-000A1B2C3D4E5F61"),
+            ("last-runs-no", "last-runs-no"),
+        ] {
+            assert_eq!(LastRun::spelled(&root, typed), known);
+        }
     }
 
     #[cfg(unix)]

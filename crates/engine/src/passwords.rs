@@ -58,7 +58,8 @@ impl StoredPassword {
     /// Makes one of a new generation.
     pub fn new(udid: &str, password: SecretString, created: Timestamp) -> Self {
         let generation = uuid::Uuid::new_v4().simple().to_string();
-        Self { format: FORMAT, udid: udid.to_owned(), generation, password, created }
+        let udid = udid.to_owned();
+        Self { format: FORMAT, udid, generation, password, created }
     }
 
     /// Returns the bytes of the file; they are wiped when dropped.
@@ -378,6 +379,9 @@ mod tests {
         for password in [&new, &old, &other] {
             store(&ctx, &repository, password).unwrap();
         }
+        let kept = stored(&repository, "0000000000000000").unwrap();
+        let kept: Vec<_> = kept.iter().map(|(_, kept)| &kept.generation).collect();
+        assert_eq!(kept, [&new.generation, &old.generation]);
         let given = Given(vec!["typed".to_owned().into(), "old".to_owned().into()]);
         let found = candidates(&given, Some(&repository), "0000000000000000").unwrap();
         let told: Vec<_> = found

@@ -419,7 +419,7 @@ mod tests {
 
     #[test]
     fn a_backup_of_a_newer_ios_is_not_called_damaged() {
-        for (code, state) in [(203, "newer-format"), (205, "corrupt"), (204, "corrupt")] {
+        for (code, state) in [(203, "newer-format"), (205, "corrupt")] {
             let mut error = JobError::new(Cause::BackupRejected, "it was rejected");
             error.clues.code = Some(code);
             let facts = run_facts(Outcome::Failed, Some(&error), &Seen::default());
@@ -429,6 +429,26 @@ mod tests {
                 facts.value("existing.state")
             );
         }
+    }
+
+    /// A number speaks of the backup that is there only where its row does: by its own causes, or by the version of iOS.
+    #[test]
+    fn only_a_number_about_the_existing_backup_speaks_of_it() {
+        use lifeboat_device::mobilebackup2::{BackupError, DeviceError};
+        let mut spoke = Vec::new();
+        for row in lifeboat_doctor::errors::all().iter().filter(|row| row.domain == "MBErrorDomain")
+        {
+            for code in row.codes.iter().copied().filter(|code| *code != 0) {
+                let error = JobError::from(BackupError::Device(DeviceError::parse(code, None)));
+                let facts = run_facts(Outcome::Failed, Some(&error), &Seen::default());
+                let Some(state) = facts.value("existing.state") else { continue };
+                let about = ["backup/existing-broken", "backup/newer-format"];
+                let named = row.causes.first().is_some_and(|cause| about.contains(&cause.as_str()));
+                assert!(named, "{code} says {state}");
+                spoke.push(code);
+            }
+        }
+        assert_eq!(spoke, [11, 12, 203, 205]);
     }
 
     #[test]

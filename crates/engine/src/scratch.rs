@@ -1,10 +1,12 @@
 //! A private folder on the local disk that goes with the job: for manifests, which are opened as files.
 //!
 //! A job that is killed leaves its folder. Whoever has one holds a lock that all of them share, and the next job sweeps what is left
-//! where nobody holds it: `scratch.lock`, beside the folders.
+//! where nobody holds it: `scratch.lock`, beside the folders. In the system's folder for passing files, which belongs to everybody,
+//! there is no such lock: the system itself clears it up.
 
 use std::fs::TryLockError;
 use std::io;
+use std::path::Path;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
@@ -15,28 +17,49 @@ use crate::working_tree::area::{private_file, private_folder};
 
 /// What the names of such folders begin with; a UUID follows.
 const PREFIX: &str = "scratch-";
+/// What they begin with in a folder that is everybody's.
+const OURS: &str = "lifeboat-";
 /// The file whose lock says that somebody has such a folder.
 const LOCK: &str = "scratch.lock";
 
 /// A folder that goes with the job.
 pub(crate) struct Scratch {
     folder: Utf8PathBuf,
-    /// Keeps others from sweeping; nothing where the disk knows no locks, and nobody sweeps either.
+    /// Keeps others from sweeping; nothing where the disk knows no locks, or where the folder is everybody's, and nobody sweeps.
     _in_use: Option<fs::File>,
 }
 
 impl Scratch {
-    /// Makes it in the cache, or, where that cannot be used, in the working area.
+    /// Makes it in the cache, or, where that cannot be used, in the working area or the system's folder for passing files.
     pub(crate) fn new(places: &Places) -> Result<Self, JobError> {
-        let made = Self::in_folder(&places.cache).or_else(|error| {
-            tracing::info!(%error, "the cache cannot be used, the job goes on without it");
-            Self::in_folder(&places.working_area)
-        });
-        made.map_err(|error| JobError::of(Cause::Disk, "a folder for copies of manifests", &error))
+        Self::in_first(&[&places.cache, &places.working_area])
+    }
+
+    /// Makes it in the cache, or, where that cannot be used, in the system's folder for passing files.
+    pub(crate) fn in_cache(cache: &Utf8Path) -> Result<Self, JobError> {
+        Self::in_first(&[cache])
+    }
+
+    /// Makes it in the first of these folders that takes it; a home that can only be read leaves the system's folder.
+    fn in_first(folders: &[&Utf8Path]) -> Result<Self, JobError> {
+        let mut first = None;
+        for folder in folders {
+            match Self::in_folder(folder) {
+                Ok(scratch) => return Ok(scratch),
+                Err(refused) => {
+                    tracing::info!(%folder, error = %refused, "no copies of manifests can lie here");
+                    first.get_or_insert(refused);
+                }
+            }
+        }
+        Self::in_passing(&std::env::temp_dir()).map_err(|refused| {
+            let error = first.unwrap_or(refused);
+            JobError::of(Cause::Disk, "a folder for copies of manifests", &error)
+        })
     }
 
     /// Makes it in this folder, where nobody has one after what killed jobs left is swept away.
-    pub(crate) fn in_folder(folder: &Utf8Path) -> io::Result<Self> {
+    fn in_folder(folder: &Utf8Path) -> io::Result<Self> {
         private_folder(folder)?;
         let in_use = lock_file(&folder.join(LOCK))?;
         sweep_with(&in_use, folder);
@@ -45,7 +68,16 @@ impl Scratch {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => None,
             Err(error) => return Err(error),
         };
-        let folder = folder.join(format!("{PREFIX}{}", uuid::Uuid::new_v4().simple()));
+        Self::make(folder.join(name()), in_use)
+    }
+
+    /// Makes it in a folder that belongs to everybody: nobody sweeps there, so that no lock of one person can be in another's way.
+    fn in_passing(folder: &Path) -> io::Result<Self> {
+        let folder = Utf8PathBuf::try_from(folder.join(format!("{OURS}{}", name())));
+        Self::make(folder.map_err(camino::FromPathBufError::into_io_error)?, None)
+    }
+
+    fn make(folder: Utf8PathBuf, in_use: Option<fs::File>) -> io::Result<Self> {
         private_folder(&folder)?;
         let scratch = Self { folder, _in_use: in_use };
         // A disk that is full or read-only has folders, and takes no file.
@@ -65,6 +97,10 @@ impl Drop for Scratch {
             tracing::warn!(%error, "a folder of the job stays behind");
         }
     }
+}
+
+fn name() -> String {
+    format!("{PREFIX}{}", uuid::Uuid::new_v4().simple())
 }
 
 /// Removes what killed jobs left in the places for such folders, where nobody has one.
@@ -169,5 +205,25 @@ mod tests {
         assert!(!left.exists() && third.path("Manifest.db").exists());
         drop(third);
         assert_eq!(names(root), others);
+    }
+
+    #[test]
+    fn where_no_place_of_ours_takes_it_it_lies_in_the_systems_folder_and_leaves_no_lock_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        fs::write(root.join("no-folder"), b"").unwrap();
+        // No folder can be made below a file, whoever tries.
+        let made = Scratch::in_cache(&root.join("no-folder/cache")).unwrap();
+        assert!(made.path("Manifest.db").exists());
+        let everybodys = Utf8PathBuf::try_from(std::env::temp_dir()).unwrap();
+        assert_eq!(made.folder.parent(), Some(&*everybodys));
+        drop(made);
+        let passing = root.join("passing");
+        fs::create_dir(&passing).unwrap();
+        let made = Scratch::in_passing(passing.as_std_path()).unwrap();
+        let [name] = names(&passing).try_into().expect("one folder and nothing beside it");
+        assert!(name.starts_with("lifeboat-scratch-"), "{name}");
+        drop(made);
+        assert!(names(&passing).is_empty());
     }
 }

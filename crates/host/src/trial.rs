@@ -21,7 +21,7 @@ pub struct FolderTrial {
     pub full: bool,
     /// A protection of the operating system that keeps programs out.
     pub protection: Option<Protection>,
-    /// What the system said, for the evidence.
+    /// What the system said, in its own words with its number, such as `Read-only file system (30)`; it names no path.
     pub said: Option<String>,
 }
 
@@ -108,7 +108,7 @@ fn nearest(path: &Utf8Path) -> Result<Utf8PathBuf, FolderState> {
 /// Says what an error of the system means.
 fn told(error: &io::Error) -> FolderTrial {
     let mut trial = FolderTrial::of(FolderState::Writable);
-    trial.said = Some(error.to_string());
+    trial.said = Some(said(error));
     match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem => trial.state = FolderState::ReadOnly,
         io::ErrorKind::StorageFull => trial.full = true,
@@ -124,11 +124,27 @@ fn told(error: &io::Error) -> FolderTrial {
     trial
 }
 
+/// Returns the system's number of an error. Whoever opens files writes their path around what the system said, which stays at the end.
+fn number(error: &io::Error) -> Option<i32> {
+    let written = || {
+        let text = error.to_string();
+        text.strip_suffix(')')?.rsplit_once(" (os error ")?.1.parse().ok()
+    };
+    error.raw_os_error().or_else(written)
+}
+
+/// The words of the system, and its number; without a number what was said.
+fn said(error: &io::Error) -> String {
+    let Some(number) = number(error) else { return error.to_string() };
+    let text = io::Error::from_raw_os_error(number).to_string();
+    let words = text.strip_suffix(&format!(" (os error {number})")).unwrap_or(&text);
+    format!("{words} ({number})")
+}
+
 /// macOS says "operation not permitted" where its privacy settings say no, and "permission denied" otherwise.
 fn protection(error: &io::Error) -> Option<Protection> {
     const EPERM: i32 = 1;
-    (cfg!(target_os = "macos") && error.raw_os_error() == Some(EPERM))
-        .then_some(Protection::MacosPrivacy)
+    (cfg!(target_os = "macos") && number(error) == Some(EPERM)).then_some(Protection::MacosPrivacy)
 }
 
 /// The files of the trial; they are gone when it is over, however it ends.
@@ -219,5 +235,19 @@ mod tests {
             .and_then(|mut file| file.write_all(b"x"))
             .unwrap_err();
         assert!(told(&error).full, "{error}");
+        assert!(error.to_string().contains("/dev/full"), "{error}");
+        // Its words and its number, and no path.
+        assert_eq!(told(&error).said.as_deref(), Some("No space left on device (28)"));
+    }
+
+    #[test]
+    fn what_the_system_says_is_told_in_its_words() {
+        let (_dir, path) = folder();
+        let error = fs_err::File::open(path.join("gone")).unwrap_err();
+        let said = told(&error).said.unwrap();
+        let (words, number) = said.rsplit_once(" (").unwrap();
+        assert!(!words.is_empty() && number.strip_suffix(')').unwrap().parse::<i32>().is_ok());
+        assert!(!said.contains("gone") && !said.contains("os error"), "{said}");
+        assert_eq!(told(&io::Error::other("strange")).said.as_deref(), Some("strange"));
     }
 }

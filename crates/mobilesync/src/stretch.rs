@@ -112,26 +112,38 @@ fn put(block: &mut [u8; BLOCK], state: &State) {
     }
 }
 
+/// Adds the MAC in front of its padding to a sum.
+#[inline]
+fn add(sum: &mut [u8; 32], block: &[u8; BLOCK]) {
+    for (sum, byte) in sum.iter_mut().zip(block) {
+        *sum ^= byte;
+    }
+}
+
 /// One password on its way.
 struct Lane {
     keyed: Keyed,
     /// The last MAC, in front of its padding.
     block: Zeroizing<[u8; BLOCK]>,
-    sum: Zeroizing<State>,
+    /// All MACs before that one, one upon the other.
+    sum: Zeroizing<[u8; 32]>,
 }
 
 impl Lane {
     fn new(password: &[u8], salt: &[u8]) -> Self {
         let keyed = Keyed::new(password);
         let mut block = Zeroizing::new(template());
-        let sum = keyed.mac(&[salt, &1_u32.to_be_bytes()].concat(), &mut block);
-        put(&mut block, &sum);
-        Self { keyed, block, sum: Zeroizing::new(sum) }
+        let first = Zeroizing::new(keyed.mac(&[salt, &1_u32.to_be_bytes()].concat(), &mut block));
+        put(&mut block, &first);
+        Self { keyed, block, sum: Zeroizing::default() }
     }
 
     /// The first half of a round.
+    ///
+    /// The last MAC is added here, from memory: where it is made, its words would be taken apart for both, and stored one by one.
     #[inline]
     fn inner(&mut self) {
+        add(&mut self.sum, &self.block);
         let mut state = self.keyed.inner;
         compress256(&mut state, std::slice::from_ref(&*self.block));
         put(&mut self.block, &state);
@@ -143,16 +155,11 @@ impl Lane {
         let mut state = self.keyed.outer;
         compress256(&mut state, std::slice::from_ref(&*self.block));
         put(&mut self.block, &state);
-        for (sum, word) in self.sum.iter_mut().zip(&state) {
-            *sum ^= word;
-        }
     }
 
     fn key(&self) -> Key {
-        let mut key = Key::default();
-        for (bytes, word) in key.as_chunks_mut::<4>().0.iter_mut().zip(self.sum.iter()) {
-            *bytes = word.to_be_bytes();
-        }
+        let mut key = Key::new(*self.sum);
+        add(&mut key, &self.block);
         key
     }
 }

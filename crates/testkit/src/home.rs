@@ -54,6 +54,20 @@ impl Home {
         Self { _folder: folder, path, program: program.into(), variables }
     }
 
+    /// Makes another home with the same files and the same environment; what lies in the variables as a path of the home is one of
+    /// the new home.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        let mut twin = Self::new(self.program.as_str());
+        copy(&self.path, &twin.path);
+        for (name, value) in &self.variables {
+            let value = value.replace(self.path.as_str(), twin.path.as_str());
+            twin.variables.insert(name.clone(), value);
+        }
+        twin
+    }
+
     /// Returns the home's folder.
     pub fn path(&self) -> &Utf8Path {
         &self.path
@@ -99,4 +113,28 @@ impl Home {
     pub fn lifeboat<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Invocation {
         self.command(&self.program).args(arguments)
     }
+}
+
+/// Copies a folder, with times and permissions; sockets stay behind.
+#[cfg(unix)]
+fn copy(from: &Utf8Path, to: &Utf8Path) {
+    fs_err::create_dir_all(to).expect("a folder");
+    for entry in from.read_dir_utf8().expect("a folder") {
+        let entry = entry.expect("a folder's entry");
+        let target = to.join(entry.file_name());
+        let kind = entry.file_type().expect("its kind");
+        if kind.is_dir() {
+            copy(entry.path(), &target);
+        } else if kind.is_symlink() {
+            let link = entry.path().read_link_utf8().expect("a link's target");
+            fs_err::os::unix::fs::symlink(link, target).expect("a link");
+        } else if kind.is_file() {
+            fs_err::copy(entry.path(), &target).expect("a file");
+            let times = fs_err::metadata(entry.path()).and_then(|data| data.modified());
+            let file = fs_err::OpenOptions::new().append(true).open(&target).expect("a file");
+            file.file().set_modified(times.expect("a time")).expect("its time");
+        }
+    }
+    let permissions = fs_err::metadata(from).expect("a folder").permissions();
+    fs_err::set_permissions(to, permissions).expect("its permissions");
 }

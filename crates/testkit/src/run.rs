@@ -94,6 +94,18 @@ impl Invocation {
         run
     }
 
+    /// Starts it, and holds it at each line of its standard output.
+    #[cfg(target_os = "linux")]
+    pub fn hold(self) -> crate::Held {
+        crate::Held::start(self.command, self.line, self.limit, false)
+    }
+
+    /// Starts it, and holds it at each line of its standard output and of its standard error, which are one then.
+    #[cfg(target_os = "linux")]
+    pub fn hold_everywhere(self) -> crate::Held {
+        crate::Held::start(self.command, self.line, self.limit, true)
+    }
+
     /// Starts it.
     pub fn start(mut self) -> Running {
         self.command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
@@ -123,7 +135,7 @@ impl Invocation {
 }
 
 /// Collects what a program prints, and passes its lines on while they come.
-fn tee(stream: impl Read + Send + 'static) -> (JoinHandle<Vec<u8>>, Receiver<String>) {
+pub(crate) fn tee(stream: impl Read + Send + 'static) -> (JoinHandle<Vec<u8>>, Receiver<String>) {
     let (sender, receiver) = channel();
     let thread = std::thread::spawn(move || {
         let mut all = Vec::new();

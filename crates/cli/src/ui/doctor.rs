@@ -27,6 +27,7 @@ pub(crate) fn words(report: &Report, ui: Ui) -> String {
     }
     page.also(report);
     page.fine(report);
+    page.answered(report);
     page.open(report);
     page.out
 }
@@ -290,6 +291,15 @@ impl Page {
         self.prose(&about.join(" · "), "  ");
     }
 
+    fn answered(&mut self, report: &Report) {
+        if report.ruled_out_by_answer.is_empty() {
+            return;
+        }
+        let titles = report.ruled_out_by_answer.iter().map(|ruled| ruled.title.as_str());
+        self.line(format_args!("{STRONG}ruled out by your answer{STRONG:#}"));
+        self.prose(&titles.collect::<Vec<_>>().join(" · "), "  ");
+    }
+
     fn open(&mut self, report: &Report) {
         if report.open.is_empty() {
             return;
@@ -406,6 +416,40 @@ mod tests {
         for open in &report.open {
             assert!(whole.contains(&open.title), "{}: {whole}", open.title);
         }
+    }
+
+    #[test]
+    fn what_an_answer_rules_out_stands_under_its_own_head() {
+        let answer = ("answer.icloud-storage", Value::Word("room".to_owned()));
+        let report = report(For::Icloud, &[("device.answers", "yes".into()), answer]);
+        let page = page(&report, true).split_whitespace().collect::<Vec<_>>().join(" ");
+        let (ruled, open) = page.split_once("could not be checked").unwrap();
+        let (_, ruled) = ruled.split_once("ruled out by your answer").expect("a head of its own");
+        let title = &Catalogue::builtin().get("icloud/storage-full").unwrap().title;
+        assert!(ruled.contains(title) && !open.contains(title), "{page}");
+    }
+
+    /// Where the place fails is said with its name, and what the system said of it; who gets the report learns the second.
+    #[test]
+    fn a_place_that_fails_is_named_on_the_screen_and_not_in_the_report() {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let report = report(
+            For::Computer,
+            &[
+                ("destination.state", "read-only".into()),
+                ("destination.path", text("/srv/annas disk")),
+                ("destination.said", text("Read-only file system (30)")),
+            ],
+        );
+        let page = page(&report, false).split_whitespace().collect::<Vec<_>>().join(" ");
+        for said in ["The place: /srv/annas disk", "there: Read-only file system (30)"] {
+            assert!(page.contains(said), "{page}");
+        }
+        let passed_on = markdown(&report, jiff::Timestamp::UNIX_EPOCH, false);
+        assert!(passed_on.contains("| `destination.path` | (left out) |"), "{passed_on}");
+        assert!(passed_on.contains("Read-only file system (30)"), "{passed_on}");
+        assert!(!passed_on.contains("anna"), "{passed_on}");
+        assert!(markdown(&report, jiff::Timestamp::UNIX_EPOCH, true).contains("/srv/annas disk"));
     }
 
     #[test]

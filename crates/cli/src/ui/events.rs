@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lifeboat_engine::jobs::password::PasswordStep;
 use lifeboat_engine::{Event, EventSink, Stage};
 use serde::Serialize;
 
@@ -12,8 +13,10 @@ use super::{BAD, FAINT, HINT, Ui, text};
 pub(crate) fn sink(ui: Ui, progress: Arc<Progress>) -> EventSink {
     if ui.json {
         return EventSink::new(move |event| {
-            let is_way =
-                matches!(event, Event::Stage { .. } | Event::Progress(_) | Event::Trying(_));
+            let is_way = matches!(
+                event,
+                Event::Stage { .. } | Event::Step { .. } | Event::Progress(_) | Event::Trying(_)
+            );
             if ui.quiet && is_way {
                 return;
             }
@@ -45,6 +48,9 @@ fn human(event: &Event, progress: &Progress, last: &Mutex<Option<Stage>>) {
         Event::Stage { stage } => {
             *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(*stage);
             progress.show(&Look { doing: doing(*stage).to_owned(), ..Look::default() });
+        }
+        Event::Step { step } => {
+            progress.show(&Look { doing: guarding(*step).to_owned(), ..Look::default() });
         }
         Event::Waiting { message, .. } => {
             progress.say(&format!("{HINT}{}{HINT:#}", text::plain(message)));
@@ -104,5 +110,22 @@ pub(crate) fn doing(stage: Stage) -> &'static str {
         Stage::Snapshot => "storing",
         Stage::Retain => "tidying",
         Stage::Read => "reading",
+    }
+}
+
+/// Returns a step of a change of the password as what is being done.
+fn guarding(step: PasswordStep) -> &'static str {
+    match step {
+        PasswordStep::LookUp => "looking up the passwords",
+        PasswordStep::StoreOld => "storing the old password",
+        PasswordStep::StoreNew => "storing the new password",
+        PasswordStep::Tell => "telling the device",
+        PasswordStep::Read | PasswordStep::Write | PasswordStep::Keep => {
+            "the device wraps its keys anew"
+        }
+        PasswordStep::Heard => "the device has answered",
+        PasswordStep::Prove => "proving the new password",
+        PasswordStep::Note => "noting what the device said",
+        _ => "guarding the password",
     }
 }

@@ -5,6 +5,8 @@
 #![expect(clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod backup;
+#[cfg(target_os = "linux")]
+mod canaries;
 mod check;
 mod clock;
 mod demo;
@@ -25,6 +27,10 @@ mod kept;
 mod long;
 mod look;
 mod password;
+#[cfg(target_os = "linux")]
+mod password_crash;
+#[cfg(target_os = "linux")]
+mod password_refused;
 mod patience;
 mod pieces;
 mod places;

@@ -113,6 +113,8 @@ fn a_wish_for_the_log_that_is_not_understood_is_said() {
 fn a_home_that_can_only_be_read_is_read() {
     let (home, _sim) = trusted_phone();
     home.lifeboat(["backup"]).ok();
+    let elsewhere = crate::home();
+    let export = elsewhere.path().join("export");
     let script =
         "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && cd \"$0\" && exec \"$@\"";
     for arguments in [
@@ -122,9 +124,12 @@ fn a_home_that_can_only_be_read_is_read() {
         &["ls", "latest"],
         &["cat", "latest:backup/Info.plist"],
         &["find", "sms.db"],
+        &["check"],
+        &["export", "latest", export.as_str(), "--as", "files"],
     ] {
         let run = home
             .command("unshare")
+            .env("TMPDIR", elsewhere.path())
             .args(["--user", "--map-root-user", "--mount", "/bin/sh", "-c", script])
             .arg(home.path())
             .arg(home.program())

@@ -28,6 +28,36 @@ fn what_a_failed_run_said_is_in_the_report() {
     assert!(shown.contains(&format!("- Its error: {message}")), "{message}\n{shown}");
 }
 
+/// A name that is known needs no word before it: neither what the phone tells of itself, nor what another line calls a network.
+#[test]
+fn a_name_is_left_out_where_it_stands_bare() {
+    let scene = Scene::paired("name = \"Quillfeather\"\n");
+    scene.lifeboat(["backup"]).ok();
+    let info = scene.lifeboat(["cat", "latest:backup/Info.plist"]).ok().out();
+    let value = |key: &str| {
+        let (_, rest) = info.split_once(&format!("<key>{key}</key>")).expect("a key");
+        let (_, rest) = rest.split_once("<string>").expect("a text");
+        rest.split_once('<').expect("an end").0.to_owned()
+    };
+    let own = ["Serial Number", "IMEI", "Phone Number"].map(value);
+    let digits: String = own[2].chars().filter(char::is_ascii_digit).collect();
+    let bare = [own[0].to_lowercase(), own[1].clone(), digits, "QUILLFEATHER".to_owned()];
+    let said =
+        format!("cannot join SSID Quayside; {}; quayside; 734003200 bytes free", bare.join("; "));
+    scene.ctl(&["fault", "error", "code=7", &format!("text={said}")]);
+    scene.lifeboat(["backup"]).run();
+    scene.doctor(&["--report", "report.md"]).run();
+    let report = fs_err::read_to_string(scene.home.path().join("report.md")).unwrap();
+    let (_, error) = report.split_once("- Its error: ").unwrap_or_else(|| panic!("{report}"));
+    let error = error.lines().next().unwrap();
+    for name in bare.iter().map(String::as_str).chain(["Quayside"]) {
+        assert!(!report.to_lowercase().contains(&name.to_lowercase()), "{name}\n{report}");
+    }
+    assert!(error.contains("cannot join") && error.contains("734003200 bytes free"), "{error}");
+    // Each name became a mark, and nothing besides.
+    assert_eq!(error.matches("(left out)").count(), bare.len() + 2, "{error}");
+}
+
 #[test]
 fn what_names_somebody_is_left_out_wherever_it_stands() {
     let name = "Zoë Quillfeather's iPhone";

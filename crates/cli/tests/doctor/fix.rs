@@ -112,6 +112,22 @@ fn icloud_backup_is_switched_on_and_that_does_not_always_help() {
     }
 }
 
+/// Two causes carry the same step: it is done once, and what is left says nothing that is done already.
+#[test]
+fn what_was_done_is_neither_done_nor_said_again() {
+    let scene = Scene::paired("[state.icloud]\nbackup = false\nage-hours = 4000\n");
+    let run = scene.doctor(&["--json", "--fix", "--yes", "--for", "icloud"]).run();
+    let done = did(&run);
+    assert_eq!(done.first(), Some(&row("icloud-backup-on", true, Some(true))), "{run}");
+    let times = done.iter().filter(|(action, ..)| action == "icloud-backup-on").count();
+    assert_eq!((times, primary(&run).as_str()), (1, "icloud/expires-soon"), "{run}");
+    let report = run.json();
+    let remedies = report["primary"]["remedies"].as_array().unwrap();
+    for remedy in remedies {
+        assert!(!remedy["text"].as_str().unwrap().contains("urn on"), "{run}");
+    }
+}
+
 /// What the device refuses because management forbids it is believed: the next step is not the one that just failed.
 #[test]
 fn a_refusal_of_management_is_believed() {

@@ -94,3 +94,114 @@ fn trouble_of_some_users_is_no_outage() {
     let all = page("\"statusType\":\"Outage\",\"usersAffected\":\"All users are affected\"");
     assert_eq!((primary(&all).as_str(), all.status), ("apple/outage", Some(4)), "{all}");
 }
+
+/// The log of a run of months ago says nothing of today, whichever kind of backup somebody asks about.
+#[test]
+fn the_log_of_an_old_run_is_no_cause_of_today() {
+    const DAY: i64 = 86_400;
+    let lines = [
+        "BackupAgent2: Insufficient free disk space on drive to backup (1048576 < 10485760 + 134217728)",
+        "backupd: =scheduler= Scheduler received backup failure notification: Error Domain=MBErrorDomain Code=303",
+        "BackupAgent2: Device has not yet been unlocked",
+    ];
+    let scene = Scene::paired(&format!("[log]\nlines = {lines:?}\n"));
+    scene.ctl(&["fault", "error", "code=7"]);
+    assert_eq!(scene.lifeboat(["backup"]).run().status, Some(1));
+    // The phone is gone: all that is left is what was recorded with the run.
+    scene.ctl(&["unplug"]);
+    let now = scene.doctor(&["--json"]).run();
+    for key in ["log.space-short", "log.unlock-needed"] {
+        assert_eq!(now.json()["facts"][key], true, "{key}\n{now}");
+    }
+    assert!(weighty(&now).iter().any(|id| id == "destination/full"), "{now}");
+    // A clock that went back by months makes it no younger.
+    for days in [90, -90] {
+        scene.machine_with_clock(days * DAY, "");
+        for purpose in ["computer", "icloud"] {
+            let run = scene.doctor(&["--json", "--for", purpose]).run();
+            for key in ["log.space-short", "log.unlock-needed", "log.heard", "icloud.error"] {
+                assert!(!is_known(&run, key), "{days} {purpose} {key}\n{run}");
+            }
+            let found = weighty(&run);
+            for id in ["destination/full", "icloud/storage-full", "device/not-unlocked-yet"] {
+                assert!(!found.iter().any(|found| found == id), "{days} {purpose} {id}\n{run}");
+            }
+        }
+    }
+}
+
+/// An error that an iCloud backup followed is over, whether the diary tells it or the log.
+#[test]
+fn an_icloud_error_that_a_success_ended_is_over() {
+    // The diary of the phone still lists the error of an hour ago; the last success is of this hour.
+    let scene = Scene::paired("[state.icloud]\nerror = 303\nfailures = 0\nage-hours = 0\n");
+    scene.lifeboat(["backup"]).ok();
+    let run = icloud(&scene);
+    assert_eq!(weighty(&run), [""; 0], "{run}");
+    assert_eq!(run.json()["facts"]["diary.state"], "found", "{run}");
+    let failed = "backupd: =scheduler= Scheduler received backup failure notification for account <private>: Error Domain=MBErrorDomain Code=303";
+    let done = "backupd: =scheduler= Scheduler received backup completion notification for account <private>";
+    for (lines, over) in [([failed, done], true), ([done, failed], false)] {
+        let scene = Scene::paired(&format!("[log]\nlines = {lines:?}\n"));
+        let run = icloud(&scene);
+        let found = weighty(&run).iter().any(|id| id == "icloud/storage-full");
+        assert_eq!(found, !over, "{lines:?}\n{run}");
+    }
+}
+
+/// A reason that the log names is the same in whatever order its lines come.
+#[test]
+fn the_order_of_lines_changes_no_reason() {
+    let general = "backupd: =scheduler= Ignoring backup start request since the XPC activity (1) needs to be deferred";
+    for (exact, id) in [
+        (
+            "dasd: com.apple.backupd.activity lowPowerMode:1, needs to be deferred",
+            "power/low-power-mode",
+        ),
+        (
+            "dasd: com.apple.backupd.activity thermal pressure: 2, needs to be deferred",
+            "power/temperature",
+        ),
+    ] {
+        for lines in [[general, exact], [exact, general]] {
+            let scene = Scene::paired(&format!("[log]\nlines = {lines:?}\n"));
+            let run = icloud(&scene);
+            assert_eq!(primary(&run), id, "{lines:?}\n{run}");
+        }
+    }
+}
+
+/// The one backup that is there carries a date that has not come yet: it is not of today, and not fine.
+#[test]
+fn a_backup_that_is_dated_in_the_future_is_said_to_be() {
+    let scene = Scene::paired("");
+    scene.machine_with_clock(40 * 86_400, "");
+    scene.lifeboat(["backup"]).ok();
+    scene.machine("");
+    let run = scene.doctor(&["--json"]).run();
+    let facts = &run.json()["facts"];
+    assert_eq!(facts["existing.dated"], "future", "{run}");
+    assert!(!is_known(&run, "existing.age"), "{run}");
+    let report = run.json();
+    assert!(report["fine"].as_array().unwrap().iter().all(|fine| fine["probe"] != "P27"), "{run}");
+    assert_eq!(
+        (primary(&run).as_str(), &report["primary"]["certainty"]),
+        ("clock/computer", &"possible".into()),
+        "{run}"
+    );
+}
+
+/// A device that is away is found by its UDID in whatever spelling.
+#[test]
+fn the_last_run_of_an_absent_device_is_found_in_any_spelling() {
+    let scene = Scene::paired("");
+    scene.ctl(&["fault", "error", "code=19"]);
+    assert_eq!(scene.lifeboat(["backup"]).run().status, Some(1));
+    scene.ctl(&["unplug"]);
+    let udid = scene.sim.udid().to_owned();
+    for spelled in [udid.clone(), udid.to_lowercase(), udid.to_lowercase().replace('-', "")] {
+        let run = scene.doctor(&["--json", "-u", &spelled]).run();
+        assert_eq!(run.json()["facts"]["job.code"], 19, "{spelled}\n{run}");
+        assert_eq!(run.json()["device"]["udid"], udid.as_str(), "{spelled}\n{run}");
+    }
+}

@@ -1,7 +1,7 @@
 //! What the probes share.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
@@ -180,6 +180,8 @@ pub struct ProbeContext {
     pairing: OnceCell<PairingLook>,
     values: OnceCell<Result<Dictionary, Why>>,
     ahead: OnceCell<Result<SignedDuration, Why>>,
+    /// What else a probe read that names somebody, or a thing of theirs.
+    noted: Mutex<Vec<Identifier>>,
 }
 
 impl ProbeContext {
@@ -204,6 +206,7 @@ impl ProbeContext {
             pairing: OnceCell::new(),
             values: OnceCell::new(),
             ahead: OnceCell::new(),
+            noted: Mutex::default(),
         }
     }
 
@@ -265,12 +268,24 @@ impl ProbeContext {
         let device = self.device.get().and_then(|device| device.as_ref().ok());
         let values = self.values.get().and_then(|values| values.as_ref().ok());
         let told = NAMES.iter().filter_map(|key| match values?.get(key)? {
-            Value::String(text) => Some(text.clone()),
-            Value::Integer(number) => Some(number.to_string()),
+            Value::String(text) => Some(vec![text.clone()]),
+            // A log writes the number of a chip in either way.
+            Value::Integer(number) => {
+                let hex = number.as_unsigned().map(|number| format!("{number:x}"));
+                Some([Some(number.to_string()), hex].into_iter().flatten().collect())
+            }
             _ => None,
         });
         let udids = udid.chain(device.map(|device| device.udid.clone()));
-        udids.chain(told).filter(|name| !name.is_empty()).map(Identifier::new).collect()
+        let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let told = udids.chain(told.flatten()).filter(|name| !name.is_empty());
+        told.map(Identifier::new).chain(noted).collect()
+    }
+
+    /// Notes what names somebody, or a thing of theirs.
+    pub(crate) fn note_name(&self, name: &str) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.push(Identifier::new(name));
     }
 
     /// Returns how far true time is ahead of this computer's clock, by the first time server that answers.

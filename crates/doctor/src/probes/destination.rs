@@ -15,6 +15,8 @@ use crate::probe::context;
 
 pub(crate) const TELLS: &[&str] = &[
     "destination.state",
+    "destination.path",
+    "destination.said",
     "destination.free",
     "destination.room",
     "destination.inodes",
@@ -76,6 +78,7 @@ async fn one(context: &ProbeContext, path: &Utf8Path) -> Facts {
     }
     let mut facts = Facts::new();
     facts.tell("destination.state", "hung");
+    facts.tell("destination.path", Value::Text(super::plain(path.as_str())));
     facts.unknown(TELLS, &Why::TimedOut);
     facts
 }
@@ -118,6 +121,7 @@ fn told(path: &Utf8Path, place: &Place) -> Facts {
         },
     );
     facts.tell("destination.protection", protection(place.trial.protection));
+    named(&mut facts, path, &place.trial);
     match (mount, &place.mounts) {
         (Some(mount), _) => {
             let fat = FAT.contains(&mount.kind.to_ascii_lowercase().as_str());
@@ -136,6 +140,23 @@ fn told(path: &Utf8Path, place: &Place) -> Facts {
     }
     facts.tell("destination.room", Why::NotLooked);
     facts
+}
+
+/// Names the place where something is wrong, and what the system said there: a place that is well needs no name.
+fn named(facts: &mut Facts, path: &Utf8Path, trial: &FolderTrial) {
+    let is_well = facts.is("destination.state", "writable")
+        && facts.is("destination.quota", "none")
+        && !facts.is("destination.inodes", "none");
+    let text = |text: &str| Value::Text(super::plain(text));
+    let well = || Value::from(Why::NotThere("nothing is wrong there".to_owned()));
+    let silent = || Value::from(Why::NotThere("the system said nothing".to_owned()));
+    facts.tell("destination.path", if is_well { well() } else { text(path.as_str()) });
+    let said = match &trial.said {
+        _ if is_well => well(),
+        Some(said) => text(said),
+        None => silent(),
+    };
+    facts.tell("destination.said", said);
 }
 
 fn state(path: &Utf8Path, trial: &FolderTrial, mount: Option<&Mount>) -> &'static str {
@@ -251,6 +272,33 @@ mod tests {
         let read_only = FolderTrial { state: FolderState::ReadOnly, ..FolderTrial::good() };
         let worse = told(Utf8Path::new("/srv"), &place(read_only, "ext4"));
         assert!(badness(&worse) > badness(&facts));
+    }
+
+    /// What is wrong is said of a place that has a name, with the system's own words; a place that is well is not named.
+    #[test]
+    fn a_place_that_fails_is_named_with_the_words_of_the_system() {
+        let said = || Some("Read-only file system (30)".to_owned());
+        let text = |text: &str| Some(Value::Text(text.to_owned()));
+        for (trial, words) in [
+            (
+                FolderTrial { state: FolderState::ReadOnly, said: said(), ..FolderTrial::good() },
+                true,
+            ),
+            (FolderTrial { over_quota: true, said: said(), ..FolderTrial::good() }, true),
+            (FolderTrial { state: FolderState::DanglingLink, ..FolderTrial::good() }, false),
+        ] {
+            let facts = told(Utf8Path::new("/srv/backup"), &place(trial, "ext4"));
+            assert_eq!(facts.value("destination.path").cloned(), text("/srv/backup"));
+            let found = facts.value("destination.said").cloned().filter(Value::is_known);
+            assert_eq!(found, text("Read-only file system (30)").filter(|_| words));
+        }
+        let empty = Place { files: Ok(Some(0)), ..place(FolderTrial::good(), "ext4") };
+        let facts = told(Utf8Path::new("/srv/backup"), &empty);
+        assert_eq!(facts.value("destination.path").cloned(), text("/srv/backup"));
+        let good = told(Utf8Path::new("/srv/backup"), &place(FolderTrial::good(), "ext4"));
+        for key in ["destination.path", "destination.said"] {
+            assert!(good.value(key).is_some_and(|value| !value.is_known()), "{key}");
+        }
     }
 
     #[test]

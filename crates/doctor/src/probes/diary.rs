@@ -130,8 +130,9 @@ pub fn diary(files: &[Vec<u8>], days: &Days) -> Facts {
     }
     facts.tell("diary.error", told(error.clone()));
     let age = days.made.map(|made| days.now.as_second() - made.as_second());
-    if age.is_none_or(|age| age > FRESH) {
-        let why = "the last backup to this computer is too old to tell; a new one tells it";
+    // One that is dated in the future says as little of today.
+    if age.is_none_or(|age| !(-FRESH..=FRESH).contains(&age)) {
+        let why = "the last backup to this computer is not of today; a new one tells it";
         facts.unknown(TROUBLE, &Why::NotThere(why.to_owned()));
         return facts;
     }
@@ -390,7 +391,9 @@ mod tests {
 
     #[test]
     fn an_old_diary_measures_nothing_of_today() {
-        for made in [Some(at(1_795_000_000 - 2 * 86_400)), None] {
+        let days_away = |days: i64| Some(at(1_795_000_000 + days * 86_400));
+        // One that is dated in the future is no younger than one of long ago.
+        for made in [days_away(-2), days_away(2), days_away(90), None] {
             let facts = diary(&[list(FAILED)], &Days { made, ..now() });
             assert!(facts.is("diary.error", "quota") && facts.is("diary.state", "found"));
             assert!(TROUBLE.iter().all(|key| !is_told(&facts, key)), "{facts:?}");

@@ -8,7 +8,12 @@ use super::{bytes, nothing, stored, text};
 use crate::fact::{Facts, Value, Why};
 use crate::probe::{Existing, ProbeContext};
 
-pub(crate) const TELLS: &[&str] = &["existing.state", "existing.age", "existing.bytes"];
+pub(crate) const TELLS: &[&str] =
+    &["existing.state", "existing.age", "existing.dated", "existing.bytes"];
+
+/// Clocks of computers that share a place are not all right to the hour: only what is further ahead than this, in seconds, is dated
+/// in the future.
+const AHEAD: i64 = 86_400;
 
 /// P27.
 pub(crate) async fn look(context: &ProbeContext) -> Facts {
@@ -51,8 +56,16 @@ fn told(existing: &Existing, ios: Option<&str>, now: Timestamp) -> Facts {
     let mut facts = Facts::new();
     facts.tell("existing.state", state(existing, ios));
     let unknown = || Value::Unknown(Why::NotThere("it does not say".to_owned()));
-    let age = existing.made.map(|made| (now.as_second() - made.as_second()).max(0) / 86_400);
-    facts.tell("existing.age", age.map_or_else(unknown, Value::from));
+    let (age, dated) = match existing.made.map(|made| now.as_second() - made.as_second()) {
+        None => (unknown(), unknown()),
+        Some(age) if age < -AHEAD => {
+            let why = "it is dated in the future: a clock was wrong when it was made, or is now";
+            (Why::NotThere(why.to_owned()).into(), Value::from("future"))
+        }
+        Some(age) => (Value::from(age.max(0) / 86_400), Value::from("past")),
+    };
+    facts.tell("existing.age", age);
+    facts.tell("existing.dated", dated);
     facts.tell("existing.bytes", existing.bytes.map_or_else(unknown, |size| bytes(size).into()));
     facts
 }
@@ -138,12 +151,25 @@ mod tests {
         assert_eq!(state(&good(), None), "good");
     }
 
+    /// Its age is not known, and it is not of today either.
     #[test]
-    fn a_backup_of_the_future_is_of_today() {
+    fn a_backup_that_is_dated_in_the_future_has_no_age() {
         let now = Timestamp::from_second(1_000_000).unwrap();
-        let made = Timestamp::from_second(2_000_000).ok();
-        let facts = told(&Existing { made, bytes: Some(u64::MAX), ..good() }, None, now);
-        assert_eq!(facts.value("existing.age"), Some(&Value::Number(0)));
+        let of = |made: i64| {
+            let made = Timestamp::from_second(made).ok();
+            told(&Existing { made, bytes: Some(u64::MAX), ..good() }, None, now)
+        };
+        let facts = of(2_000_000);
+        assert!(facts.is("existing.dated", "future"));
+        assert!(!facts.value("existing.age").unwrap().is_known(), "{facts:?}");
         assert_eq!(facts.value("existing.bytes"), Some(&Value::Number(i64::MAX)));
+        // Two clocks that differ by an hour are no such thing.
+        for (made, age) in [(1_003_600, 0), (1_000_000, 0), (1_000_000 - 200_000, 2)] {
+            let facts = of(made);
+            assert!(facts.is("existing.dated", "past"), "{made}");
+            assert_eq!(facts.value("existing.age"), Some(&Value::Number(age)), "{made}");
+        }
+        let undated = told(&good(), None, now);
+        assert!(!undated.value("existing.dated").unwrap().is_known());
     }
 }

@@ -17,6 +17,9 @@ pub(crate) const SYNC: &[&str] =
     &["wifi.sync", "wifi.announced", "wifi.reach", "wifi.heartbeat", "wifi.subnet"];
 pub(crate) const RADIO: &[&str] = &["wifi.signal"];
 
+/// What the registry of hardware calls the network that a device is in, and its base station.
+const NETWORK: [&str; 2] = ["IO80211SSID", "IO80211BSSID"];
+
 /// For what is asked on the local network.
 const LOCAL: Duration = Duration::from_millis(1500);
 
@@ -110,6 +113,12 @@ pub(crate) async fn radio(context: &ProbeContext) -> Facts {
         let entry = diagnostics::registry_entry(link, "IO80211Interface");
         let absent = || Why::NotThere("the device does not show its Wi-Fi".to_owned());
         let entry = context::shared(entry).await?.ok_or_else(absent)?;
+        // Which network it is is nobody's business; a log may name it.
+        for key in NETWORK {
+            if let Ok(name) = text(&entry, key) {
+                context.note_name(&name);
+            }
+        }
         match number(&entry, "RSSI")? {
             signal @ -120..=-1 => Ok(signal),
             other => Err(Why::Garbled(format!("a signal of {other} dBm"))),

@@ -10,8 +10,6 @@ use crate::errors;
 use crate::fact::{Key, Value};
 use crate::finding::{Certainty, Missing};
 
-/// The domain of the numbers with which the device says that a backup failed.
-const DEVICE: &str = "MBErrorDomain";
 /// So many lines of a log are passed on.
 const MOST_LINES: usize = 200;
 
@@ -42,6 +40,13 @@ pub fn markdown(report: &Report, at: Timestamp, with_identifiers: bool) -> Strin
         out.push_str("\n## Looked at, and fine\n\n");
         for fine in &report.fine {
             line(&mut out, format_args!("- {} ({})", fine.about, fine.probe));
+        }
+    }
+    if !report.ruled_out_by_answer.is_empty() {
+        out.push_str("\n## Ruled out by an answer\n\n");
+        for ruled in &report.ruled_out_by_answer {
+            let by: Vec<String> = ruled.by.iter().map(|key| format!("`{key}`")).collect();
+            line(&mut out, format_args!("- {} (`{}`): {}", ruled.title, ruled.id, by.join(", ")));
         }
     }
     if !report.open.is_empty() {
@@ -76,6 +81,10 @@ fn names(report: &Report) -> Vec<Identifier> {
         }
         _ => None,
     }));
+    // What one line calls a name of something may stand in another without a word before it.
+    let said = &report.run_said;
+    let texts = said.error.iter().chain(&said.log).chain(&report.heard).map(String::as_str);
+    names.extend(super::identifier::introduced(texts));
     names
 }
 
@@ -115,11 +124,10 @@ impl Text {
         }
         out.push_str("\n## The last run\n\n");
         if let Some(Value::Number(code)) = report.facts.value("job.code")
-            && let Some(row) =
-                errors::all().iter().find(|row| row.domain == DEVICE && row.codes.contains(code))
+            && let Some(row) = errors::of_device(*code)
             && *code != 0
         {
-            line(out, format_args!("- {DEVICE}/{code}: {}", row.meaning));
+            line(out, format_args!("- {domain}/{code}: {}", row.meaning, domain = row.domain));
         }
         let of_run =
             |key: Key| key.as_str().starts_with("job.") || key.as_str().starts_with("log.");

@@ -66,7 +66,10 @@ const SHAPES: &[(&str, &str)] = &[
     // Short forms: `fe80::1`, `2001:db8::7`, not the `::` between names of a program.
     (r"\b(?:[0-9A-Fa-f]{1,4}:){1,6}(?::[0-9A-Fa-f]{1,4}){1,6}\b", "(address)"),
     (r"(?i)\b(serial(?: number| no\.?)?[ :=]+)[0-9A-Z]{8,14}\b", "${1}(serial number)"),
-    (r#"(?i)\b(ssid\b[ :=]+)(?:\(left out\)|"[^"\n]*"|[^\s,;]+)"#, "${1}(left out)"),
+    (
+        r#"(?i)\b((?:ssid|network name)\b[ :=]+)(?:\(left out\)|"[^"\n]*"|'[^'\n]*'|[^\s,;]+)"#,
+        "${1}(left out)",
+    ),
     (r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+", "(e-mail address)"),
 ];
 
@@ -140,19 +143,105 @@ impl Scrubber {
     }
 }
 
-/// Returns the ways in which a name is written: as it is, an identifier without its dashes, and of what belongs to somebody ("Anna's
-/// iPhone", with any apostrophe or none) that somebody alone.
+/// Words behind which a text tells a name of the person's: of a network, of a device, of an account. What stands there is a name
+/// wherever else it stands.
+const INTRODUCED: &[&str] = &[
+    r#"(?i)\b(?:b?ssid|network name)\b[ :=]+(?:"(?P<a>[^"\n]{3,64})"|'(?P<b>[^'\n]{3,64})'|(?P<c>[^\s,;"'()<>]{3,64}))"#,
+    r"(?i)\bserial(?: number| no\.?)?[ :=]+(?P<d>[0-9A-Z]{8,14})\b",
+    r#"(?i)\b(?:host ?name|device ?name|computer ?name)\b[ :=]+(?:"(?P<e>[^"\n]{3,64})"|(?P<f>[^\s,;"'()<>]{3,64}))"#,
+    r#"(?i)\b(?:apple ?id|apple account|account name|dsid|user ?name)\b[ :=]+(?:"(?P<g>[^"\n]{3,64})"|(?P<h>[^\s,;"'()<>]{3,64}))"#,
+];
+
+/// Words of a program and not of a person, that stand where a name could.
+const NO_NAMES: &[&str] = &[
+    "private",
+    "null",
+    "nil",
+    "none",
+    "true",
+    "false",
+    "yes",
+    "not",
+    "error",
+    "unknown",
+    "changed",
+    "failed",
+    "for",
+    "from",
+    "has",
+    "was",
+    "and",
+    "the",
+    "with",
+    "backup",
+    "backupd",
+    "BackupAgent2",
+    "iPhone",
+    "iPad",
+    "localhost",
+    "redacted",
+    "iCloud",
+];
+
+/// Returns the names that texts tell behind a word that says so.
+pub(super) fn introduced<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<Identifier> {
+    static COMPILED: OnceLock<Vec<Regex>> = OnceLock::new();
+    let shapes = COMPILED.get_or_init(|| {
+        let compile = |shape: &&str| Regex::new(shape).expect("a constant that the tests compile");
+        INTRODUCED.iter().map(compile).collect()
+    });
+    let is_word = |name: &str| NO_NAMES.iter().any(|word| word.eq_ignore_ascii_case(name));
+    // A number alone counts something, unless it is long.
+    let is_count = |name: &str| name.len() < 6 && name.chars().all(|c| c.is_ascii_digit());
+    let of_text = |text: &'a str| {
+        shapes.iter().flat_map(move |shape| shape.captures_iter(text)).filter_map(|found| {
+            found
+                .iter()
+                .skip(1)
+                .flatten()
+                .next()
+                .map(|name| name.as_str().trim_end_matches(['.', ':']))
+        })
+    };
+    let names = texts.flat_map(of_text);
+    names.filter(|name| !is_word(name) && !is_count(name)).map(Identifier::new).collect()
+}
+
+/// Returns the ways in which a name is written: as it is, an identifier without its dashes or colons, a hardware address with other
+/// marks, a host without its domain, and of what belongs to somebody ("Anna's iPhone", with any apostrophe or none) that somebody
+/// alone.
 fn written(name: &str) -> Vec<String> {
     let mut ways = vec![name.to_owned()];
     let is_identifier = |c: char| c.is_ascii_hexdigit() || c == '-';
     if name.len() > 16 && name.contains('-') && name.chars().all(is_identifier) {
         ways.push(name.replace('-', ""));
     }
+    let octets: Vec<&str> = name.split([':', '-']).collect();
+    if octets.len() == 6 && octets.iter().all(|octet| is_octet(octet)) {
+        ways.extend(["-", ":", "", "."].map(|mark| octets.join(mark)));
+    }
+    let (host, domain) = name.split_once('.').unwrap_or_default();
+    if HOME_DOMAINS.iter().any(|known| domain.eq_ignore_ascii_case(known)) {
+        ways.push(host.to_owned());
+    }
     if let Some((owner, _)) = name.split_once(APOSTROPHES) {
         ways.push(owner.trim().to_owned());
         ways.push(format!("{}s", owner.trim()));
     }
     ways
+}
+
+/// The domains of computers at home.
+const HOME_DOMAINS: [&str; 6] = ["local", "lan", "home", "home.arpa", "fritz.box", "localdomain"];
+
+fn is_octet(text: &str) -> bool {
+    text.len() == 2 && text.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+/// Whether a name is a long number, as of a telephone or a modem: such are written with spaces, dashes and brackets, or without.
+fn is_number(name: &str) -> bool {
+    let digits = name.chars().filter(char::is_ascii_digit).count();
+    digits >= 7 && name.chars().all(|c| c.is_ascii_digit() || " +-/().\u{a0}".contains(c))
 }
 
 /// A name as a whole word: a user named `mac` is not found in `machine`.
@@ -162,6 +251,11 @@ fn shape(name: &str) -> String {
         _ => "",
     };
     let (before, after) = (bound(name.chars().next()), bound(name.chars().next_back()));
+    if is_number(name) {
+        let digits = name.chars().filter(char::is_ascii_digit).map(String::from);
+        // The zeros or the plus before the country are part of it.
+        return format!(r"(?:\+|\b00|\b){}\b", digits.collect::<Vec<_>>().join(r"[-\s()/.]{0,3}"));
+    }
     let parts: Vec<String> = name.split(APOSTROPHES).map(regex::escape).collect();
     format!("{before}{}{after}", parts.join("['\u{2018}\u{2019}\u{02BC}`\u{00B4}]?"))
 }
@@ -194,6 +288,89 @@ mod tests {
         }
         assert_eq!(Scrubber::default().scrub("a text"), "a text");
         assert_eq!(Scrubber::new([]).scrub("a text"), "a text");
+    }
+
+    /// Every identifier that is known is left out wherever it stands as a word, in every case and with every mark; what only holds it
+    /// stays, and so do sizes and times.
+    #[test]
+    fn what_is_known_needs_no_word_before_it() {
+        let names = [
+            "Harbour-5G",
+            "F2LXK0ABCD12",
+            "00008110-000A1B2C3D4E5F60",
+            "+49 170 1234567",
+            "356938035643809",
+            "A0000049AB12CD",
+            "a4:83:e7:12:34:56",
+            "7255a1b2c3d4e",
+            "anna.lane@icloud.com",
+            "harbour-pi.local",
+            "sailor",
+        ]
+        .map(Identifier::new);
+        let scrubber = Scrubber::new(&names);
+        for text in [
+            "joined Harbour-5G at -61 dBm",
+            "joined HARBOUR-5G",
+            "key f2lxk0abcd12/3",
+            "00008110000a1b2c3d4e5f60 attached",
+            "+491701234567",
+            "0049 170 1234567",
+            "49-170-123 45 67",
+            "(+49) 170/1234567",
+            "35 693803 564380 9",
+            "356938035643809",
+            "35-693803-564380-9",
+            "a0000049ab12cd",
+            "A4-83-E7-12-34-56",
+            "a483e7123456",
+            "a4:83:e7:12:34:56",
+            "chip 7255A1B2C3D4E",
+            "Anna.Lane@iCloud.com signed in",
+            "from harbour-pi: reset",
+            "harbour-pi.local answers",
+            "uid of Sailor",
+        ] {
+            let left = scrubber.scrub(text).to_lowercase();
+            for part in [
+                "harbour", "f2lx", "00008110", "170", "123", "693803", "a0000049", "a483", "a4:",
+                "a4-", "7255", "anna", "sailor",
+            ] {
+                assert!(!left.contains(part), "{text} became {left}");
+            }
+        }
+        for text in [
+            "Harbour-5Gx is another",
+            "sailors and sailing",
+            "356938035643809123 bytes",
+            "1701234567890 bytes free",
+            "at 10:42:31",
+        ] {
+            assert_eq!(scrubber.scrub(text), text);
+        }
+    }
+
+    #[test]
+    fn what_a_text_calls_a_name_is_one_in_other_lines() {
+        let lines = [
+            "wifid: ssid=\"Harbour Five\" rssi=-61",
+            "wifid: SSID: Quayside, channel 6",
+            "lockdownd: serial number F2LXK0ABCD12",
+            "backupd: device name: \"Zoe's phone\"",
+            "accountsd: Apple ID zoe-lane",
+            "wifid: SSID changed, ssid (null), serial 5, user name <private>",
+        ];
+        let names = introduced(lines.into_iter());
+        let found: Vec<&str> = names.iter().map(Identifier::reveal).collect();
+        for name in ["Harbour Five", "Quayside", "F2LXK0ABCD12", "Zoe's phone", "zoe-lane"] {
+            assert!(found.contains(&name), "{name}: {found:?}");
+        }
+        assert_eq!(found.len(), 5, "{found:?}");
+        let scrubber = Scrubber::new(&names);
+        assert_eq!(
+            scrubber.scrub("backupd: left Quayside for Harbour five"),
+            "backupd: left (left out) for (left out)"
+        );
     }
 
     #[test]

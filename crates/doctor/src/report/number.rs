@@ -6,8 +6,6 @@ use crate::errors::{self, KnownError};
 use crate::fact::{Facts, Key, Value};
 use crate::finding::{Certainty, Diagnosis, Evidence, Finding};
 
-/// The domain of `job.code`.
-const DOMAIN: &str = "MBErrorDomain";
 /// Causes that a row may name, and what measured now speaks against them.
 const AGAINST: &[(&str, &str, &str)] = &[
     ("destination/full", "destination.room", "enough"),
@@ -27,7 +25,7 @@ pub(super) fn number(facts: &Facts) -> Option<i64> {
 
 /// Returns the row of a number.
 pub(super) fn row(code: i64) -> Option<&'static KnownError> {
-    errors::all().iter().find(|row| row.domain == DOMAIN && row.codes.contains(&code))
+    errors::of_device(code)
 }
 
 /// Adds the likeliest cause that the row of the last run's number names, as possible: no more than a number speaks for it.

@@ -124,3 +124,48 @@ fn a_number_means_what_explain_says_of_it() {
     let primary = report_of(&facts, &[], true).primary.unwrap();
     assert!(primary.title.contains("9999") && primary.summary.contains("explain 9999"));
 }
+
+/// Who answers has looked: what the answer rules out could be checked.
+#[test]
+fn what_an_answer_rules_out_is_no_longer_open() {
+    let of = |told: &[(&str, Value)]| {
+        let mut facts = Facts::new();
+        for (key, value) in told {
+            facts.insert(key, value.clone()).unwrap();
+        }
+        let examination = Examination {
+            concern: For::Icloud,
+            facts,
+            probes: Vec::new(),
+            device: None,
+            versions: Versions::default(),
+            failed_run: false,
+        };
+        Report::new(Catalogue::builtin(), examination)
+    };
+    let is_open = |report: &Report, id: &str| report.open.iter().any(|open| open.id == id);
+    let by = |report: &Report, id: &str| {
+        let ruled = report.ruled_out_by_answer.iter().find(|ruled| ruled.id == id);
+        ruled.map(|ruled| ruled.by.iter().map(|key| key.as_str()).collect::<Vec<_>>())
+    };
+    let id = "icloud/storage-full";
+    let before = of(&[]);
+    assert!(is_open(&before, id) && before.ruled_out_by_answer.is_empty());
+    let room = ("answer.icloud-storage", Value::from("room"));
+    let after = of(std::slice::from_ref(&room));
+    assert!(!is_open(&after, id), "{:?}", after.open);
+    assert_eq!(by(&after, id), Some(vec!["answer.icloud-storage"]));
+    // Nothing stands in two places, and what was found is not ruled out.
+    let mut measured = of(&[room, ("icloud.error", "quota".into())]);
+    assert!(measured.findings.iter().any(|found| found.id == id), "{:?}", measured.findings);
+    assert_eq!((by(&measured, id), is_open(&measured, id)), (None, false));
+    // It is told in the text that is passed on.
+    measured = after;
+    let text = markdown(&measured, jiff::Timestamp::UNIX_EPOCH, false);
+    let (_, ruled) = text.split_once("## Ruled out by an answer\n").expect("a part of its own");
+    let ruled = ruled.split("\n## ").next().unwrap();
+    assert!(ruled.contains("(`icloud/storage-full`)"), "{text}");
+    // An answer that was not given rules nothing out.
+    let nothing = of(&[("answer.icloud-storage", Why::NotAnswered.into())]);
+    assert!(nothing.ruled_out_by_answer.is_empty() && is_open(&nothing, id));
+}

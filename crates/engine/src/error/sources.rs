@@ -133,6 +133,11 @@ impl From<BackupError> for JobError {
     }
 }
 
+/// Whether a number alone has this cause, without the words beside it.
+pub(super) fn is_told_by(code: i64, cause: Cause) -> bool {
+    device_cause(&DeviceError::parse(code, None)) == cause
+}
+
 /// Returns the cause for a number of `MBErrorDomain` (`docs/protocol.md`, errors of MobileBackup2).
 fn device_cause(error: &DeviceError) -> Cause {
     let beneath = error.underlying.as_ref().and_then(|beneath| beneath.code);
@@ -161,7 +166,8 @@ fn device_cause(error: &DeviceError) -> Cause {
         DeviceError::SETUP_UNFINISHED => Cause::SetupUnfinished,
         // Reading or writing on our side, as the device sees it.
         100 | 103 | 104 => Cause::TransferFailed,
-        11 | 12 | 203 | 204 | DeviceError::CORRUPT => Cause::BackupRejected,
+        // 204 is no word about the backup that is here: something is gone on the other side, or a restore cannot begin.
+        11 | 12 | 203 | DeviceError::CORRUPT => Cause::BackupRejected,
         _ => Cause::DeviceError,
     }
 }

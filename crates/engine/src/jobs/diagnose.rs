@@ -52,8 +52,8 @@ pub async fn run(
     look: impl Fn(Look) + Send + Sync,
 ) -> Result<Findings, JobError> {
     let device = device(plan).await?;
-    let udid = device.as_ref().map(|device| device.udid.clone()).or_else(|| plan.udid.clone());
     let area = &plan.places.working_area;
+    let udid = meant(plan, device.as_ref());
     let remembered = match &udid {
         Some(udid) => LastRun::read(area, udid).map(|run| (udid.clone(), run)),
         // With nothing on the bus, the one device that ever ran is the one that is meant.
@@ -92,7 +92,7 @@ pub async fn again(
     look: impl Fn(Look) + Send + Sync,
 ) -> Result<(), JobError> {
     let device = device(plan).await?;
-    let udid = device.map(|device| device.udid).or_else(|| plan.udid.clone());
+    let udid = meant(plan, device.as_ref());
     let plan = DiagnosePlan { only: Some(only.to_vec()), ..plan.clone() };
     let given = udid
         .as_deref()
@@ -104,6 +104,13 @@ pub async fn again(
     findings.names.extend(names);
     findings.failed_run &= !forgive(&mut findings.facts);
     Ok(())
+}
+
+/// Returns the UDID of the device that is meant, in the spelling under which it is known here.
+fn meant(plan: &DiagnosePlan, device: Option<&Device>) -> Option<String> {
+    let spelled = |typed: &str| LastRun::spelled(&plan.places.working_area, typed);
+    let typed = || plan.udid.as_deref().map(spelled);
+    device.map(|device| device.udid.clone()).or_else(typed)
 }
 
 /// Takes away what a probe without sight would have told: what is remembered is seen by nobody else either.

@@ -16,6 +16,7 @@ use crate::event::Wait;
 use crate::job::{Context, Places, blocking};
 use crate::jobs::password::{self, Order, PasswordPlan, sight, trial};
 use crate::jobs::{open, pair};
+use crate::last_run::LastRun;
 use crate::link;
 use crate::mux::{Mux, choose, client};
 use crate::working_tree::area::Area;
@@ -243,7 +244,7 @@ async fn true_time<'a>(
 /// Sets what is left of a broken backup aside, deleting nothing: the next run begins anew.
 pub async fn set_aside_backup(ctx: &Context, plan: &MendPlan) -> Result<String, JobError> {
     let udid = match &plan.udid {
-        Some(udid) => udid.clone(),
+        Some(udid) => LastRun::spelled(&plan.places.working_area, udid),
         None => choose(client(&plan.mux).devices().await?, None)?.udid,
     };
     let (area, stamp) = (plan.places.working_area.clone(), stamp(ctx.host.now()));

@@ -2,7 +2,8 @@
 //!
 //! In reading order:
 //!
-//! * `order`: agree, store, tell the device, prove; generic over the vault and the device, so that a test breaks it anywhere;
+//! * `order`: agree, store, tell the device, prove, note what it said; generic over the vault and the device, so that a test breaks it anywhere;
+//! * `step`: the steps of that order, each told before it begins;
 //! * `files`: what a device sees of its backup meanwhile, and the one file that it may write;
 //! * `standing`: what is known of the password that a device has;
 //! * `word`: what a refusal says of the passwords that were stored for it;
@@ -19,6 +20,7 @@ mod order;
 pub(crate) mod sight;
 mod standing;
 pub mod status;
+mod step;
 #[cfg(test)]
 mod tests;
 pub mod trial;
@@ -36,17 +38,18 @@ use serde::Serialize;
 
 pub(crate) use self::standing::{Before, Sealed, foresee};
 pub use self::standing::{Newest, Standing};
+pub use self::step::PasswordStep;
 
 use self::files::GuardedFiles;
 use self::order::{Phone, Refusal, Vault};
 use super::backup::prepare;
 use super::backup::transfer::Watcher;
 use crate::error::{At as _, Cause, JobError};
-use crate::event::Note;
+use crate::event::{Event, Note};
 use crate::job::{Context, Outcome, Places, blocking, seconds_since};
 use crate::link::reach;
 use crate::mux::Mux;
-use crate::passwords::{self, Candidate, StoredPassword, Word};
+use crate::passwords::{self, Kept, StoredPassword, Word};
 use crate::stage::Stage;
 use crate::working_tree::WorkingTree;
 
@@ -193,25 +196,22 @@ async fn attempt(
         blocking(move || prepare::open(&ctx, &places, &udid, false)).await.at(Stage::Prepare)?
     };
     let tree = prepared.tree.clone();
-    let mut vault =
-        Repository { prepared: Arc::new(prepared), udid: udid.clone(), stored: Vec::new() };
+    let mut vault = Repository { ctx, prepared: Arc::new(prepared), udid: udid.clone() };
     let watcher = Arc::new(Watcher::new(ctx));
-    let mut phone = Device { ctx, link: &link, tree: tree.clone(), watcher, refused: None };
+    let mut phone = Device { ctx, link: &link, tree: tree.clone(), watcher };
     ctx.events.stage(Stage::Transfer);
     let presented = keybag(&tree, &udid);
-    let done = order::carry_out(&mut vault, &mut phone, &plan.order, presented.as_ref(), started);
-    let done = done.await;
-    if done.is_err() {
-        let refused = word::refused(&plan.order, phone.refused, &vault.stored);
-        vault.note(refused, Word::Refused, ctx).await;
-    }
-    let generation = done.at(Stage::Transfer)?;
+    let tell = |step| ctx.events.tell(Event::Step { step });
+    let order = &plan.order;
+    let done = order::carry_out(&mut vault, &mut phone, order, presented.as_ref(), started, &tell);
+    let generation = done.await.at(Stage::Transfer)?;
+    tell(PasswordStep::Prove);
     let rewrapped = keybag(&tree, &udid).filter(|bag| Some(bag) != presented.as_ref());
-    let proved = prove(rewrapped, plan.order.new_password()).await.at(Stage::Verify)?;
-    if proved {
-        vault.note(generation.iter().cloned().collect(), Word::Proved, ctx).await;
+    let proved = prove(rewrapped, order.new_password()).await.at(Stage::Verify)?;
+    if let Some(generation) = generation.as_ref().filter(|_| proved) {
+        order::note(&mut vault, generation, Word::Proved, &tell).await;
     }
-    let state = match plan.order {
+    let state = match order {
         Order::Set { .. } => State::Set,
         Order::Change { .. } => State::Changed,
         Order::Off { .. } => State::Off,
@@ -269,41 +269,31 @@ async fn prove(bag: Option<Keybag>, new: Option<&SecretString>) -> Result<bool, 
 }
 
 /// The repository as a vault.
-struct Repository {
+struct Repository<'a> {
+    ctx: &'a Context,
     prepared: Arc<prepare::Local>,
     udid: String,
-    /// What this order stored, and nobody before it.
-    stored: Vec<StoredPassword>,
 }
 
-impl Vault for Repository {
+impl Vault for Repository<'_> {
     async fn keep(&mut self, password: StoredPassword) -> Result<(), JobError> {
-        self.stored.push(password.clone());
         let prepared = Arc::clone(&self.prepared);
         blocking(move || passwords::write(&prepared.writer, &password).map(drop)).await
     }
 
-    async fn kept(&self) -> Result<Vec<Candidate>, JobError> {
+    async fn kept(&self) -> Result<Vec<Kept>, JobError> {
         let (prepared, udid) = (Arc::clone(&self.prepared), self.udid.clone());
         blocking(move || word::that_it_may_have(&prepared.repository, &udid)).await
     }
 
+    async fn note(&mut self, generation: &str, word: Word) -> Result<(), JobError> {
+        let told = passwords::Told::new(&self.udid, generation, word, self.ctx.host.now());
+        let prepared = Arc::clone(&self.prepared);
+        blocking(move || passwords::note(&prepared.writer, &told).map(drop)).await
+    }
+
     fn udid(&self) -> &str {
         &self.udid
-    }
-}
-
-impl Repository {
-    /// Notes what the device said of passwords. What cannot be noted is not known, and nothing is lost by that.
-    async fn note(&self, generations: Vec<String>, word: Word, ctx: &Context) {
-        for generation in generations {
-            let told = passwords::Told::new(&self.udid, &generation, word, ctx.host.now());
-            let prepared = Arc::clone(&self.prepared);
-            let noted = blocking(move || passwords::note(&prepared.writer, &told).map(drop)).await;
-            if let Err(error) = noted {
-                tracing::warn!(%error, ?word, "what the device said of a password is not noted");
-            }
-        }
     }
 }
 
@@ -313,13 +303,11 @@ struct Device<'a> {
     link: &'a Link,
     tree: WorkingTree,
     watcher: Arc<Watcher>,
-    /// How it refused the last time.
-    refused: Option<word::Refused>,
 }
 
 impl Phone for Device<'_> {
     async fn change(&mut self, change: &PasswordChange) -> Result<(), Refusal> {
-        let files = Box::new(GuardedFiles::new(self.tree.clone()));
+        let files = Box::new(GuardedFiles::new(self.tree.clone(), self.ctx.events.clone()));
         let (watcher, cancel) = (self.watcher.clone(), self.ctx.cancel.child_token());
         let asked =
             mobilebackup2::change_password(self.link, change.clone(), files, watcher, cancel).await;
@@ -334,8 +322,6 @@ impl Phone for Device<'_> {
             // The rule of who manages it stands beneath.
             error.cause = Cause::Forbidden;
         }
-        let is_wrong = code == Some(DeviceError::PASSWORD);
-        self.refused = is_unchanged.then_some(word::Refused { is_wrong });
-        Err(Refusal { is_unchanged, is_wrong, error })
+        Err(Refusal { is_unchanged, is_wrong: code == Some(DeviceError::PASSWORD), error })
     }
 }

@@ -94,9 +94,7 @@ impl FolderView {
             // Backups of iOS 10.0 and 10.1 have it as plain text.
             Some(None) => view.read(&database)?,
             Some(Some(key)) => {
-                let scratch = Scratch::in_folder(cache).map_err(|error| {
-                    JobError::of(Cause::Disk, "a folder for a copy of the manifest", &error)
-                })?;
+                let scratch = Scratch::in_cache(cache)?;
                 let plain = scratch.path("Manifest.db");
                 unseal(&key, &database, &plain).map_err(|error| manifest_error(&error))?;
                 view.read(&plain)?;

@@ -79,9 +79,7 @@ impl SnapshotView {
         let (Some(about), Some(cache), Ok(id)) = (about, &self.cache, entry.name().parse()) else {
             return Ok(Box::new(reader));
         };
-        let scratch = Scratch::in_folder(cache).map_err(|error| {
-            JobError::of(Cause::Disk, "a folder for a copy of the manifest", &error)
-        })?;
+        let scratch = Scratch::in_cache(cache)?;
         let place = scratch.path("Manifest.db");
         let resealer = Resealer::of(&self.repository, &self.snapshot, &about, &place)?;
         // What has no key, and what is no whole number of blocks, is of use as it is.

@@ -229,9 +229,9 @@ impl Folder {
 /// What the system says to whoever tries such a folder.
 fn said(state: FolderState) -> Option<&'static str> {
     match state {
-        FolderState::ReadOnly => Some("Read-only file system (os error 30)"),
-        FolderState::Denied => Some("Permission denied (os error 13)"),
-        FolderState::IoError => Some("Input/output error (os error 5)"),
+        FolderState::ReadOnly => Some("Read-only file system (30)"),
+        FolderState::Denied => Some("Permission denied (13)"),
+        FolderState::IoError => Some("Input/output error (5)"),
         _ => None,
     }
 }

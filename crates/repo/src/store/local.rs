@@ -83,7 +83,9 @@ impl LocalStore {
             other => other,
         };
         renamed.map_err(|source| io_error("write", &path, source))?;
-        sync_folder(folder)
+        sync_folder(folder)?;
+        tracing::trace!(kind = kind.folder(), "a file of the repository is durable");
+        Ok(())
     }
 
     fn list_folder(folder: &Utf8Path, files: &mut Vec<(FileId, u64)>) -> Result<(), StoreError> {

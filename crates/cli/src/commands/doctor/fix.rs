@@ -100,6 +100,9 @@ async fn one(
     let app = examiner.app;
     for (at, remedy) in told.remedies.iter().enumerate() {
         let Some(action) = remedy.action else { continue };
+        if is_spent(&mended.fixed, action) || mended.refused.contains(&action) {
+            continue;
+        }
         if !may(app, args, told, remedy, action, mended).await? {
             continue;
         }
@@ -176,6 +179,13 @@ async fn measure(
         format!("  {GOOD}gone:{GOOD:#} {}", told.title)
     });
     Ok(Some(!there))
+}
+
+/// Whether an action has done in this run what it can do: two causes may name the same. A backup is made again where something was
+/// mended since, for it tells whether that helped.
+fn is_spent(fixed: &[Fixed], action: Action) -> bool {
+    let last = fixed.iter().rposition(|done| done.action == action);
+    last.is_some_and(|at| !is_run(action) || at + 1 == fixed.len())
 }
 
 fn is_there(findings: &Findings, told: &Told) -> bool {
@@ -408,6 +418,26 @@ fn with_place(before: &str, key: &str, place: &Utf8Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_action_runs_once_and_a_backup_again_where_something_was_mended_since() {
+        let fixed = |action: Action| Fixed {
+            finding: "icloud/switched-off".to_owned(),
+            remedy: "switch-on".to_owned(),
+            action,
+            done: true,
+            message: String::new(),
+            gone: Some(true),
+        };
+        let (on, retry) = (Action::IcloudBackupOn, Action::RetryBackup);
+        assert!(!is_spent(&[], on));
+        assert!(is_spent(&[fixed(on)], on) && !is_spent(&[fixed(on)], retry));
+        assert!(is_spent(&[fixed(on), fixed(retry)], on));
+        assert!(is_spent(&[fixed(on), fixed(retry)], retry));
+        assert!(!is_spent(&[fixed(retry), fixed(on)], retry));
+        let failed = Fixed { done: false, gone: None, ..fixed(on) };
+        assert!(is_spent(&[failed], on));
+    }
 
     #[test]
     fn only_the_place_changes() {

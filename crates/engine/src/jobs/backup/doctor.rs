@@ -232,7 +232,7 @@ pub(super) async fn after(
         let blocked = trace.blocked.take();
         if let Some(told) = cause(ctx, plan, blocked, error, &facts, &summary.udid).await {
             let diagnosed = Diagnosed::from(&told);
-            let step = error.and_then(|error| next_step(&told, error.cause));
+            let step = error.and_then(|error| step_of(&told, error));
             summary.take_finding(&diagnosed, step.as_deref());
             ctx.events.tell(Event::Diagnosed(Box::new(diagnosed)));
         }
@@ -375,6 +375,17 @@ impl Trace {
     }
 }
 
+/// Returns the next step that knows more than the error. Where nothing but the number speaks for what was found, the table of numbers
+/// has the word, as in `lifeboat explain N`.
+fn step_of(told: &Told, error: &JobError) -> Option<String> {
+    let evidence = &told.finding.evidence;
+    let by_number = evidence.iter().all(|seen| seen.key.as_str() == "job.code");
+    if by_number && error.step_of_number().is_some() {
+        return None;
+    }
+    next_step(told, error.cause)
+}
+
 /// Returns the next step of what was found, where the cause itself only guesses at one. What is only possible is no more than a guess,
 /// too, but one that has a sign: it is what to do where the next run does not go better.
 fn next_step(told: &Told, cause: Cause) -> Option<String> {
@@ -480,12 +491,12 @@ mod tests {
     fn a_place_that_refuses_is_named_with_what_the_system_said() {
         let trial = FolderTrial {
             state: FolderState::Denied,
-            said: Some("Permission denied (os error 13)".to_owned()),
+            said: Some("Permission denied (13)".to_owned()),
             ..FolderTrial::good()
         };
         assert_eq!(
             refusal(Utf8Path::new("/srv/b"), &trial),
-            "/srv/b is denied to this user (Permission denied (os error 13))"
+            "/srv/b is denied to this user (Permission denied (13))"
         );
     }
 
@@ -509,6 +520,35 @@ mod tests {
         assert_eq!(possible, format!("Run the backup again. If it breaks off again: {known}"));
         // What says more itself keeps its own words.
         assert_eq!(step(true, Cause::DeviceFull), None);
+    }
+
+    /// One table for both: what a run that ended with a number says is to be done is what `lifeboat explain N` says of it.
+    #[test]
+    fn the_hint_of_a_number_is_what_explain_says_of_it() {
+        use lifeboat_device::mobilebackup2::{BackupError, DeviceError};
+        use lifeboat_doctor::{errors, explain};
+        let mut told_alike = 0;
+        let rows = errors::all().iter().filter(|row| row.domain == errors::DEVICE);
+        for row in rows.filter(|row| !row.restore_only) {
+            for code in row.codes.iter().copied().filter(|code| *code != 0) {
+                let error = JobError::from(BackupError::Device(DeviceError::parse(code, None)));
+                let error = error.at(Stage::Transfer);
+                let facts = run_facts(Outcome::Failed, Some(&error), &Seen::default());
+                let mut findings = Findings::new(&FakeHost::default(), For::Computer, facts);
+                findings.failed_run = true;
+                let told = findings.report().primary.unwrap();
+                let hint = step_of(&told, &error);
+                let hint = hint.as_deref().unwrap_or_else(|| error.next_step());
+                let explained = explain::explain(&code.to_string());
+                let explained = explained.first().unwrap();
+                assert!(explained.what.ends_with(&format!("/{code}")), "{explained:?}");
+                // Without a word of the table both leave it at that.
+                let Some(step) = explained.steps.first() else { continue };
+                assert_eq!(hint, step.text, "{code}");
+                told_alike += 1;
+            }
+        }
+        assert!(told_alike > 50, "{told_alike}");
     }
 
     #[test]

@@ -6,6 +6,8 @@
 
 use lifeboat_device::mobilebackup2::{DirectoryEntry, FileError, FileSource, HostFiles, HostPath};
 
+use super::PasswordStep;
+use crate::event::{Event, EventSink};
 use crate::working_tree::WorkingTree;
 
 /// The files that a device may write.
@@ -14,17 +16,23 @@ const REWRAPPED: [&str; 2] = ["Manifest.plist", "Snapshot/Manifest.plist"];
 /// The working tree of a device, of which only one file can be written, and only over one that is there.
 pub(super) struct GuardedFiles {
     tree: WorkingTree,
+    events: EventSink,
 }
 
 impl GuardedFiles {
-    /// Guards a tree.
-    pub(super) fn new(tree: WorkingTree) -> Self {
-        Self { tree }
+    /// Guards a tree; `events` hears what the device does with its manifest.
+    pub(super) fn new(tree: WorkingTree, events: EventSink) -> Self {
+        Self { tree, events }
+    }
+
+    fn tell(&self, step: PasswordStep) {
+        self.events.tell(Event::Step { step });
     }
 }
 
 impl HostFiles for GuardedFiles {
     fn open(&mut self, path: &HostPath) -> Result<FileSource, FileError> {
+        self.tell(PasswordStep::Read);
         self.tree.open(path)
     }
 
@@ -32,6 +40,7 @@ impl HostFiles for GuardedFiles {
         if !REWRAPPED.contains(&path.inside()) {
             return Err(FileError::Unsupported);
         }
+        self.tell(PasswordStep::Write);
         // A manifest without a backup would be one of nothing.
         self.tree.open(path)?;
         self.tree.begin(path)
@@ -79,6 +88,7 @@ impl HostFiles for GuardedFiles {
 
     /// Before the device is told that its manifest arrived, it survives a power cut.
     fn sync(&mut self) -> Result<(), FileError> {
+        self.tell(PasswordStep::Keep);
         Ok(self.tree.state().settle()?)
     }
 }

@@ -1,7 +1,7 @@
 //! The order in which a password is changed: what the device is told is stored before.
 //!
 //! ```text
-//! agree (the caller) → store → tell the device → prove (its next keybag)
+//! agree (the caller) → store → tell the device → prove (its next keybag) → note what it said
 //! ```
 //!
 //! Whatever moment it breaks at, every password that the device can have then is one that it had before, or one that is stored.
@@ -12,18 +12,21 @@ use lifeboat_mobilesync::keybag::Keybag;
 use lifeboat_mobilesync::trial;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Order;
+use super::{Order, PasswordStep, word};
 use crate::error::{Cause, JobError};
 use crate::job::blocking;
-use crate::passwords::{Candidate, StoredPassword};
+use crate::passwords::{Kept, StoredPassword, Word};
 
 /// Where passwords are kept.
 pub(super) trait Vault {
     /// Keeps a password; it is durable when this returns. Nothing that is kept is replaced.
     async fn keep(&mut self, password: StoredPassword) -> Result<(), JobError>;
 
-    /// Returns the passwords of the device that are kept, newest first.
-    async fn kept(&self) -> Result<Vec<Candidate>, JobError>;
+    /// Returns the passwords that the device may have, of those that are kept, the likeliest first.
+    async fn kept(&self) -> Result<Vec<Kept>, JobError>;
+
+    /// Notes what the device said of a password that is kept.
+    async fn note(&mut self, generation: &str, word: Word) -> Result<(), JobError>;
 
     /// Returns which device it is.
     fn udid(&self) -> &str;
@@ -46,44 +49,65 @@ pub(super) struct Refusal {
     pub(super) error: Box<JobError>,
 }
 
+/// Who hears of each step before it begins.
+pub(super) type Tell<'a> = &'a (dyn Fn(PasswordStep) + Sync);
+
 /// Carries an order out; returns the generation of the new password. `presented` is the keybag of the backup that the device
-/// sees: who opens it is likely to be the one that the device has.
+/// sees: who opens it is likely to be the one that the device has. `tell` hears of each step before it begins.
 pub(super) async fn carry_out<V: Vault, P: Phone>(
     vault: &mut V,
     phone: &mut P,
     order: &Order,
     presented: Option<&Keybag>,
     now: Timestamp,
+    tell: Tell<'_>,
 ) -> Result<Option<String>, JobError> {
     // Which one the device has is known before anything is stored: what fails here leaves nothing behind.
     let old = match order {
         Order::Set { .. } => Vec::new(),
         Order::Change { old, .. } | Order::Off { old } => {
+            tell(PasswordStep::LookUp);
             olds(vault, old.as_ref(), presented).await?
         }
     };
+    // What this run stored, and nobody before it.
+    let mut fresh = Vec::new();
     if let Order::Change { old: Some(old), .. } | Order::Off { old: Some(old) } = order {
+        tell(PasswordStep::StoreOld);
         // The device keeps it where it refuses: it passed through here, and is as good as a new one.
-        keep(vault, old, now - BEFORE, Among::All).await?;
+        keep(vault, old, now - BEFORE, Among::All, &mut fresh).await?;
     }
-    let stored = match order.new_password() {
-        Some(new) => Some(keep(vault, new, now, Among::Newest).await?),
+    let generation = match order.new_password() {
+        Some(new) => {
+            tell(PasswordStep::StoreNew);
+            Some(keep(vault, new, now, Among::Newest, &mut fresh).await?)
+        }
         None => None,
     };
-    match order {
-        Order::Set { new } => {
-            let set = PasswordChange::Set { new: new.clone() };
-            phone.change(&set).await.map_err(|refusal| tell(refusal, order))?;
-        }
+    let answer = match order {
+        Order::Set { new } => ask(phone, &PasswordChange::Set { new: new.clone() }, tell).await,
         Order::Change { .. } | Order::Off { .. } => {
             let change = |old: SecretString| match order.new_password() {
                 Some(new) => PasswordChange::Change { old, new: new.clone() },
                 None => PasswordChange::Off { old },
             };
-            any_of(phone, old.into_iter().map(change).collect(), order).await?;
+            any_of(phone, old.into_iter().map(change).collect(), tell).await
         }
+    };
+    let Err(refusal) = answer else { return Ok(generation) };
+    for generation in word::refused(order, &refusal, &fresh) {
+        note(vault, generation, Word::Refused, tell).await;
     }
-    Ok(stored)
+    Err(refused(refusal, order))
+}
+
+/// Notes what the device said of a password. Where that cannot be done, or a crash comes before, the password is one that the device
+/// may have, which is safe.
+pub(super) async fn note<V: Vault>(vault: &mut V, generation: &str, word: Word, tell: Tell<'_>) {
+    tell(PasswordStep::Note);
+    if let Err(error) = vault.note(generation, word).await {
+        tracing::warn!(error = %error.message, ?word, "what the device said of a password is not noted");
+    }
 }
 
 /// How much older an old password is made than the new one that is stored beside it: the newest is the likeliest.
@@ -97,26 +121,26 @@ enum Among {
     Newest,
 }
 
-/// Stores a password, unless it is kept already.
+/// Stores a password, unless it is kept already; returns its generation. One that the device refused is stored anew: it may take it
+/// now.
 async fn keep<V: Vault>(
     vault: &mut V,
     password: &SecretString,
     agreed: Timestamp,
     among: Among,
+    fresh: &mut Vec<StoredPassword>,
 ) -> Result<String, JobError> {
     let many = if among == Among::All { usize::MAX } else { 1 };
-    let same = |known: Candidate| {
-        (known.password.expose_secret() == password.expose_secret())
-            .then_some(known.generation)
-            .flatten()
+    let same = |known: &Kept| {
+        !known.is_refused() && known.password.password.expose_secret() == password.expose_secret()
     };
-    let kept = vault.kept().await?.into_iter().take(many).find_map(same);
-    if let Some(generation) = kept {
-        return Ok(generation);
+    if let Some(known) = vault.kept().await?.into_iter().take(many).find(same) {
+        return Ok(known.password.generation);
     }
     let stored = StoredPassword::new(vault.udid(), password.clone(), agreed);
+    vault.keep(stored.clone()).await?;
     let generation = stored.generation.clone();
-    vault.keep(stored).await?;
+    fresh.push(stored);
     Ok(generation)
 }
 
@@ -130,7 +154,7 @@ async fn olds<V: Vault>(
         return Ok(vec![given.clone()]);
     }
     let mut known: Vec<SecretString> =
-        vault.kept().await?.into_iter().map(|candidate| candidate.password).collect();
+        vault.kept().await?.into_iter().map(|kept| kept.password.password).collect();
     if known.is_empty() {
         return Err(JobError::new(
             Cause::NoBackupPassword,
@@ -158,24 +182,36 @@ fn which_opens(bag: &Keybag, candidates: &[SecretString]) -> Option<usize> {
 async fn any_of<P: Phone>(
     phone: &mut P,
     changes: Vec<PasswordChange>,
-    order: &Order,
-) -> Result<(), JobError> {
+    tell: Tell<'_>,
+) -> Result<(), Refusal> {
     let mut last = None;
     for change in changes {
-        match phone.change(&change).await {
+        match ask(phone, &change, tell).await {
             Ok(()) => return Ok(()),
             Err(refusal) if refusal.is_wrong => last = Some(refusal),
-            Err(refusal) => return Err(tell(refusal, order)),
+            Err(refusal) => return Err(refusal),
         }
     }
-    Err(last.map_or_else(
-        || JobError::new(Cause::Internal, "no password was there to be tried"),
-        |refusal| tell(refusal, order),
-    ))
+    Err(last.unwrap_or_else(|| {
+        let error = JobError::new(Cause::Internal, "no password was there to be tried");
+        Refusal { is_unchanged: true, is_wrong: false, error: Box::new(error) }
+    }))
+}
+
+/// Asks the device once.
+async fn ask<P: Phone>(
+    phone: &mut P,
+    change: &PasswordChange,
+    tell: Tell<'_>,
+) -> Result<(), Refusal> {
+    tell(PasswordStep::Tell);
+    let answer = phone.change(change).await;
+    tell(PasswordStep::Heard);
+    answer
 }
 
 /// Says what a refusal means for the password that the device has.
-fn tell(refusal: Refusal, order: &Order) -> JobError {
+fn refused(refusal: Refusal, order: &Order) -> JobError {
     let Refusal { is_unchanged, is_wrong, error } = refusal;
     let mut error = *error;
     if is_wrong {

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use lifeboat_device::mobilebackup2::{FileError, HostFiles as _, HostPath};
 use lifeboat_host::fake::FakeHost;
-use lifeboat_repo::Location;
+use lifeboat_repo::{Location, WriterOptions};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use super::order::carry_out;
 use super::*;
 use crate::event::EventSink;
-use crate::passwords::Passwords as _;
 use crate::working_tree::area::Area;
 use crate::working_tree::overlay::Settings;
 
@@ -30,15 +30,24 @@ enum Crash {
     BeforeTelling(usize),
     /// After the device acted upon it, before its answer is heard.
     AfterTelling(usize),
+    /// Before the nth note of what the device said.
+    BeforeNoting(usize),
 }
 
 /// What somebody does.
 #[derive(Debug, Clone)]
 enum Deed {
-    /// With this program, which may be killed on the way.
-    Here(Wanted, Option<Crash>),
+    /// With this program, which may be killed on the way, and beside which somebody else may act.
+    Here(Wanted, Option<Crash>, Option<Beside>),
     /// With another one.
     Elsewhere(Option<u8>),
+}
+
+/// What somebody does elsewhere while a run goes on: when it tells its nth step, the device gets that password.
+#[derive(Debug, Clone, Copy)]
+struct Beside {
+    step: usize,
+    word: Option<u8>,
 }
 
 #[derive(Debug, Clone)]
@@ -52,11 +61,41 @@ fn secret(word: u8) -> SecretString {
     SecretString::from(format!("word {word}"))
 }
 
+fn word(word: Option<u8>) -> Option<String> {
+    word.map(|word| secret(word).expose_secret().to_owned())
+}
+
+/// What is true of the device.
+#[derive(Debug, Default)]
+struct World {
+    password: Option<String>,
+    /// Every password that passed through this program to the device.
+    heard: BTreeSet<String>,
+    /// The password that it had before the run of the moment, or that it was given elsewhere meanwhile.
+    others: Option<String>,
+    /// Who changed it last: this program, in the run of the moment.
+    is_ours: bool,
+    /// Who changed it last: this program, in whichever run.
+    is_from_here: bool,
+}
+
+impl World {
+    fn elsewhere(&mut self, chosen: Option<u8>) {
+        self.password = word(chosen);
+        self.others.clone_from(&self.password);
+        (self.is_ours, self.is_from_here) = (false, false);
+        // What is chosen elsewhere did not pass through here, even where it is the same word.
+        self.heard.retain(|heard| Some(heard) != self.password.as_ref());
+    }
+}
+
+fn locked(world: &Mutex<World>) -> MutexGuard<'_, World> {
+    world.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The device, as `docs/protocol.md` 8.3 has it.
 struct Model<'a> {
-    password: &'a mut Option<String>,
-    /// Every password that passed through this program to the device.
-    heard: &'a mut BTreeSet<String>,
+    world: &'a Mutex<World>,
     crash: Option<Crash>,
     requests: usize,
 }
@@ -77,16 +116,17 @@ impl Phone for Model<'_> {
             PasswordChange::Change { old, new } => (text(old), text(new)),
             PasswordChange::Off { old } => (text(old), None),
         };
-        self.heard.extend(old.iter().chain(&new).cloned());
+        let mut world = locked(self.world);
+        world.heard.extend(old.iter().chain(&new).cloned());
         let request = self.requests;
         self.requests += 1;
         if self.crash == Some(Crash::BeforeTelling(request)) {
             return Err(refusal(false, false));
         }
-        if self.password.is_some() && *self.password != old {
+        if world.password.is_some() && world.password != old {
             return Err(refusal(true, true));
         }
-        *self.password = new;
+        (world.password, world.is_ours, world.is_from_here) = (new, true, true);
         match self.crash {
             Some(Crash::AfterTelling(at)) if at == request => Err(refusal(false, false)),
             _ => Ok(()),
@@ -101,6 +141,7 @@ struct OnDisk<'a> {
     udid: &'a str,
     crash: Option<Crash>,
     stored: usize,
+    noted: usize,
 }
 
 impl Vault for OnDisk<'_> {
@@ -114,8 +155,22 @@ impl Vault for OnDisk<'_> {
         if self.crash == Some(Crash::AfterStoring(at)) { Err(killed()) } else { Ok(()) }
     }
 
-    async fn kept(&self) -> Result<Vec<Candidate>, JobError> {
-        passwords::Stored(self.repository).candidates(self.udid)
+    async fn kept(&self) -> Result<Vec<Kept>, JobError> {
+        word::that_it_may_have(self.repository, self.udid)
+    }
+
+    async fn note(&mut self, generation: &str, word: Word) -> Result<(), JobError> {
+        let at = self.noted;
+        self.noted += 1;
+        // Nothing comes behind a crash.
+        if matches!(self.crash, Some(Crash::BeforeNoting(crash)) if crash <= at) {
+            return Err(killed());
+        }
+        let host = self.ctx.host.clone();
+        let now = host.now();
+        let options = WriterOptions::new(Arc::new(move || host.now()));
+        let told = passwords::Told::new(self.udid, generation, word, now);
+        passwords::note(&self.repository.writer(&options)?, &told).map(drop)
     }
 
     fn udid(&self) -> &str {
@@ -136,9 +191,12 @@ fn deed() -> impl Strategy<Value = Deed> {
         (0_usize..2).prop_map(Crash::AfterStoring),
         (0_usize..2).prop_map(Crash::BeforeTelling),
         (0_usize..2).prop_map(Crash::AfterTelling),
+        (0_usize..2).prop_map(Crash::BeforeNoting),
     ];
+    let beside = (0_usize..8, given()).prop_map(|(step, word)| Beside { step, word });
+    let here = (wanted, prop::option::weighted(0.6, crash), prop::option::weighted(0.3, beside));
     prop_oneof![
-        4 => (wanted, prop::option::weighted(0.6, crash)).prop_map(|(wanted, crash)| Deed::Here(wanted, crash)),
+        4 => here.prop_map(|(wanted, crash, beside)| Deed::Here(wanted, crash, beside)),
         1 => given().prop_map(Deed::Elsewhere),
     ]
 }
@@ -150,23 +208,18 @@ fn repository(root: &Utf8Path) -> lifeboat_repo::Repository {
 }
 
 /// Does one deed after the other and says, after each, whether the invariant holds: a device never has a password that passed
-/// through this program and that the repository does not keep.
+/// through this program and that the repository does not keep, and none that it took from this program counts as refused.
 async fn live(
     ctx: &Context,
     repository: &lifeboat_repo::Repository,
     udid: &str,
     deeds: Vec<Deed>,
 ) -> Result<(), TestCaseError> {
-    let (mut password, mut heard) = (None::<String>, BTreeSet::new());
+    let world = Mutex::new(World::default());
     for (minute, deed) in (0..).step_by(60).zip(deeds) {
-        let before = password.clone();
         match &deed {
-            Deed::Elsewhere(word) => {
-                password = word.map(|word| secret(word).expose_secret().to_owned());
-                // What is chosen elsewhere did not pass through here, even where it is the same word.
-                heard.retain(|heard| Some(heard) != password.as_ref());
-            }
-            Deed::Here(wanted, crash) => {
+            Deed::Elsewhere(word) => locked(&world).elsewhere(*word),
+            Deed::Here(wanted, crash, beside) => {
                 let order = match *wanted {
                     Wanted::Set(new) => Order::Set { new: secret(new) },
                     Wanted::Change(old, new) => {
@@ -175,22 +228,34 @@ async fn live(
                     Wanted::Off(old) => Order::Off { old: old.map(secret) },
                 };
                 let now = jiff::Timestamp::from_second(1_700_000_000 + minute).unwrap();
-                let mut vault = OnDisk { ctx, repository, udid, crash: *crash, stored: 0 };
-                let mut phone = Model {
-                    password: &mut password,
-                    heard: &mut heard,
-                    crash: *crash,
-                    requests: 0,
+                let mut vault =
+                    OnDisk { ctx, repository, udid, crash: *crash, stored: 0, noted: 0 };
+                let mut phone = Model { world: &world, crash: *crash, requests: 0 };
+                {
+                    let mut world = locked(&world);
+                    (world.others, world.is_ours) = (world.password.clone(), false);
+                }
+                let steps = Mutex::new(0);
+                let tell = |_| {
+                    let mut step = steps.lock().unwrap();
+                    if let Some(beside) = beside.filter(|beside| beside.step == *step) {
+                        locked(&world).elsewhere(beside.word);
+                    }
+                    *step += 1;
                 };
-                let done = carry_out(&mut vault, &mut phone, &order, None, now).await;
+                let done = carry_out(&mut vault, &mut phone, &order, None, now, &tell).await;
+                let world = locked(&world);
+                let new = order.new_password().map(|new| new.expose_secret().to_owned());
                 match &done {
                     Ok(generation) => {
-                        let new = order.new_password().map(|new| new.expose_secret().to_owned());
-                        prop_assert_eq!(&password, &new, "{:?}", &deed);
+                        let wanted = if world.is_ours { &new } else { &world.others };
+                        prop_assert_eq!(&world.password, wanted, "{:?}", &deed);
+                        prop_assert!(world.is_ours || beside.is_some(), "{:?}", &deed);
                         prop_assert_eq!(generation.is_some(), new.is_some());
                     }
                     Err(error) if error.message.contains("that it had") => {
-                        prop_assert_eq!(&password, &before, "it says so: {:?}", &deed);
+                        prop_assert_eq!(&world.password, &world.others, "it says so: {:?}", &deed);
+                        prop_assert!(!world.is_ours, "{:?}", &deed);
                     }
                     Err(_) => {}
                 }
@@ -202,9 +267,18 @@ async fn live(
             .into_iter()
             .map(|(_, kept)| kept.password.expose_secret().to_owned())
             .collect();
-        let is_safe =
-            password.as_ref().is_none_or(|now| !heard.contains(now) || kept.contains(now));
-        prop_assert!(is_safe, "{:?} is stored nowhere after {:?}", password, deed);
+        let world = locked(&world);
+        let is_safe = |now: &String| !world.heard.contains(now) || kept.contains(now);
+        let told = (&world.password, &deed);
+        prop_assert!(world.password.as_ref().is_none_or(is_safe), "is stored nowhere: {:?}", told);
+        let may_have = passwords::kept(repository, udid).unwrap();
+        let counts = |now: &String| {
+            may_have
+                .iter()
+                .any(|kept| !kept.is_refused() && kept.password.password.expose_secret() == now)
+        };
+        let is_told = world.password.as_ref().filter(|_| world.is_from_here);
+        prop_assert!(is_told.is_none_or(counts), "counts as refused: {:?}", told);
     }
     Ok(())
 }
@@ -215,7 +289,7 @@ fn no_crash_leaves_a_device_with_a_password_that_passed_through_here_and_is_stor
     let repository = repository(Utf8Path::from_path(dir.path()).unwrap());
     let ctx = Context::new(Arc::new(FakeHost::default()), EventSink::silent());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut runner = TestRunner::new(ProptestConfig::with_cases(24));
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(32));
     let cases = std::cell::Cell::new(0);
     // Every case is a device of its own in one repository.
     let deeds = prop::collection::vec(deed(), 1..7);
@@ -231,6 +305,7 @@ fn no_crash_leaves_a_device_with_a_password_that_passed_through_here_and_is_stor
 #[derive(Default)]
 struct Asked {
     kept: Vec<StoredPassword>,
+    noted: Vec<(String, Word)>,
     requests: Vec<String>,
     right: Option<String>,
 }
@@ -241,12 +316,18 @@ impl Vault for Asked {
         Ok(())
     }
 
-    async fn kept(&self) -> Result<Vec<Candidate>, JobError> {
-        let candidate = |kept: &StoredPassword| Candidate {
-            password: kept.password.clone(),
-            generation: Some(kept.generation.clone()),
+    async fn kept(&self) -> Result<Vec<Kept>, JobError> {
+        let word = |kept: &StoredPassword| {
+            let mut noted = self.noted.iter().rev();
+            noted.find(|(of, _)| *of == kept.generation).map(|(_, word)| *word)
         };
-        Ok(self.kept.iter().map(candidate).collect())
+        let with = |kept: &StoredPassword| Kept { password: kept.clone(), word: word(kept) };
+        Ok(self.kept.iter().map(with).collect())
+    }
+
+    async fn note(&mut self, generation: &str, word: Word) -> Result<(), JobError> {
+        self.noted.push((generation.to_owned(), word));
+        Ok(())
     }
 
     fn udid(&self) -> &str {
@@ -301,17 +382,33 @@ async fn the_old_password_is_the_one_that_opens_the_backup_then_the_newest_until
             Asked { right: right.map(|word: u8| format!("word {word}")), ..Asked::default() };
         let order = Order::Change { old: None, new: secret(9) };
         let presented = opens.map(|word: u8| bag(&format!("word {word}")));
-        let done = carry_out(&mut vault, &mut phone, &order, presented.as_ref(), now).await;
+        let told = Mutex::new(Vec::new());
+        let tell = |step| told.lock().unwrap().push(step);
+        let done = carry_out(&mut vault, &mut phone, &order, presented.as_ref(), now, &tell).await;
+        // Each is told before it begins; that of the device once for each old password.
+        let mut steps = vec![PasswordStep::LookUp, PasswordStep::StoreNew];
+        steps.extend(asked.iter().flat_map(|_| [PasswordStep::Tell, PasswordStep::Heard]));
+        steps.extend(right.is_none().then_some(PasswordStep::Note));
+        assert_eq!(told.into_inner().unwrap(), steps);
         assert_eq!(phone.requests, asked);
         assert_eq!(vault.kept.len(), 4, "the new one is stored, nothing is replaced");
+        let new = &vault.kept[0].generation;
         match done {
-            Ok(generation) => assert_eq!(generation.as_ref(), Some(&vault.kept[0].generation)),
-            Err(error) => assert_eq!((error.cause, right), (Cause::BackupPasswordWrong, None)),
+            Ok(generation) => {
+                assert_eq!(generation.as_ref(), Some(new));
+                assert_eq!(vault.noted, []);
+            }
+            Err(error) => {
+                assert_eq!((error.cause, right), (Cause::BackupPasswordWrong, None));
+                // That the device has another one is noted beside it.
+                assert_eq!(vault.noted, [(new.clone(), Word::Refused)]);
+            }
         }
     }
     let mut nobody = (Asked::default(), Asked::default());
     let order = Order::Off { old: None };
-    let error = carry_out(&mut nobody.0, &mut nobody.1, &order, None, now).await.unwrap_err();
+    let done = carry_out(&mut nobody.0, &mut nobody.1, &order, None, now, &|_| {}).await;
+    let error = done.unwrap_err();
     assert_eq!(error.cause, Cause::NoBackupPassword);
     assert!(nobody.0.kept.is_empty() && nobody.1.requests.is_empty());
 }
@@ -339,7 +436,7 @@ fn a_device_writes_the_manifest_over_the_one_that_is_there_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let root = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
     let inside = tree(&root);
-    let mut files = GuardedFiles::new(inside.clone());
+    let mut files = GuardedFiles::new(inside.clone(), EventSink::silent());
     assert!(matches!(files.begin(&path("Manifest.plist")), Err(FileError::NotFound)));
     inside.state().write_own(&format!("{UDID}/Manifest.plist"), b"wrapped for the old").unwrap();
     for other in ["Status.plist", "Manifest.db", "Snapshot/Manifest.plist", "00/x"] {
@@ -366,7 +463,7 @@ fn what_the_device_wrote_is_presented_by_the_next_run() {
     {
         let tree = tree(&root);
         tree.state().write_own(&format!("{UDID}/Manifest.plist"), b"wrapped for the old").unwrap();
-        let mut files = GuardedFiles::new(tree);
+        let mut files = GuardedFiles::new(tree, EventSink::silent());
         files.begin(&path("Manifest.plist")).unwrap();
         files.write(b"wrapped for the new").unwrap();
         files.finish().unwrap();
@@ -378,4 +475,86 @@ fn what_the_device_wrote_is_presented_by_the_next_run() {
     let mut reader = source.reader;
     reader.read_to_end(&mut bytes).unwrap();
     assert_eq!(bytes, b"wrapped for the new");
+}
+
+/// A device that ends every request in one way.
+struct Ends {
+    is_unchanged: bool,
+    is_wrong: bool,
+}
+
+impl Phone for Ends {
+    async fn change(&mut self, _change: &PasswordChange) -> Result<(), Refusal> {
+        Err(refusal(self.is_unchanged, self.is_wrong))
+    }
+}
+
+#[tokio::test]
+async fn only_what_was_surely_refused_is_remembered_as_that() {
+    let now = jiff::Timestamp::from_second(9).unwrap();
+    let change = |old: Option<u8>, new| Order::Change { old: old.map(secret), new: secret(new) };
+    for (order, is_unchanged, is_wrong, refused) in [
+        (Order::Set { new: secret(7) }, true, false, vec!["word 7"]),
+        (Order::Set { new: secret(7) }, false, false, vec![]),
+        (change(Some(5), 7), true, true, vec!["word 5", "word 7"]),
+        // Nothing was said of the old one.
+        (change(Some(5), 7), true, false, vec!["word 7"]),
+        (change(Some(5), 7), false, false, vec![]),
+        // These were kept before: the answer to one may have been lost, and the device has it.
+        (change(Some(1), 2), true, true, vec![]),
+        (Order::Off { old: Some(secret(1)) }, true, true, vec![]),
+    ] {
+        let mut vault = Asked::default();
+        for word in [1, 2] {
+            vault.keep(StoredPassword::new(UDID, secret(word), now)).await.unwrap();
+        }
+        let mut phone = Ends { is_unchanged, is_wrong };
+        carry_out(&mut vault, &mut phone, &order, None, now, &|_| {}).await.unwrap_err();
+        let text = |(of, word): &(String, Word)| {
+            assert_eq!(*word, Word::Refused);
+            let mut kept = vault.kept.iter();
+            kept.find(|kept| kept.generation == *of).unwrap().password.expose_secret()
+        };
+        assert_eq!(vault.noted.iter().map(text).collect::<Vec<_>>(), refused, "{order:?}");
+    }
+    // One that comes again after it was refused is stored again: it may be taken now.
+    let mut vault = Asked::default();
+    let refused = StoredPassword::new(UDID, secret(7), now);
+    vault.note(&refused.generation, Word::Refused).await.unwrap();
+    vault.keep(refused).await.unwrap();
+    let mut phone = Ends { is_unchanged: false, is_wrong: false };
+    let order = Order::Set { new: secret(7) };
+    carry_out(&mut vault, &mut phone, &order, None, now, &|_| {}).await.unwrap_err();
+    let known = vault.kept().await.unwrap();
+    assert_eq!(known.iter().map(Kept::is_refused).collect::<Vec<_>>(), [false, true]);
+}
+
+/// What a log, a panic or an error could print of what holds a password.
+#[test]
+fn nothing_that_holds_a_password_shows_it() {
+    let canary = || SecretString::from("canary-7d1e".to_owned());
+    let orders = [
+        Order::Set { new: canary() },
+        Order::Change { old: Some(canary()), new: canary() },
+        Order::Off { old: Some(canary()) },
+    ];
+    let stored = StoredPassword::new(UDID, canary(), jiff::Timestamp::UNIX_EPOCH);
+    let places = Places {
+        repository: "/r".into(),
+        password: Some(canary()),
+        key_file: "/k".into(),
+        make_repository: false,
+        working_area: "/w".into(),
+        cache: "/c".into(),
+    };
+    let shown = [
+        format!("{orders:?}"),
+        format!("{stored:?} {:?}", passwords::Candidate::given(canary())),
+        format!("{:?} {places:?}", passwords::Given(vec![canary()])),
+        format!("{:?}", PasswordChange::Change { old: canary(), new: canary() }),
+        format!("{:?}", mistakes::of(&[canary()])),
+    ];
+    for shown in shown {
+        assert!(!shown.contains("canary") && !shown.is_empty(), "{shown}");
+    }
 }

@@ -3,26 +3,20 @@
 use lifeboat_repo::{Repository, Tag};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::order::Refusal;
 use super::{Order, opening};
 use crate::error::JobError;
 use crate::jobs::snapshots::device_snapshots;
 use crate::passwords::{self, Candidate, Kept, StoredPassword};
 
-/// The device surely has the password that it had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refused {
-    /// It says that the old one that was given is not that.
-    pub(super) is_wrong: bool,
-}
-
 /// Returns the generations that a device surely does not have, of those that an order stored, and nobody before it: the new one, which
 /// it did not take, and the old one that it says is wrong. Of one that was kept before, an earlier order may have told it.
-pub(super) fn refused(
+pub(super) fn refused<'a>(
     order: &Order,
-    refused: Option<Refused>,
-    stored: &[StoredPassword],
-) -> Vec<String> {
-    let Some(Refused { is_wrong }) = refused else { return Vec::new() };
+    refusal: &Refusal,
+    stored: &'a [StoredPassword],
+) -> Vec<&'a str> {
+    let Refusal { is_unchanged, is_wrong, .. } = *refusal;
     let old = match order {
         Order::Set { .. } => None,
         Order::Change { old, .. } | Order::Off { old } => old.as_ref(),
@@ -32,29 +26,25 @@ pub(super) fn refused(
     };
     // The same text as old and as new is as right, or as wrong, as the old one.
     let is_refused = |stored: &&StoredPassword| {
-        if is(old, stored) { is_wrong } else { is(order.new_password(), stored) }
+        is_unchanged && if is(old, stored) { is_wrong } else { is(order.new_password(), stored) }
     };
-    stored.iter().filter(is_refused).map(|stored| stored.generation.clone()).collect()
+    stored.iter().filter(is_refused).map(|stored| stored.generation.as_str()).collect()
 }
 
 /// Returns the passwords that a device may have, the likeliest first: all that are kept, but for those that it refused. One of these
 /// counts where it opens the newest backup: somebody set it elsewhere.
-pub(super) fn that_it_may_have(
-    repository: &Repository,
-    udid: &str,
-) -> Result<Vec<Candidate>, JobError> {
+pub(super) fn that_it_may_have(repository: &Repository, udid: &str) -> Result<Vec<Kept>, JobError> {
     let kept = passwords::kept(repository, udid)?;
-    let (refused, all): (Vec<_>, Vec<_>) = kept.into_iter().partition(Kept::is_refused);
-    let candidates = |kept: Vec<Kept>| kept.into_iter().map(|kept| kept.password.into());
-    let mut all: Vec<Candidate> = candidates(all).collect();
+    let (refused, mut all): (Vec<_>, Vec<_>) = kept.into_iter().partition(Kept::is_refused);
     if refused.is_empty() {
         return Ok(all);
     }
-    let refused: Vec<Candidate> = candidates(refused).collect();
+    let candidate = |kept: &Kept| Candidate::from(kept.password.clone());
+    let candidates: Vec<Candidate> = refused.iter().map(candidate).collect();
     let mut snapshots = device_snapshots(repository, Some(udid))?.into_iter().rev();
     let newest = snapshots.find(|snapshot| snapshot.is(Tag::Complete));
-    let proved = newest.and_then(|newest| opening::proved(repository, &newest, &refused));
-    let counts = |refused: &Candidate| proved.is_some() && refused.generation == proved;
+    let proved = newest.and_then(|newest| opening::proved(repository, &newest, &candidates));
+    let counts = |refused: &Kept| proved.as_ref() == Some(&refused.password.generation);
     all.extend(refused.into_iter().filter(counts));
     Ok(all)
 }
@@ -64,6 +54,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::error::Cause;
 
     fn secret(text: &str) -> SecretString {
         text.to_owned().into()
@@ -75,11 +66,12 @@ mod tests {
             |old: Option<&str>, new: &str| Order::Change { old: old.map(secret), new: secret(new) };
         let off = |old: Option<&str>| Order::Off { old: old.map(secret) };
         let set = |new: &str| Order::Set { new: secret(new) };
-        let wrong = Some(Refused { is_wrong: true });
-        let no_passcode = Some(Refused { is_wrong: false });
+        let uncertain = (false, false);
+        let wrong = (true, true);
+        let no_passcode = (true, false);
         for (order, how, stored, wanted) in [
             // Nobody knows what it did.
-            (change(Some("old"), "new"), None, &["old", "new"][..], &[][..]),
+            (change(Some("old"), "new"), uncertain, &["old", "new"][..], &[][..]),
             (set("new"), no_passcode, &["new"], &["new"]),
             (set("new"), wrong, &["new"], &["new"]),
             // One that was kept before may have been told by an order that broke.
@@ -100,9 +92,12 @@ mod tests {
                     StoredPassword::new("0000000000000000", secret(text), Timestamp::UNIX_EPOCH)
                 })
                 .collect();
-            let found = refused(&order, how, &stored);
-            let text = |generation: &String| {
-                let one = stored.iter().find(|stored| stored.generation == *generation).unwrap();
+            let (is_unchanged, is_wrong) = how;
+            let error = Box::new(JobError::new(Cause::DeviceError, "it says so"));
+            let refusal = Refusal { is_unchanged, is_wrong, error };
+            let found = refused(&order, &refusal, &stored);
+            let text = |generation: &&str| {
+                let one = stored.iter().find(|stored| stored.generation == **generation).unwrap();
                 one.password.expose_secret().to_owned()
             };
             assert_eq!(found.iter().map(text).collect::<Vec<_>>(), wanted, "{order:?} {how:?}");
