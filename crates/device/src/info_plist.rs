@@ -56,6 +56,12 @@ pub struct InfoPlist {
     pub missing: Vec<String>,
 }
 
+/// Makes a date of a whole second, as Apple's are: Python's reader, and so whatever stands on it, takes no other.
+pub fn date(moment: Timestamp) -> Value {
+    let whole = Timestamp::from_second(moment.as_second()).unwrap_or(moment);
+    Value::Date(std::time::SystemTime::from(whole).into())
+}
+
 /// Collects Info.plist from a device. `now` becomes `Last Backup Date`.
 ///
 /// The values of lockdownd are needed; what the other services do not give is listed as missing.
@@ -65,7 +71,7 @@ pub async fn collect(link: &Link, now: Timestamp) -> Result<InfoPlist, LinkError
     session.close().await;
     let mut missing = Vec::new();
     keys.insert("GUID".into(), Uuid::new_v4().simple().to_string().to_uppercase().into());
-    keys.insert("Last Backup Date".into(), Value::Date(std::time::SystemTime::from(now).into()));
+    keys.insert("Last Backup Date".into(), date(now));
     keys.insert("Target Type".into(), "Device".into());
     match applications(link).await {
         Ok((applications, installed)) => {
@@ -166,4 +172,18 @@ async fn media_files(link: &Link) -> Result<(Dictionary, Option<Vec<u8>>), LinkE
 /// Reads a whole small file; `None` where there is none.
 async fn read(afc: &mut Afc<ServiceStream>, path: &str) -> Result<Option<Vec<u8>>, LinkError> {
     within(ANSWER, "reading a file of the media folder", afc.read_file(path, MAX_FILE)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_whole_seconds() {
+        let moment: Timestamp = "2026-12-01T17:03:09.987654321Z".parse().unwrap();
+        let mut text = Vec::new();
+        date(moment).to_writer_xml(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains("<date>2026-12-01T17:03:09Z</date>"), "{text}");
+    }
 }

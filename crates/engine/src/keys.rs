@@ -372,7 +372,6 @@ mod tests {
         let candidate = |text: &&str| Candidate {
             password: (*text).to_owned().into(),
             generation: Some(format!("of {text}")),
-            is_refused: false,
         };
         Keyring {
             known: known.iter().map(|keys| (*keys).clone()).collect(),

@@ -2,7 +2,8 @@
 //!
 //! A *password snapshot* belongs to no device's backups: host name `lifeboat`, tag `password`, and one file,
 //! [`PATH`]. It is written before a device is told a password, so that none that passed through this program is lost. What a
-//! backup proved lies in that backup's own `lifeboat/keys.json`, which names the generation.
+//! backup proved lies in that backup's own `lifeboat/keys.json`, which names the generation; what the device itself said of a password
+//! is noted in a snapshot of the same kind ([`Word`], [`TOLD`]).
 
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ use crate::job::Context;
 
 /// The one file of a password snapshot.
 pub const PATH: &str = "lifeboat/password.json";
+/// The one file of a snapshot that notes what a device said of a password.
+pub const TOLD: &str = "lifeboat/password-told.json";
 /// The host name of snapshots that belong to no device.
 pub const HOST: &str = "lifeboat";
 /// The version of the file.
@@ -41,9 +44,6 @@ pub struct StoredPassword {
     pub password: SecretString,
     /// When it was agreed upon.
     pub created: Timestamp,
-    /// When the device surely refused it: it has another one. It stays among those that are tried, behind the others.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<Timestamp>,
 }
 
 fn expose<S: Serializer>(password: &SecretString, to: S) -> Result<S::Ok, S::Error> {
@@ -59,7 +59,7 @@ impl StoredPassword {
     pub fn new(udid: &str, password: SecretString, created: Timestamp) -> Self {
         let generation = uuid::Uuid::new_v4().simple().to_string();
         let udid = udid.to_owned();
-        Self { format: FORMAT, udid, generation, password, created, refused: None }
+        Self { format: FORMAT, udid, generation, password, created }
     }
 
     /// Returns the bytes of the file; they are wiped when dropped.
@@ -76,16 +76,73 @@ impl StoredPassword {
     }
 }
 
+/// What a device said of a password that is kept. It is noted when it is certain, and a note that a crash keeps from being written
+/// is missed by nobody: then the password is one of which nothing is known yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Word {
+    /// It does not have it: it refused to take it, or says that it is not the one that it has.
+    Refused,
+    /// It wrote a keybag that opens with it.
+    Proved,
+}
+
+/// The note of what a device said of a password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// The version of the file.
+    pub format: u32,
+    /// The device.
+    pub udid: String,
+    /// Which of its passwords.
+    pub generation: String,
+    /// What it said.
+    pub word: Word,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Told {
+    /// Makes one.
+    pub fn new(udid: &str, generation: &str, word: Word, at: Timestamp) -> Self {
+        let (udid, generation) = (udid.to_owned(), generation.to_owned());
+        Self { format: FORMAT, udid, generation, word, at }
+    }
+
+    /// Reads the file.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let read: Self = serde_json::from_slice(bytes).ok()?;
+        (read.format == FORMAT).then_some(read)
+    }
+}
+
+/// Notes what a device said of a password; it is durable when this returns.
+pub fn note(writer: &Writer, told: &Told) -> Result<SnapshotId, JobError> {
+    let bytes = serde_json::to_vec(told).map_err(|error| {
+        JobError::of(Cause::Internal, "what the device said cannot be written", &error)
+    })?;
+    commit(writer, TOLD, &bytes, told.at)
+}
+
 /// Writes a password snapshot; it is durable when this returns.
 pub fn write(writer: &Writer, password: &StoredPassword) -> Result<SnapshotId, JobError> {
+    commit(writer, PATH, &password.encode()?, password.created)
+}
+
+fn commit(
+    writer: &Writer,
+    path: &str,
+    bytes: &[u8],
+    time: Timestamp,
+) -> Result<SnapshotId, JobError> {
     let mut tree = TreeBuilder::new();
-    let content = writer.store(password.encode()?.as_slice(), None)?;
-    let node = Node::file(content, password.created);
-    tree.add(PATH, node).map_err(|error| {
+    let content = writer.store(bytes, None)?;
+    let node = Node::file(content, time);
+    tree.add(path, node).map_err(|error| {
         JobError::of(Cause::Internal, "the password's snapshot cannot be put together", &error)
     })?;
     let new = NewSnapshot {
-        time: password.created,
+        time,
         udid: HOST.to_owned(),
         tag: Tag::Password,
         also: None,
@@ -108,45 +165,96 @@ pub fn store(
     write(&repository.writer(&WriterOptions::new(clock))?, password)
 }
 
-/// Returns the passwords of a device that the repository keeps, newest first, each once, with a snapshot of it. One that cannot be
-/// read is left out, and the log says so.
+/// A password that the repository keeps.
+#[derive(Debug)]
+pub struct Kept {
+    /// The password.
+    pub password: StoredPassword,
+    /// What the device said of it last; nothing where nothing is noted.
+    pub word: Option<Word>,
+}
+
+impl Kept {
+    /// Whether the device refused it.
+    pub fn is_refused(&self) -> bool {
+        self.word == Some(Word::Refused)
+    }
+}
+
+/// Returns the passwords of a device that the repository keeps, newest first, each with its snapshot, whatever the device said of
+/// them. One that cannot be read is left out, and the log says so.
 pub fn stored(
     repository: &Repository,
     udid: &str,
 ) -> Result<Vec<(Snapshot, StoredPassword)>, JobError> {
+    Ok(files(repository, udid)?.0)
+}
+
+/// Returns the passwords of a device that the repository keeps, those that it refused behind the others, else the newest first. One
+/// that cannot be read is left out, and the log says so.
+pub fn kept(repository: &Repository, udid: &str) -> Result<Vec<Kept>, JobError> {
+    let (stored, told) = files(repository, udid)?;
+    let with_word = |(_, password): (Snapshot, StoredPassword)| {
+        let of_it = told.iter().filter(|told| told.generation == password.generation);
+        let word = of_it.max_by_key(|told| told.at).map(|told| told.word);
+        Kept { password, word }
+    };
+    let mut kept: Vec<_> = stored.into_iter().map(with_word).collect();
+    kept.sort_by_key(Kept::is_refused);
+    Ok(kept)
+}
+
+/// What the password snapshots of a device hold, newest first.
+type Files = (Vec<(Snapshot, StoredPassword)>, Vec<Told>);
+
+fn files(repository: &Repository, udid: &str) -> Result<Files, JobError> {
     let (snapshots, _) = repository.snapshots_and_damage()?;
-    let mut found: Vec<(Snapshot, StoredPassword)> = Vec::new();
+    let (mut stored, mut told) = (Vec::new(), Vec::new());
     for snapshot in snapshots.into_iter().rev().filter(|snapshot| snapshot.is(Tag::Password)) {
-        match read(repository, &snapshot) {
-            Ok(Some(password)) if password.udid == udid => {
-                let same = |(_, known): &&mut (Snapshot, StoredPassword)| {
-                    known.generation == password.generation
-                };
-                match found.iter_mut().find(same) {
-                    // What the device answered is kept in a second one.
-                    Some((_, known)) => known.refused = known.refused.or(password.refused),
-                    None => found.push((snapshot, password)),
-                }
+        match file(repository, &snapshot) {
+            Ok(Some(File::Password(password))) if password.udid == udid => {
+                stored.push((snapshot, password));
             }
+            Ok(Some(File::Told(one))) if one.udid == udid => told.push(one),
             Ok(_) => {}
             Err(error) => {
                 tracing::warn!(%error, snapshot = %snapshot.id.short(), "a password cannot be read");
             }
         }
     }
-    Ok(found)
+    Ok((stored, told))
 }
 
-/// Reads a password snapshot; nothing where it holds none that is understood.
+/// What a password snapshot holds.
+enum File {
+    Password(StoredPassword),
+    Told(Told),
+}
+
+fn file(repository: &Repository, snapshot: &Snapshot) -> Result<Option<File>, JobError> {
+    let bytes = |path: &str| {
+        let entry = repository.entry(snapshot, path)?;
+        let content = entry.as_ref().and_then(|entry| entry.node.content());
+        let content = content.filter(|content| content.size <= LONGEST);
+        let read = content.map(|content| repository.read(content).map(Zeroizing::new));
+        read.transpose().map_err(JobError::from)
+    };
+    if let Some(bytes) = bytes(PATH)? {
+        return Ok(StoredPassword::decode(&bytes).map(File::Password));
+    }
+    let told = bytes(TOLD)?;
+    Ok(told.and_then(|bytes| Told::decode(&bytes)).map(File::Told))
+}
+
+/// Reads a password snapshot; nothing where it holds no password that is understood.
 pub fn read(
     repository: &Repository,
     snapshot: &Snapshot,
 ) -> Result<Option<StoredPassword>, JobError> {
-    let Some(entry) = repository.entry(snapshot, PATH)? else { return Ok(None) };
-    let Some(content) = entry.node.content().filter(|content| content.size <= LONGEST) else {
-        return Ok(None);
-    };
-    Ok(StoredPassword::decode(&Zeroizing::new(repository.read(content)?)))
+    Ok(match file(repository, snapshot)? {
+        Some(File::Password(password)) => Some(password),
+        _ => None,
+    })
 }
 
 /// A password that may be the right one.
@@ -156,14 +264,18 @@ pub struct Candidate {
     pub password: SecretString,
     /// Its generation, where a password snapshot keeps it.
     pub generation: Option<String>,
-    /// Whether the device once refused it.
-    pub is_refused: bool,
 }
 
 impl Candidate {
     /// Makes one that a person gave.
     pub fn given(password: SecretString) -> Self {
-        Self { password, generation: None, is_refused: false }
+        Self { password, generation: None }
+    }
+}
+
+impl From<StoredPassword> for Candidate {
+    fn from(stored: StoredPassword) -> Self {
+        Self { password: stored.password, generation: Some(stored.generation) }
     }
 }
 
@@ -212,20 +324,12 @@ pub struct Stored<'a>(pub &'a Repository);
 
 impl Passwords for Stored<'_> {
     fn candidates(&self, udid: &str) -> Result<Vec<Candidate>, JobError> {
-        let candidate = |(_, stored): (Snapshot, StoredPassword)| Candidate {
-            password: stored.password,
-            generation: Some(stored.generation),
-            is_refused: stored.refused.is_some(),
-        };
-        let mut all: Vec<_> = stored(self.0, udid)?.into_iter().map(candidate).collect();
-        // Of what the device refused only something else than the device can make the right one.
-        all.sort_by_key(|candidate| candidate.is_refused);
-        Ok(all)
+        Ok(kept(self.0, udid)?.into_iter().map(|kept| kept.password.into()).collect())
     }
 }
 
-/// Returns every candidate, each once: those that a person gave, then those that the repository keeps. One that is both has the
-/// generation of the repository's.
+/// Returns every candidate, each once: those that a person gave, then those that the repository keeps; those that the device refused
+/// come last, and cost nothing where another one is right. One that is both has the generation of the repository's.
 pub fn candidates(
     given: &dyn Passwords,
     repository: Option<&Repository>,
@@ -275,23 +379,9 @@ mod tests {
         for password in [&new, &old, &other] {
             store(&ctx, &repository, password).unwrap();
         }
-        // What the device answers comes later, and takes nothing away.
-        let refused = StoredPassword { refused: Some(new.created), ..new.clone() };
-        store(&ctx, &repository, &refused).unwrap();
-        let newest = password("newest", 4);
-        store(
-            &ctx,
-            &repository,
-            &StoredPassword { refused: Some(newest.created), ..newest.clone() },
-        )
-        .unwrap();
         let kept = stored(&repository, "0000000000000000").unwrap();
-        let kept: Vec<_> =
-            kept.iter().map(|(_, kept)| (&kept.generation, kept.refused.is_some())).collect();
-        assert_eq!(
-            kept,
-            [(&newest.generation, true), (&new.generation, true), (&old.generation, false)]
-        );
+        let kept: Vec<_> = kept.iter().map(|(_, kept)| &kept.generation).collect();
+        assert_eq!(kept, [&new.generation, &old.generation]);
         let given = Given(vec!["typed".to_owned().into(), "old".to_owned().into()]);
         let found = candidates(&given, Some(&repository), "0000000000000000").unwrap();
         let told: Vec<_> = found
@@ -299,21 +389,65 @@ mod tests {
             .map(|found| (found.password.expose_secret(), found.generation.clone()))
             .collect();
         let generation = |password: &StoredPassword| Some(password.generation.clone());
-        assert_eq!(
-            told,
-            [
-                ("typed", None),
-                ("old", generation(&old)),
-                ("newest", generation(&newest)),
-                ("new", generation(&new))
-            ]
-        );
+        assert_eq!(told, [("typed", None), ("old", generation(&old)), ("new", generation(&new))]);
         // A backup is never taken for a device's.
         assert!(repository.latest("0000000000000000").unwrap().is_none());
         assert!(!format!("{old:?}").contains("\"old\""), "never shown");
     }
 
+    #[test]
+    fn what_the_device_refused_is_kept_and_tried_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        let place = Location::from(root.join("repository"));
+        let secret = "a password".to_owned().into();
+        let repository = Repository::init(&place, &secret, &root.join("cache")).unwrap();
+        let ctx = Context::new(Arc::new(FakeHost::default()), EventSink::silent());
+        let passwords = ["old", "new", "again"];
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let of: Vec<_> = passwords.iter().zip(1..).map(|(text, at)| password(text, at)).collect();
+        for password in &of {
+            store(&ctx, &repository, password).unwrap();
+        }
+        let host = ctx.host.clone();
+        let writer = repository.writer(&WriterOptions::new(Arc::new(move || host.now()))).unwrap();
+        let tell = |of: &StoredPassword, word, second| {
+            note(&writer, &Told::new(&of.udid, &of.generation, word, at(second))).unwrap();
+        };
+        tell(&of[2], Word::Refused, 10);
+        // What is said of another device's password, or of one that nobody keeps, is of no matter here.
+        let other = Told::new("1111111111111111", &of[1].generation, Word::Refused, at(10));
+        note(&writer, &other).unwrap();
+        note(&writer, &Told::new(&of[0].udid, "nobody's", Word::Refused, at(10))).unwrap();
+        let found = || {
+            let kept = kept(&repository, "0000000000000000").unwrap();
+            let told = kept
+                .iter()
+                .map(|kept| (kept.password.password.expose_secret().to_owned(), kept.word));
+            told.collect::<Vec<_>>()
+        };
+        let shown = |text: &str, word| (text.to_owned(), word);
+        let last = shown("again", Some(Word::Refused));
+        assert_eq!(found(), [shown("new", None), shown("old", None), last]);
+        let tried = candidates(&NoPasswords, Some(&repository), "0000000000000000").unwrap();
+        let tried: Vec<_> = tried.iter().map(|one| one.password.expose_secret()).collect();
+        assert_eq!(tried, ["new", "old", "again"]);
+        // The last word counts.
+        tell(&of[2], Word::Proved, 11);
+        tell(&of[1], Word::Proved, 11);
+        tell(&of[1], Word::Refused, 12);
+        let first = shown("again", Some(Word::Proved));
+        assert_eq!(found(), [first, shown("old", None), shown("new", Some(Word::Refused))]);
+    }
+
     proptest! {
+        #[test]
+        fn a_note_comes_back(generation in "[0-9a-f]{32}", refused in any::<bool>(), second in 0_i64..4_000_000_000) {
+            let word = if refused { Word::Refused } else { Word::Proved };
+            let told = Told::new("0000000000000000", &generation, word, Timestamp::from_second(second).unwrap());
+            prop_assert_eq!(Told::decode(&serde_json::to_vec(&told).unwrap()), Some(told));
+        }
+
         #[test]
         fn a_password_comes_back(text in any::<String>(), seconds in 0_i64..4_000_000_000) {
             let stored = password(&text, seconds);
@@ -325,6 +459,7 @@ mod tests {
         #[test]
         fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..200)) {
             drop(StoredPassword::decode(&noise));
+            drop(Told::decode(&noise));
         }
     }
 

@@ -15,6 +15,7 @@ use crate::meter::Meter;
 use crate::opening::{Fates, Opener, Source, Wanted, Why};
 use crate::stage::Stage;
 use crate::verify;
+use crate::view;
 use crate::working_tree::area::private_file;
 use crate::working_tree::base::Base;
 use crate::working_tree::checked::{Checked, Sum};
@@ -26,6 +27,8 @@ use crate::working_tree::tree::Origin;
 const SQLITE: &[u8] = b"SQLite format 3\0";
 /// The size of the smallest page of a database.
 const SMALLEST_PAGE: u64 = 512;
+/// What is read, in errors.
+const MANIFEST: &str = "Manifest.db";
 /// How much is read at a time.
 const BLOCK: usize = 128 << 10;
 
@@ -178,7 +181,8 @@ fn write_plain(
     to: &Plain,
 ) -> Result<Result<Written, Flaw>, JobError> {
     let mut begins = Vec::new();
-    open()?.take(SQLITE.len() as u64).read_to_end(&mut begins).map_err(|error| disk(&error))?;
+    let read = open()?.take(SQLITE.len() as u64).read_to_end(&mut begins);
+    read.map_err(|error| view::unreadable(MANIFEST, error))?;
     // Backups of iOS 10.0 and 10.1 have it as plain text, and so have those that a tool decrypted in place.
     let Some(key) = key.filter(|_| begins != SQLITE) else {
         return copy(open()?, to, Form::AsSent);
@@ -212,7 +216,7 @@ fn copy(mut from: impl Read, to: &Plain, form: Form) -> Result<Result<Written, F
                 None if error.kind() == io::ErrorKind::InvalidData => {
                     return Ok(Err(Flaw::Truncated));
                 }
-                None => return Err(disk(&error)),
+                None => return Err(view::unreadable(MANIFEST, error)),
             },
         };
         let bytes = block.get(..count).unwrap_or_default();

@@ -194,6 +194,8 @@ pub struct Knobs {
     pub manifest: ManifestKnob,
     /// What a day of its life brings.
     pub life: Life,
+    /// Folders of which `Manifest.db` alone tells, each with attributes that fill a page: a large one without a large phone.
+    pub more_folders: u32,
     /// Whether every backup asks for the passcode; absent = as the iOS version does (from 15.7.1).
     pub passcode_prompt: Option<bool>,
     /// The phone starts plugged in.
@@ -235,6 +237,7 @@ impl Default for Knobs {
             directory_order: 1,
             manifest: ManifestKnob::InPlace,
             life: Life::Whole,
+            more_folders: 0,
             passcode_prompt: None,
             plugged: true,
             passcode: true,
@@ -451,6 +454,7 @@ mod tests {
                 directory_order: order.unwrap_or(0),
                 manifest,
                 life: if close_notify { Life::Whole } else { Life::MessagesAndPhotos },
+                more_folders: u32::from(is_new) * 7,
                 passcode_prompt,
                 passcode,
                 locked,

@@ -1,6 +1,7 @@
 //! `lifeboat sim` as a process.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
@@ -22,12 +23,13 @@ pub struct Sim {
 impl Sim {
     /// Starts phones, kept in `sim` below the home, and lets the home's programs see them.
     pub fn start(home: &mut Home, arguments: &[&str]) -> Self {
+        Self::start_for(home, arguments, Duration::from_mins(10))
+    }
+
+    fn start_for(home: &mut Home, arguments: &[&str], limit: Duration) -> Self {
         let state = home.path().join("sim");
-        let running = home
-            .lifeboat(["sim", "--state", state.as_str()])
-            .args(arguments)
-            .limit(std::time::Duration::from_mins(10))
-            .start();
+        let running =
+            home.lifeboat(["sim", "--state", state.as_str()]).args(arguments).limit(limit).start();
         let Some(line) = running.next_line() else {
             panic!("the simulator printed nothing\n{}", running.wait());
         };
@@ -42,6 +44,16 @@ impl Sim {
 
     /// Starts phones described in TOML.
     pub fn start_phones(home: &mut Home, phones: &[&str], arguments: &[&str]) -> Self {
+        Self::start_phones_for(home, phones, arguments, Duration::from_mins(10))
+    }
+
+    /// Starts phones described in TOML that may run that long.
+    pub fn start_phones_for(
+        home: &mut Home,
+        phones: &[&str],
+        arguments: &[&str],
+        limit: Duration,
+    ) -> Self {
         let mut all: Vec<String> = Vec::new();
         for (index, toml) in phones.iter().enumerate() {
             let file = home.path().join(format!("phone-{index}.toml"));
@@ -50,7 +62,7 @@ impl Sim {
         }
         all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
-        Self::start(home, &all)
+        Self::start_for(home, &all, limit)
     }
 
     /// Returns the UDID of the first phone.

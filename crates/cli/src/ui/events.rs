@@ -125,6 +125,7 @@ fn guarding(step: PasswordStep) -> &'static str {
         }
         PasswordStep::Heard => "the device has answered",
         PasswordStep::Prove => "proving the new password",
+        PasswordStep::Note => "noting what the device said",
         _ => "guarding the password",
     }
 }

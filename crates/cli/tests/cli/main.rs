@@ -38,6 +38,7 @@ mod repo;
 mod several;
 mod sim;
 mod status;
+mod told;
 mod unplug;
 mod usage;
 mod verbose;

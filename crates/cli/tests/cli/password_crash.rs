@@ -20,6 +20,11 @@ const OURS: &str = "ours, first";
 const THEIRS: &str = "theirs: chosen elsewhere";
 /// The password that a run gives the device.
 const NEW: &str = "new and ours";
+/// A password that no device ever had.
+const WRONG: &str = "not the one";
+
+/// What the log says of each file of the repository that will survive.
+const DURABLE: &str = "a file of the repository is durable";
 
 /// How things are before a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,27 +77,44 @@ impl Before {
 struct Scene {
     before: Before,
     command: &'static str,
+    /// The old password that a person gives.
+    old: Option<&'static str>,
     steps: &'static [&'static str],
 }
 
 const SET: Scene = Scene {
     before: Before::Plain,
     command: "set",
+    old: None,
     steps: &["store-new", "tell", "read", "read", "heard", "prove"],
 };
 const SET_WITHOUT_REPOSITORY: Scene = Scene {
     before: Before::Nothing,
     command: "set",
+    old: None,
     steps: &["store-new", "tell", "read", "read", "heard", "prove"],
 };
 const CHANGE: Scene = Scene {
     before: Before::Ours,
     command: "change",
-    steps: &["look-up", "store-new", "tell", "read", "read", "write", "keep", "heard", "prove"],
+    old: None,
+    steps: &[
+        "look-up",
+        "store-new",
+        "tell",
+        "read",
+        "read",
+        "write",
+        "keep",
+        "heard",
+        "prove",
+        "note",
+    ],
 };
 const CHANGE_OF_THEIRS: Scene = Scene {
     before: Before::Theirs,
     command: "change",
+    old: Some(THEIRS),
     steps: &[
         "look-up",
         "store-old",
@@ -104,30 +126,57 @@ const CHANGE_OF_THEIRS: Scene = Scene {
         "keep",
         "heard",
         "prove",
+        "note",
     ],
 };
-const OFF: Scene =
-    Scene { before: Before::Ours, command: "off", steps: &["look-up", "tell", "heard", "prove"] };
+/// Somebody gives an old password that is wrong: the device refuses, and both that were stored are noted as refused.
+const REFUSED: Scene = Scene {
+    before: Before::Ours,
+    command: "change",
+    old: Some(WRONG),
+    steps: &["look-up", "store-old", "store-new", "tell", "heard", "note", "note"],
+};
+const OFF: Scene = Scene {
+    before: Before::Ours,
+    command: "off",
+    old: None,
+    steps: &["look-up", "tell", "heard", "prove"],
+};
 const OFF_OF_THEIRS: Scene = Scene {
     before: Before::Theirs,
     command: "off",
+    old: Some(THEIRS),
     steps: &["look-up", "store-old", "tell", "heard", "prove"],
 };
 
 impl Scene {
-    fn after(&self) -> Option<&'static str> {
+    /// The password that it gives the device.
+    fn chosen(&self) -> Option<&'static str> {
         (self.command != "off").then_some(NEW)
+    }
+
+    fn is_refused(&self) -> bool {
+        self.old == Some(WRONG)
+    }
+
+    /// The password that the device has when it took what it was told.
+    fn after(&self) -> Option<&'static str> {
+        if self.is_refused() { self.before.password() } else { self.chosen() }
+    }
+
+    fn exit(&self) -> i32 {
+        if self.is_refused() { 12 } else { 0 }
     }
 
     fn run(&self, home: &Home) -> Invocation {
         let run = home.lifeboat(["password", self.command, "--json"]);
-        let run = match self.after() {
+        let run = match self.chosen() {
             Some(new) => run.env("BACKUP_PASSWORD_NEW", new),
             None => run,
         };
-        match self.before {
-            Before::Theirs => run.env("BACKUP_PASSWORD", THEIRS),
-            _ => run,
+        match self.old {
+            Some(old) => run.env("BACKUP_PASSWORD", old),
+            None => run,
         }
     }
 
@@ -140,8 +189,9 @@ impl Scene {
     /// Runs it to its end: it tells exactly its steps.
     fn whole(&self, base: &Home) {
         let (home, sim) = self.start(base);
-        let run = self.run(&home).ok();
+        let run = self.run(&home).run();
         let lines: Vec<String> = run.out().lines().map(str::to_owned).collect();
+        assert_eq!(run.status, Some(self.exit()), "{run}");
         assert_eq!(steps(&lines), self.steps, "{} of {:?}\n{run}", self.command, self.before);
         assert_eq!(password(&sim).as_deref(), self.after());
     }
@@ -228,7 +278,7 @@ fn is_recovered(home: &Home, now: Option<&str>, kept: &BTreeSet<String>) {
 }
 
 /// Lets a run go on until what it has told is enough, and holds it at its next line; nothing where it ended well before.
-fn held_when(mut held: Held, is_enough: impl Fn(&[String]) -> bool) -> Option<Held> {
+fn held_when(scene: &Scene, mut held: Held, is_enough: impl Fn(&[String]) -> bool) -> Option<Held> {
     while held.is_held() {
         if is_enough(&held.told()) {
             return Some(held);
@@ -236,7 +286,7 @@ fn held_when(mut held: Held, is_enough: impl Fn(&[String]) -> bool) -> Option<He
         held.pass();
     }
     let run = held.wait();
-    assert_eq!(run.status, Some(0), "{run}");
+    assert_eq!(run.status, Some(scene.exit()), "{run}");
     None
 }
 
@@ -246,7 +296,7 @@ fn kill(scene: &Scene, home: &Home, sim: &Sim, held: Held, recover: bool) -> Vec
     let told = steps(&held.kill());
     assert_eq!(told, scene.steps[..told.len()], "as if nobody had killed it");
     let heard: Vec<&str> = if told.iter().any(|step| step == "tell") {
-        scene.before.password().into_iter().chain(scene.after()).collect()
+        scene.before.password().into_iter().chain(scene.chosen()).collect()
     } else {
         Vec::new()
     };
@@ -278,7 +328,7 @@ fn killed_between_every_two_steps(scene: &Scene) {
         for lines in 0.. {
             let (home, sim) = scene.start(&base);
             let is_enough = |told: &[String]| lines_behind(told, count) >= Some(lines);
-            let Some(held) = held_when(scene.run(&home).hold(), is_enough) else { break };
+            let Some(held) = held_when(scene, scene.run(&home).hold(), is_enough) else { break };
             if steps(&held.told()).len() > count {
                 break;
             }
@@ -296,7 +346,7 @@ fn killed_behind(scene: &Scene, some: &[usize]) {
     scene.whole(&base);
     for (at, step) in some.iter().enumerate() {
         let (home, sim) = scene.start(&base);
-        let held = held_when(scene.run(&home).hold(), |told| steps(told).len() == *step);
+        let held = held_when(scene, scene.run(&home).hold(), |told| steps(told).len() == *step);
         let told = kill(scene, &home, &sim, held.expect("it is held"), at == 0);
         assert_eq!(told.len(), *step);
     }
@@ -310,7 +360,12 @@ fn set_is_killed_between_steps_and_nobody_is_locked_out() {
 
 #[test]
 fn change_is_killed_between_steps_and_nobody_is_locked_out() {
-    killed_behind(&CHANGE, &[6, 2, 3, 7]);
+    killed_behind(&CHANGE, &[6, 2, 3, 7, 9]);
+}
+
+#[test]
+fn a_refused_change_is_killed_between_its_notes_and_nobody_is_locked_out() {
+    killed_behind(&REFUSED, &[6, 5]);
 }
 
 #[test]
@@ -334,51 +389,79 @@ fn change_is_killed_between_every_two_steps() {
 
 #[test]
 #[ignore = "takes minutes: ./test --long"]
+fn a_refused_change_is_killed_between_every_two_steps() {
+    killed_between_every_two_steps(&REFUSED);
+}
+
+#[test]
+#[ignore = "takes minutes: ./test --long"]
 fn off_is_killed_between_every_two_steps() {
     killed_between_every_two_steps(&OFF);
     killed_between_every_two_steps(&OFF_OF_THEIRS);
 }
 
-/// The log is finer than the steps: each file of the repository that becomes durable, each message of the device.
-fn killed_at_every_line_of_the_log(scene: &Scene) {
+/// How many places a run is killed at, spread evenly over the lines of its log: all would take a quarter of an hour.
+const PLACES: usize = 60;
+
+/// The log is finer than the steps: each file of the repository that becomes durable, each message of the device. A run is killed
+/// behind each of these files, and at [`PLACES`] of all lines from its first step to its end.
+fn killed_all_over_the_log(scene: &Scene) {
     let base = scene.before.make();
     let log = "lifeboat_repo=trace,lifeboat_device=trace,lifeboat_engine=trace";
-    let run = |home: &Home| scene.run(home).env("LIFEBOAT_LOG", log);
+    let run = |home: &Home| scene.run(home).env("LIFEBOAT_LOG", log).hold_everywhere();
     let whole = {
         let (home, _sim) = scene.start(&base);
-        run(&home).ok()
+        let mut held = run(&home);
+        while held.is_held() {
+            held.pass();
+        }
+        held.wait()
     };
+    let whole: Vec<String> = whole.out().lines().map(str::to_owned).collect();
     for kind in ["data", "index", "snapshots"] {
-        let line = format!("a file of the repository is durable kind=\"{kind}\"");
-        assert!(scene.command == "off" || whole.err().contains(&line), "{whole}");
+        let line = format!("{DURABLE} kind=\"{kind}\"");
+        let is_there = whole.iter().any(|told| told.contains(&line));
+        assert!(scene.command == "off" || is_there, "{whole:?}");
     }
-    let mut points = 0;
-    loop {
+    let kills = std::cell::Cell::new(0_usize);
+    let kill_when = |is_enough: &dyn Fn(&[String]) -> bool| {
         let (home, sim) = scene.start(&base);
-        let held = held_when(run(&home).hold_everywhere(), |told| told.len() >= points);
-        let Some(held) = held else { break };
-        kill(scene, &home, &sim, held, points % 8 == 0);
-        points += 1;
+        let held = held_when(scene, run(&home), is_enough);
+        held.map(|held| {
+            kill(scene, &home, &sim, held, kills.get().is_multiple_of(8));
+            kills.set(kills.get() + 1);
+        })
+    };
+    let durable = |told: &[String]| told.iter().filter(|line| line.contains(DURABLE)).count();
+    for files in 1..=durable(&whole) {
+        assert!(kill_when(&|told| durable(told) >= files).is_some(), "{files} files");
     }
-    assert!(points > 2 * scene.steps.len(), "{points} lines of {}", scene.command);
+    let lines = lines_behind(&whole, 1).expect("it tells its first step");
+    for place in (0..lines).step_by(lines.div_ceil(PLACES).max(1)) {
+        // How many lines there are depends on how fast it is.
+        if kill_when(&|told| lines_behind(told, 1) >= Some(place)).is_none() {
+            break;
+        }
+    }
+    assert!(kills.get() > 2 * scene.steps.len(), "{} kills of {}", kills.get(), scene.command);
 }
 
 #[test]
 #[ignore = "takes minutes: ./test --long"]
-fn set_is_killed_at_every_line_of_its_log() {
-    killed_at_every_line_of_the_log(&SET);
+fn set_is_killed_all_over_its_log() {
+    killed_all_over_the_log(&SET);
 }
 
 #[test]
 #[ignore = "takes minutes: ./test --long"]
-fn change_is_killed_at_every_line_of_its_log() {
-    killed_at_every_line_of_the_log(&CHANGE);
+fn change_is_killed_all_over_its_log() {
+    killed_all_over_the_log(&CHANGE);
 }
 
 #[test]
 #[ignore = "takes minutes: ./test --long"]
-fn off_is_killed_at_every_line_of_its_log() {
-    killed_at_every_line_of_the_log(&OFF);
+fn off_is_killed_all_over_its_log() {
+    killed_all_over_the_log(&OFF);
 }
 
 /// Somebody changes the password with a program that is not ours; false where the device does something else at the moment.
@@ -436,7 +519,7 @@ fn meanwhile(cases: &[(Scene, &str, Other)]) {
     for (scene, step, other) in cases {
         let (home, sim) = scene.start(&base);
         let at = scene.steps.iter().position(|known| known == step).expect("a step");
-        let held = held_when(scene.run(&home).hold(), |told| steps(told).len() == at);
+        let held = held_when(scene, scene.run(&home).hold(), |told| steps(told).len() == at);
         let held = held.expect("it is held");
         let what = format!("{} before {step}: {other:?}", scene.command);
         if let Other::After(new) = other {

@@ -86,14 +86,14 @@ fn refusals(command: &str, has_password: bool) {
         );
         assert_eq!(standing(&home), before, "nothing is left that confuses: {what}");
     }
-    // What was refused is told as that, and tried behind the others.
+    // What was refused is told as that.
     let status = home.lifeboat(["password", "status", "--json"]).run().json();
     let refused = status["passwords"].as_array().expect("a list").iter();
-    let refused = refused.filter(|kept| kept["refused"].is_string()).count();
+    let refused = refused.filter(|kept| kept["device_said"] == "refused").count();
     assert_eq!(refused, if command == "off" { 0 } else { 5 }, "{status}");
     if command != "off" {
         let told = home.lifeboat(["password", "status"]).run();
-        assert!(told.out().contains("(the device refused it)"), "{told}");
+        assert!(told.out().contains("5 passwords, which the device did not take"), "{told}");
     }
     // Nothing of it stands in the way.
     let run = home.lifeboat(["password", command]).env("BACKUP_PASSWORD_NEW", "taken now").ok();
@@ -168,4 +168,64 @@ fn a_wrong_old_password_is_named_and_does_not_hide_what_is_known() {
         assert!(run.summary()["message"].as_str().expect("a message").contains("207"), "{run}");
         assert_eq!(standing(&home), (Some(0), "known".to_owned()), "{command}");
     }
+}
+
+#[test]
+fn what_is_refused_does_not_hide_that_the_password_was_changed_elsewhere() {
+    let (home, sim) = scene(true, "");
+    let mut other = crate::home();
+    other.connect(&sim.address);
+    other.lifeboat(["pair"]).ok();
+    let change = other.lifeboat(["password", "change"]);
+    change.env("BACKUP_PASSWORD", OURS).env("BACKUP_PASSWORD_NEW", "theirs").ok();
+    home.lifeboat(["backup"]).ok();
+    let elsewhere = (Some(12), "changed-elsewhere".to_owned());
+    assert_eq!(standing(&home), elsewhere);
+    for (command, old) in [
+        ("change", None),
+        ("change", Some("not the one")),
+        ("off", None),
+        ("off", Some("not the one either")),
+    ] {
+        let run = home
+            .lifeboat(["password", command, "--json"])
+            .env("BACKUP_PASSWORD_NEW", "never taken");
+        let run = match old {
+            Some(old) => run.env("BACKUP_PASSWORD", old),
+            None => run,
+        };
+        let run = run.run();
+        let wanted = (Some(12), "backup-password-wrong".to_owned(), true);
+        assert_eq!(ended(&run), wanted, "{run}");
+        assert_eq!(standing(&home), elsewhere, "{command} {old:?}");
+    }
+}
+
+#[test]
+fn one_that_was_told_and_whose_answer_was_lost_is_never_taken_for_refused() {
+    let (home, sim) = scene(true, "");
+    // The device takes it, and nobody hears of that.
+    let mut held = home
+        .lifeboat(["password", "change", "--json"])
+        .env("BACKUP_PASSWORD_NEW", "taken and not heard")
+        .hold();
+    while held.is_held() && !held.told().iter().any(|line| line.contains("\"read\"")) {
+        held.pass();
+    }
+    assert!(held.is_held(), "{:?}", held.told());
+    held.kill();
+    // The same again, from what everybody believes: the device says that the old one is wrong.
+    let run = home
+        .lifeboat(["password", "change", "--json"])
+        .env("BACKUP_PASSWORD", OURS)
+        .env("BACKUP_PASSWORD_NEW", "taken and not heard")
+        .run();
+    assert_eq!(ended(&run), (Some(12), "backup-password-wrong".to_owned(), true), "{run}");
+    let status = home.lifeboat(["password", "status", "--json"]).ok().json();
+    assert_eq!(status["standing"], "not-proved", "{status}");
+    let said = status["passwords"].as_array().expect("a list").iter();
+    assert!(said.clone().all(|kept| kept["device_said"].is_null()), "{status}");
+    let backup = home.lifeboat(["backup", "--json"]).ok().summary();
+    assert_eq!(backup["stored"], "opened", "{backup}");
+    drop(sim);
 }

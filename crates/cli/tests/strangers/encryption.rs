@@ -1,5 +1,5 @@
 //! Encrypted backups: clients that are not ours set, change and remove the password and make the backups, and readers that are not ours
-//! open them.
+//! open them, as they open what we hand back.
 
 use std::collections::BTreeMap;
 
@@ -183,4 +183,55 @@ fn a_backup_with_all_rounds_is_opened() {
     pair(&scene.home);
     succeeded(&scene.idevicebackup2(&["backup"]).ok(), "Backup Successful.");
     scene.is_opened_with("sesame", "full");
+}
+
+/// What `lifeboat` hands back: of a snapshot that stayed sealed, of that one opened later, and of those that were opened at once.
+fn lifeboat_hands_back(ios: &str, knobs: &str, switches: &str) {
+    let encryption = format!("[encryption]\npassword = \"sesame\"\nrounds = 1000\n{switches}");
+    let scene = Scene::new(ios, knobs, &encryption);
+    let Scene { home, sim, .. } = &scene;
+    home.lifeboat(["pair"]).ok();
+    let backup = |password: &str, stored: &str| {
+        let run = home.lifeboat(["backup", "--json"]).env("BACKUP_PASSWORD_FILE", password).ok();
+        let summary = run.summary();
+        assert_eq!(summary["stored"], stored, "{summary}");
+        let snapshot = summary["snapshot"].as_str().expect("a snapshot").to_owned();
+        (snapshot, sim.digest(home))
+    };
+    let hands_back = |name: &str, snapshot: &str, oracle: &BTreeMap<String, String>| {
+        let root = home.path().join(name);
+        home.lifeboat(["export", snapshot, root.as_str(), "--as", "finder"]).ok();
+        strangers_open(home, &root.join(sim.udid()), "sesame", oracle);
+    };
+    let first = backup("", "sealed");
+    hands_back("sealed", &first.0, &first.1);
+    let password = home.path().join("password");
+    fs_err::write(&password, "sesame\n").expect("a password file");
+    scene.live();
+    let second = backup(password.as_str(), "opened");
+    assert_ne!(first.1, second.1, "a day changes what is told apart");
+    scene.live();
+    let third = backup("", "opened");
+    let all = home.lifeboat(["snapshots", "--json"]).ok().json();
+    let all = all["snapshots"].as_array().expect("a list");
+    let tags: Vec<_> = all.iter().map(|one| one["tag"].as_str()).collect();
+    assert_eq!(tags, [Some("opened"), Some("complete"), Some("complete")]);
+    let later = all[0]["id"].as_str().expect("an id");
+    assert_ne!(later, first.0, "another snapshot of the same backup");
+    hands_back("opened-later", later, &first.1);
+    hands_back("opened-at-once", &second.0, &second.1);
+    hands_back("opened-with-what-is-known", &third.0, &third.1);
+}
+
+#[test]
+fn readers_open_what_lifeboat_hands_back() {
+    lifeboat_hands_back("15.7", "", "");
+}
+
+#[test]
+fn readers_open_what_lifeboat_hands_back_of_the_newest_ios() {
+    let knobs = "devicelink = 400\nmanifest = \"rebuilt\"";
+    // Padded: one of the readers takes no other manifest, whoever hands it back.
+    let switches = "manifest-key = \"kept\"\nmanifest-class = 3\n";
+    lifeboat_hands_back("26.4", knobs, switches);
 }

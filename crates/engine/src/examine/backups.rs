@@ -126,7 +126,7 @@ impl Backups for Kept {
         };
         match standing {
             Standing::Off => Ok(BackupPassword::None),
-            Standing::Known => Ok(BackupPassword::Known),
+            Standing::Known | Standing::Proved => Ok(BackupPassword::Known),
             Standing::NotProved => Ok(BackupPassword::NotProved),
             Standing::ChangedElsewhere => Ok(BackupPassword::Differs),
             Standing::Unknown => Ok(BackupPassword::Unknown),

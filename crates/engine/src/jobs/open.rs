@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 use jiff::Timestamp;
-use lifeboat_mobilesync::FileId;
 use lifeboat_mobilesync::verify::Payloads;
+use lifeboat_mobilesync::{FileId, ManifestPlist};
 use lifeboat_repo::{Content, NewSnapshot, Repository, Snapshot, Tag, Writer, WriterOptions};
 use serde::Serialize;
 
@@ -28,8 +28,12 @@ use crate::store::{self, Backup, Own, Piece, Pieces, Run};
 use crate::unlock::{Lock, PlainManifest, plain_manifest};
 use crate::verify::Verified;
 use crate::view;
+use crate::words::{choose, first, things};
 use crate::working_tree::area::Area;
 use crate::working_tree::base;
+
+/// How many snapshots a note names.
+const NAMED: usize = 10;
 
 /// What became of sealed snapshots.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -92,6 +96,9 @@ pub async fn run(ctx: &Context, places: Places, udid: &str) -> Result<OpenSummar
         for opened in &summary.opened {
             ctx.events.tell(Event::Note(opened.note()));
         }
+        if let Some(note) = still_sealed(&summary.sealed) {
+            ctx.events.tell(Event::Note(note));
+        }
         summary.seconds = seconds_since(&ctx, started);
         Ok(summary)
     })
@@ -124,40 +131,46 @@ impl Opening<'_> {
         let mut in_vain: HashMap<Option<Vec<u8>>, String> = HashMap::new();
         for (snapshot, about) in self.sealed(udid)? {
             self.ctx.go_on()?;
-            let plist = apple::manifest_plist(self.repository, &snapshot)?;
-            let tried = in_vain.get(&plist.keybag).cloned();
-            let opened = match tried {
-                Some(why) => Err(why),
-                None => match self.one(&snapshot, &about, &mut ring) {
-                    Ok(Ok(opened)) => Ok(opened),
-                    Ok(Err(locked)) => {
-                        if locked.damaged().is_none() {
-                            in_vain.insert(plist.keybag, locked.id().to_owned());
-                        }
-                        Err(locked.id().to_owned())
-                    }
-                    // What one has lost keeps no other sealed.
-                    Err(error) if error.cause == Cause::RepositoryDamaged => {
-                        tracing::warn!(%error, snapshot = %snapshot.id.short(), "it stays sealed");
-                        Err(error.cause.id().to_owned())
-                    }
-                    Err(error) => return Err(error),
-                },
-            };
+            let opened =
+                about.and_then(|about| self.one_of(&snapshot, &about, &mut ring, &mut in_vain));
             match opened {
                 Ok(opened) => summary.opened.push(opened),
-                Err(why) => {
+                Err(Stays::Because(why)) => {
                     summary.outcome = Outcome::Incomplete;
                     let (snapshot, time) = (snapshot.id.to_string(), snapshot.time);
                     summary.sealed.push(StillSealed { snapshot, time, why });
                 }
+                Err(Stays::Broken(error)) => return Err(*error),
             }
         }
         Ok(summary)
     }
 
-    /// Returns the sealed snapshots of a device that have no opened one of the same time.
-    fn sealed(&self, udid: &str) -> Result<Vec<(Snapshot, About)>, JobError> {
+    /// Opens one, unless what opened nothing once is all that there is for it.
+    fn one_of(
+        &self,
+        snapshot: &Snapshot,
+        about: &About,
+        ring: &mut Keyring,
+        in_vain: &mut HashMap<Option<Vec<u8>>, String>,
+    ) -> Result<OpenedSnapshot, Stays> {
+        let lost = |error| Stays::of(error, snapshot);
+        let plist = apple::manifest_plist(self.repository, snapshot).map_err(lost)?;
+        if let Some(why) = in_vain.get(&plist.keybag) {
+            return Err(Stays::Because(why.clone()));
+        }
+        let keybag = plist.keybag.clone();
+        self.one(snapshot, about, plist, ring).map_err(lost)?.map_err(|locked| {
+            if locked.damaged().is_none() {
+                in_vain.insert(keybag, locked.id().to_owned());
+            }
+            Stays::Because(locked.id().to_owned())
+        })
+    }
+
+    /// Returns the sealed snapshots of a device that have no opened one of the same time, the newest first, and those that cannot tell
+    /// what they are.
+    fn sealed(&self, udid: &str) -> Result<Vec<OfSealed>, JobError> {
         let (snapshots, _) = self.repository.snapshots_and_damage()?;
         let of_device = snapshots.into_iter().filter(|snapshot| snapshot.udid == udid);
         let (opened, others): (Vec<_>, Vec<_>) =
@@ -168,10 +181,13 @@ impl Opening<'_> {
             if !is_backup || opened.iter().any(|opened| opened.time == snapshot.time) {
                 continue;
             }
-            if let Some(about) = view::about(self.repository, &snapshot)?
-                && about.is_sealed()
-            {
-                sealed.push((snapshot, about));
+            match view::about(self.repository, &snapshot) {
+                Ok(Some(about)) if about.is_sealed() => sealed.push((snapshot, Ok(about))),
+                Ok(_) => {}
+                Err(error) => {
+                    let stays = Stays::of(error, &snapshot);
+                    sealed.push((snapshot, Err(stays)));
+                }
             }
         }
         Ok(sealed)
@@ -181,9 +197,9 @@ impl Opening<'_> {
         &self,
         snapshot: &Snapshot,
         sealed: &About,
+        plist: ManifestPlist,
         ring: &mut Keyring,
     ) -> Result<Result<OpenedSnapshot, Locked>, JobError> {
-        let plist = apple::manifest_plist(self.repository, snapshot)?;
         let keys = match ring.open(&plist, &|| self.ctx.go_on())? {
             Ok(keys) => keys,
             Err(locked) => return Ok(Err(locked)),
@@ -313,6 +329,43 @@ impl Opening<'_> {
         };
         Ok(opened)
     }
+}
+
+/// A sealed snapshot and what it says of itself, or why that is not known.
+type OfSealed = (Snapshot, Result<About, Stays>);
+
+/// Why a snapshot is not opened.
+enum Stays {
+    /// It stays sealed, in a word for programs.
+    Because(String),
+    /// The job cannot go on.
+    Broken(Box<JobError>),
+}
+
+impl Stays {
+    /// What one snapshot has lost keeps no other sealed.
+    fn of(error: JobError, snapshot: &Snapshot) -> Self {
+        if error.cause != Cause::RepositoryDamaged {
+            return Self::Broken(Box::new(error));
+        }
+        tracing::warn!(%error, snapshot = %snapshot.id.short(), "it stays sealed");
+        Self::Because(error.cause.id().to_owned())
+    }
+}
+
+/// Says which snapshots stay sealed, and why; nothing where none do.
+pub(crate) fn still_sealed(sealed: &[StillSealed]) -> Option<Note> {
+    let named = sealed
+        .iter()
+        .map(|one| format!("{} ({})", one.snapshot.get(..8).unwrap_or(&one.snapshot), one.why));
+    let count = sealed.len() as u64;
+    let message = format!(
+        "{} {} sealed: {}",
+        things(count, "earlier snapshot"),
+        choose(count, "stays", "stay"),
+        first(named, NAMED)
+    );
+    (count > 0).then(|| Note::new("still-sealed", message))
 }
 
 impl OpenedSnapshot {

@@ -2,10 +2,11 @@
 //!
 //! In reading order:
 //!
-//! * `order`: agree, store, tell the device, prove; generic over the vault and the device, so that a test breaks it anywhere;
+//! * `order`: agree, store, tell the device, prove, note what it said; generic over the vault and the device, so that a test breaks it anywhere;
 //! * `step`: the steps of that order, each told before it begins;
 //! * `files`: what a device sees of its backup meanwhile, and the one file that it may write;
 //! * `standing`: what is known of the password that a device has;
+//! * `word`: what a refusal says of the passwords that were stored for it;
 //! * `mistakes`, `sight`: texts that nobody chose as a password, and what the doctor sees of all this;
 //! * [`status`], [`trial`]: the jobs that ask, and that try what somebody remembers;
 //! * [`opening`]: which passwords open which snapshots.
@@ -23,6 +24,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 pub mod trial;
+mod word;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +49,7 @@ use crate::event::{Event, Note};
 use crate::job::{Context, Outcome, Places, blocking, seconds_since};
 use crate::link::reach;
 use crate::mux::Mux;
-use crate::passwords::{self, Candidate, Passwords as _, StoredPassword};
+use crate::passwords::{self, Kept, StoredPassword, Word};
 use crate::stage::Stage;
 use crate::working_tree::WorkingTree;
 
@@ -194,7 +196,7 @@ async fn attempt(
         blocking(move || prepare::open(&ctx, &places, &udid, false)).await.at(Stage::Prepare)?
     };
     let tree = prepared.tree.clone();
-    let mut vault = Repository { prepared: Arc::new(prepared), udid: udid.clone() };
+    let mut vault = Repository { ctx, prepared: Arc::new(prepared), udid: udid.clone() };
     let watcher = Arc::new(Watcher::new(ctx));
     let mut phone = Device { ctx, link: &link, tree: tree.clone(), watcher };
     ctx.events.stage(Stage::Transfer);
@@ -206,6 +208,9 @@ async fn attempt(
     tell(PasswordStep::Prove);
     let rewrapped = keybag(&tree, &udid).filter(|bag| Some(bag) != presented.as_ref());
     let proved = prove(rewrapped, order.new_password()).await.at(Stage::Verify)?;
+    if let Some(generation) = generation.as_ref().filter(|_| proved) {
+        order::note(&mut vault, generation, Word::Proved, &tell).await;
+    }
     let state = match order {
         Order::Set { .. } => State::Set,
         Order::Change { .. } => State::Changed,
@@ -264,20 +269,27 @@ async fn prove(bag: Option<Keybag>, new: Option<&SecretString>) -> Result<bool, 
 }
 
 /// The repository as a vault.
-struct Repository {
+struct Repository<'a> {
+    ctx: &'a Context,
     prepared: Arc<prepare::Local>,
     udid: String,
 }
 
-impl Vault for Repository {
+impl Vault for Repository<'_> {
     async fn keep(&mut self, password: StoredPassword) -> Result<(), JobError> {
         let prepared = Arc::clone(&self.prepared);
         blocking(move || passwords::write(&prepared.writer, &password).map(drop)).await
     }
 
-    async fn kept(&self) -> Result<Vec<Candidate>, JobError> {
+    async fn kept(&self) -> Result<Vec<Kept>, JobError> {
         let (prepared, udid) = (Arc::clone(&self.prepared), self.udid.clone());
-        blocking(move || passwords::Stored(&prepared.repository).candidates(&udid)).await
+        blocking(move || word::that_it_may_have(&prepared.repository, &udid)).await
+    }
+
+    async fn note(&mut self, generation: &str, word: Word) -> Result<(), JobError> {
+        let told = passwords::Told::new(&self.udid, generation, word, self.ctx.host.now());
+        let prepared = Arc::clone(&self.prepared);
+        blocking(move || passwords::note(&prepared.writer, &told).map(drop)).await
     }
 
     fn udid(&self) -> &str {

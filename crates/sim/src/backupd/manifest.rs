@@ -11,9 +11,9 @@ use lifeboat_mobilesync::keybag::{ClassKey, Keybag, WrappedKey};
 pub(super) use lifeboat_mobilesync::manifest::seal;
 use lifeboat_mobilesync::{ManifestError, ManifestPlist};
 use plist::{Dictionary, Value};
-use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
+use rand::{RngCore as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -49,12 +49,14 @@ impl Method {
     }
 }
 
-/// Writes the database to `target`. `last` is the last one, which [`Method::InPlace`] takes for its own.
+/// Writes the database to `target`. `last` is the last one, which [`Method::InPlace`] takes for its own; `more` folders are in it that
+/// are nowhere else.
 pub(super) fn database(
     plan: &Plan,
     method: Method,
     last: &Utf8Path,
     target: &Utf8Path,
+    more: u32,
 ) -> Result<(), ManifestError> {
     match method {
         Method::New => build::rebuild(
@@ -76,8 +78,44 @@ pub(super) fn database(
             in_place(plan, target)?
         }
     };
-    Ok(())
+    if more > 0 { more_folders(target, more) } else { Ok(()) }
 }
+
+/// Adds folders with attributes of their own, which nothing compresses.
+fn more_folders(target: &Utf8Path, more: u32) -> Result<(), ManifestError> {
+    const AT_ONCE: usize = 1000;
+    let mut writer = ManifestDbWriter::open(target)?;
+    let mut numbers = 0..more;
+    loop {
+        let folders: Vec<MbFile> = numbers.by_ref().take(AT_ONCE).map(folder).collect();
+        if folders.is_empty() {
+            return writer.finish().map(drop);
+        }
+        writer.put_all(folders.iter().map(|folder| ("HomeDomain", 2, folder)))?;
+    }
+}
+
+fn folder(number: u32) -> MbFile {
+    /// Bytes of attributes: a row fills a page with them.
+    const ATTRIBUTES: usize = 3200;
+    let mut attributes = vec![0; ATTRIBUTES];
+    StdRng::seed_from_u64(number.into()).fill_bytes(&mut attributes);
+    let inode = FIRST_OF_MORE + u64::from(number);
+    MbFile {
+        // As on a phone, no folder holds more than some hundreds.
+        relative_path: format!("Library/More/{:03}/folder-{number:07}", number / 500),
+        mode: 0o040_755,
+        inode,
+        uid: 501,
+        gid: 501,
+        protection_class: 3,
+        extended_attributes: Some(attributes),
+        ..MbFile::default()
+    }
+}
+
+/// The number of the first of the folders that only `Manifest.db` tells of; the disk never comes that far.
+const FIRST_OF_MORE: u64 = 1 << 40;
 
 fn row<'p>(plan: &'p Plan, item: &'p Item) -> Option<(&'p str, u32, &'p MbFile)> {
     plan.entry(item).map(|entry| (entry.domain.as_str(), item.flags, &item.file))

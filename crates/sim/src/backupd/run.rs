@@ -395,10 +395,11 @@ impl<'l, S: AsyncRead + AsyncWrite + Unpin + Send> Run<'l, S> {
             (self.cache.fetched("Manifest.db"), self.cache.running(&self.uuid).join("Manifest.db"));
         let target = if sealed.is_some() { plain.with_extension("sealed") } else { plain.clone() };
         let padded = self.phone.spec.encryption.manifest_padding;
+        let more = self.phone.spec.knobs.more_folders;
         let made = apart({
             let target = target.clone();
             move || {
-                manifest::database(&plan, method, &last, &plain)?;
+                manifest::database(&plan, method, &last, &plain, more)?;
                 if let Some(sealed) = sealed {
                     manifest::seal(&sealed.key, padded, &plain, &target)?;
                 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use lifeboat_engine::Note;
 use lifeboat_engine::jobs::password::status::{self, KeptPassword, PasswordStatus};
 use lifeboat_engine::jobs::password::{Newest, Standing};
+use lifeboat_engine::passwords::Word;
 use serde::Serialize;
 
 use crate::app::App;
@@ -48,7 +49,7 @@ pub(super) async fn run(app: &App) -> Ended {
 /// What there is to do.
 fn next(standing: Standing) -> Option<&'static str> {
     match standing {
-        Standing::Off | Standing::Known | Standing::CannotTell => None,
+        Standing::Off | Standing::Known | Standing::Proved | Standing::CannotTell => None,
         Standing::NotProved => Some("Run `lifeboat backup`: it proves the password."),
         Standing::ChangedElsewhere | Standing::Unknown => Some(
             "Run `lifeboat password test`: it tries what you remember against a backup. If nobody remembers it, make one more \
@@ -74,14 +75,17 @@ fn words(status: &PasswordStatus) -> String {
     if let Some(newest) = &status.newest {
         let _ = writeln!(out, "  backup     {}, {}", time(newest.time), opens(newest, status));
     }
-    if !status.passwords.is_empty() {
-        let one = |kept: &KeptPassword| match kept.refused {
-            Some(_) => format!("{} (the device refused it)", time(kept.created)),
-            None => time(kept.created),
-        };
-        let agreed: Vec<_> = status.passwords.iter().map(one).collect();
-        let count = things(status.passwords.len() as u64, "password");
-        let _ = writeln!(out, "  kept       {count}, agreed upon {}", agreed.join(", "));
+    let is_refused = |kept: &&KeptPassword| kept.device_said == Some(Word::Refused);
+    let (refused, kept): (Vec<_>, Vec<_>) = status.passwords.iter().partition(is_refused);
+    for (line, kept, what) in [
+        ("kept   ", kept, "agreed upon"),
+        ("refused", refused, "which the device did not take, of"),
+    ] {
+        if !kept.is_empty() {
+            let times: Vec<_> = kept.iter().map(|kept| time(kept.created)).collect();
+            let count = things(kept.len() as u64, "password");
+            let _ = writeln!(out, "  {line}    {count}, {what} {}", times.join(", "));
+        }
     }
     if let Some(next) = next(status.standing) {
         let _ = writeln!(out, "  next       {next}");

@@ -5,6 +5,8 @@ mod payload;
 mod text;
 mod verify;
 
+use std::collections::BTreeMap;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use lifeboat_engine::{JobError, passwords};
@@ -46,7 +48,7 @@ pub(super) async fn run(app: &App, settings: &Settings, args: &SheetArgs) -> End
 /// What of a sheet a repository keeps.
 struct Kept {
     devices: Vec<Device>,
-    /// UDID and password, newest first.
+    /// UDID and password, newest first; those that a device refused come last.
     passwords: Vec<(String, SecretString)>,
 }
 
@@ -71,6 +73,18 @@ fn kept(repository: &Repository) -> Result<Kept, JobError> {
             found.push((udid, password));
         }
     }
+    let mut counting: BTreeMap<&str, Vec<passwords::Kept>> = BTreeMap::new();
+    for device in &devices {
+        let mut kept = passwords::kept(repository, &device.udid)?;
+        kept.retain(|kept| !kept.is_refused());
+        counting.insert(&device.udid, kept);
+    }
+    found.sort_by_key(|(udid, password)| {
+        let is_same = |kept: &passwords::Kept| {
+            kept.password.password.expose_secret() == password.expose_secret()
+        };
+        !counting.get(udid.as_str()).is_some_and(|kept| kept.iter().any(is_same))
+    });
     Ok(Kept { devices, passwords: found })
 }
 

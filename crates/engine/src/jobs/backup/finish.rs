@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use lifeboat_device::info_plist;
 use lifeboat_device::link::Link;
 use lifeboat_device::mobilebackup2::{BackupError, BackupReply, FileProblem, ProblemSource};
 use lifeboat_mobilesync::FileId;
@@ -15,7 +16,7 @@ use super::{BackupSummary, Kind, damage as repository_damage};
 use crate::error::{At as _, Cause, JobError};
 use crate::event::{Event, Note};
 use crate::job::{Context, Outcome, blocking};
-use crate::jobs::open::{OpenedSnapshot, Opening};
+use crate::jobs::open::{OpenSummary, OpenedSnapshot, Opening, StillSealed, still_sealed};
 use crate::layout::name;
 use crate::meter::Meter;
 use crate::stage::Stage;
@@ -232,8 +233,7 @@ pub(super) async fn snapshot(
     summary: &mut BackupSummary,
 ) -> Result<(), JobError> {
     let mut info = prepared.info.clone();
-    let now = std::time::SystemTime::from(ctx.host.now());
-    info.insert("Last Backup Date".into(), plist::Value::Date(now.into()));
+    info.insert("Last Backup Date".into(), info_plist::date(ctx.host.now()));
     write_info(&prepared.tree, &prepared.udid, &info).await.at(Stage::Verify)?;
     ctx.events.stage(Stage::Verify);
     // A run that came so far has prepared.
@@ -248,8 +248,9 @@ pub(super) async fn snapshot(
         explain_full(ctx, &tree, error);
     }
     let (stored, verified, earlier) = stored?;
-    summary.notes.extend(earlier.iter().map(OpenedSnapshot::note));
-    summary.opened_earlier = earlier;
+    summary.notes.extend(earlier.opened.iter().map(OpenedSnapshot::note));
+    summary.notes.extend(still_sealed(&earlier.sealed));
+    summary.opened_earlier = earlier.opened;
     summary.notes.extend(repository_damage::healed(&writer.healing()));
     let missing = stored.about.missing();
     summary.snapshot = Some(stored.snapshot.to_string());
@@ -271,8 +272,15 @@ pub(super) async fn snapshot(
     Ok(())
 }
 
-/// What was written, what was found, and which earlier snapshots were opened.
-type Done = (Stored, Verified, Vec<OpenedSnapshot>);
+/// What became of earlier snapshots.
+#[derive(Default)]
+struct Earlier {
+    opened: Vec<OpenedSnapshot>,
+    sealed: Vec<StillSealed>,
+}
+
+/// What was written, what was found, and what became of earlier snapshots.
+type Done = (Stored, Verified, Earlier);
 
 fn store(ctx: &Context, prepared: &Prepared, kind: Kind) -> Result<Done, JobError> {
     let mut state = prepared.tree.state();
@@ -307,12 +315,12 @@ fn open_earlier(
     prepared: &Prepared,
     state: &Overlay,
     verified: &Verified,
-) -> Vec<OpenedSnapshot> {
+) -> Earlier {
     let (Lock::Open(unlocked), Some(repository)) = (&verified.lock, state.repository()) else {
-        return Vec::new();
+        return Earlier::default();
     };
     if prepared.ring.knows(&unlocked.keys) {
-        return Vec::new();
+        return Earlier::default();
     }
     let mut ring = prepared.ring.clone();
     ring.learn(&unlocked.keys);
@@ -325,11 +333,11 @@ fn open_earlier(
             Opening { ctx, repository, writer, place }.all(&prepared.udid, ring)
         });
     match opened {
-        Ok(summary) => summary.opened,
+        Ok(OpenSummary { opened, sealed, .. }) => Earlier { opened, sealed },
         Err(error) => {
             let message = format!("earlier snapshots stay sealed: {}", error.message);
             ctx.events.tell(Event::Note(Note::new("not-opened", message)));
-            Vec::new()
+            Earlier::default()
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::jobs::password::{Before, Sealed, foresee};
 use crate::keys::Keyring;
 use crate::layout::About;
 use crate::passwords::{self, Candidate, Question};
+use crate::scratch;
 use crate::verify::Told;
 use crate::words::{choose, first};
 use crate::working_tree::area::Area;
@@ -166,6 +167,7 @@ pub(crate) fn open(
     full: bool,
 ) -> Result<Local, JobError> {
     let area = Area::take(&places.working_area, udid)?;
+    scratch::sweep(places);
     let repository = places.open_or_make(&*ctx.host)?.as_of(ctx.host.now());
     let host = ctx.host.clone();
     let options = WriterOptions {
@@ -192,9 +194,9 @@ pub(crate) fn open(
     let is_sealed = |base: &&Proven| base.about.as_ref().is_some_and(About::is_sealed);
     let sealed = match chosen.base.as_ref().filter(is_sealed).map(|base| base.snapshot.time) {
         Some(made) => {
-            let kept = passwords::stored(&repository, udid)?;
-            let newest = kept.iter().find(|(_, kept)| kept.refused.is_none());
-            let newest = newest.map(|(_, kept)| kept.created);
+            let kept = passwords::kept(&repository, udid)?;
+            let newest = kept.first().filter(|kept| !kept.is_refused());
+            let newest = newest.map(|kept| kept.password.created);
             Some(Sealed { made, newest })
         }
         None => None,

@@ -1,7 +1,7 @@
 //! The order in which a password is changed: what the device is told is stored before.
 //!
 //! ```text
-//! agree (the caller) → store → tell the device → prove (its next keybag)
+//! agree (the caller) → store → tell the device → prove (its next keybag) → note what it said
 //! ```
 //!
 //! Whatever moment it breaks at, every password that the device can have then is one that it had before, or one that is stored.
@@ -12,18 +12,21 @@ use lifeboat_mobilesync::keybag::Keybag;
 use lifeboat_mobilesync::trial;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Order, PasswordStep};
+use super::{Order, PasswordStep, word};
 use crate::error::{Cause, JobError};
 use crate::job::blocking;
-use crate::passwords::{Candidate, StoredPassword};
+use crate::passwords::{Kept, StoredPassword, Word};
 
 /// Where passwords are kept.
 pub(super) trait Vault {
     /// Keeps a password; it is durable when this returns. Nothing that is kept is replaced.
     async fn keep(&mut self, password: StoredPassword) -> Result<(), JobError>;
 
-    /// Returns the passwords of the device that are kept, newest first.
-    async fn kept(&self) -> Result<Vec<Candidate>, JobError>;
+    /// Returns the passwords that the device may have, of those that are kept, the likeliest first.
+    async fn kept(&self) -> Result<Vec<Kept>, JobError>;
+
+    /// Notes what the device said of a password that is kept.
+    async fn note(&mut self, generation: &str, word: Word) -> Result<(), JobError>;
 
     /// Returns which device it is.
     fn udid(&self) -> &str;
@@ -67,16 +70,17 @@ pub(super) async fn carry_out<V: Vault, P: Phone>(
             olds(vault, old.as_ref(), presented).await?
         }
     };
-    let mut kept_old = None;
+    // What this run stored, and nobody before it.
+    let mut fresh = Vec::new();
     if let Order::Change { old: Some(old), .. } | Order::Off { old: Some(old) } = order {
         tell(PasswordStep::StoreOld);
         // The device keeps it where it refuses: it passed through here, and is as good as a new one.
-        kept_old = Some(keep(vault, old, now - BEFORE, Among::All).await?);
+        keep(vault, old, now - BEFORE, Among::All, &mut fresh).await?;
     }
-    let stored = match order.new_password() {
+    let generation = match order.new_password() {
         Some(new) => {
             tell(PasswordStep::StoreNew);
-            Some(keep(vault, new, now, Among::Newest).await?)
+            Some(keep(vault, new, now, Among::Newest, &mut fresh).await?)
         }
         None => None,
     };
@@ -90,24 +94,19 @@ pub(super) async fn carry_out<V: Vault, P: Phone>(
             any_of(phone, old.into_iter().map(change).collect(), tell).await
         }
     };
-    let Err(refusal) = answer else { return Ok(stored.map(|kept| kept.generation)) };
-    if refusal.is_unchanged {
-        let kept_old = kept_old.filter(|_| refusal.is_wrong);
-        for kept in [kept_old, stored].into_iter().flatten() {
-            remember_refusal(vault, kept, now).await;
-        }
+    let Err(refusal) = answer else { return Ok(generation) };
+    for generation in word::refused(order, &refusal, &fresh) {
+        note(vault, generation, Word::Refused, tell).await;
     }
     Err(refused(refusal, order))
 }
 
-/// Remembers that the device surely has another password than one that this run stored. A crash before leaves it as one that the
-/// device may have, which is safe.
-async fn remember_refusal<V: Vault>(vault: &mut V, kept: Kept, now: Timestamp) {
-    // One that was there before may be the one that the device has: the answer to it may have been lost.
-    let Some(stored) = kept.fresh else { return };
-    let refused = StoredPassword { refused: Some(now), ..stored };
-    if let Err(error) = vault.keep(refused).await {
-        tracing::warn!(error = %error.message, "that the device refused a password is not remembered");
+/// Notes what the device said of a password. Where that cannot be done, or a crash comes before, the password is one that the device
+/// may have, which is safe.
+pub(super) async fn note<V: Vault>(vault: &mut V, generation: &str, word: Word, tell: Tell<'_>) {
+    tell(PasswordStep::Note);
+    if let Err(error) = vault.note(generation, word).await {
+        tracing::warn!(error = %error.message, ?word, "what the device said of a password is not noted");
     }
 }
 
@@ -122,33 +121,27 @@ enum Among {
     Newest,
 }
 
-/// A password that is kept.
-struct Kept {
-    generation: String,
-    /// It was stored just now.
-    fresh: Option<StoredPassword>,
-}
-
-/// Stores a password, unless it is kept already.
+/// Stores a password, unless it is kept already; returns its generation. One that the device refused is stored anew: it may take it
+/// now.
 async fn keep<V: Vault>(
     vault: &mut V,
     password: &SecretString,
     agreed: Timestamp,
     among: Among,
-) -> Result<Kept, JobError> {
+    fresh: &mut Vec<StoredPassword>,
+) -> Result<String, JobError> {
     let many = if among == Among::All { usize::MAX } else { 1 };
-    let same = |known: Candidate| {
-        (!known.is_refused && known.password.expose_secret() == password.expose_secret())
-            .then_some(known.generation)
-            .flatten()
+    let same = |known: &Kept| {
+        !known.is_refused() && known.password.password.expose_secret() == password.expose_secret()
     };
-    let kept = vault.kept().await?.into_iter().take(many).find_map(same);
-    if let Some(generation) = kept {
-        return Ok(Kept { generation, fresh: None });
+    if let Some(known) = vault.kept().await?.into_iter().take(many).find(same) {
+        return Ok(known.password.generation);
     }
     let stored = StoredPassword::new(vault.udid(), password.clone(), agreed);
     vault.keep(stored.clone()).await?;
-    Ok(Kept { generation: stored.generation.clone(), fresh: Some(stored) })
+    let generation = stored.generation.clone();
+    fresh.push(stored);
+    Ok(generation)
 }
 
 /// Returns the passwords that the device may have: the one that was given, else those that are known, the likeliest first.
@@ -161,7 +154,7 @@ async fn olds<V: Vault>(
         return Ok(vec![given.clone()]);
     }
     let mut known: Vec<SecretString> =
-        vault.kept().await?.into_iter().map(|candidate| candidate.password).collect();
+        vault.kept().await?.into_iter().map(|kept| kept.password.password).collect();
     if known.is_empty() {
         return Err(JobError::new(
             Cause::NoBackupPassword,

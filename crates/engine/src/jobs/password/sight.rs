@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::mistakes::{self, Mistake};
 use super::opening::{keybag, proved};
-use super::status::agreed;
+use super::standing::Agreed;
 use super::trial::cores;
 use super::{Newest, Standing};
 use crate::error::{Cause, JobError};
@@ -39,8 +39,7 @@ pub(crate) fn look(
     let Some(repository) = repository.filter(|_| encrypts != Some(false)) else {
         return Ok(Some(Sight::Standing(Standing::of(encrypts, None, &[]))));
     };
-    let kept = passwords::stored(repository, udid)?;
-    let agreed = agreed(&kept);
+    let agreed = Agreed::of(&passwords::kept(repository, udid)?);
     let known = passwords::candidates(given, Some(repository), udid)?;
     let Some(snapshot) = snapshot else {
         return Ok(Some(Sight::Standing(Standing::of(encrypts, None, &agreed))));

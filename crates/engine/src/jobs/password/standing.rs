@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::event::Note;
+use crate::passwords::{Kept, Word};
 
 /// What is known of the password that a device has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -13,7 +14,9 @@ pub enum Standing {
     Off,
     /// The newest backup was opened with one that is kept, and nothing happened since.
     Known,
-    /// One that is kept was told to the device, and no backup has proved it yet.
+    /// One that is kept was told to the device, which wrote a keybag that opens with it; no backup was made since.
+    Proved,
+    /// One that is kept was told to the device, and nothing has proved it yet.
     NotProved,
     /// It has one that was changed elsewhere: none that is kept opens the newest backup.
     ChangedElsewhere,
@@ -38,23 +41,44 @@ pub struct Newest {
     pub is_open: bool,
 }
 
+/// A password that is kept and that the device did not refuse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Agreed {
+    pub(super) generation: String,
+    /// When it was agreed upon.
+    pub(super) at: Timestamp,
+    /// Whether the device wrote a keybag that opens with it.
+    pub(super) is_proved: bool,
+}
+
+impl Agreed {
+    /// Returns those of what is kept.
+    pub(super) fn of(kept: &[Kept]) -> Vec<Self> {
+        let agreed = |kept: &Kept| Self {
+            generation: kept.password.generation.clone(),
+            at: kept.password.created,
+            is_proved: kept.word == Some(Word::Proved),
+        };
+        kept.iter().filter(|kept| !kept.is_refused()).map(agreed).collect()
+    }
+}
+
 impl Standing {
-    /// Judges. `encrypts` is what the device tells, where it was asked; `kept` are the generations that are kept, each with the
-    /// moment when it was agreed upon.
-    pub(super) fn of(
-        encrypts: Option<bool>,
-        newest: Option<&Newest>,
-        kept: &[(String, Timestamp)],
-    ) -> Self {
+    /// Judges. `encrypts` is what the device tells, where it was asked; `kept` are the passwords that are kept.
+    pub(super) fn of(encrypts: Option<bool>, newest: Option<&Newest>, kept: &[Agreed]) -> Self {
         if encrypts == Some(false) {
             return Self::Off;
         }
         // What was agreed upon after the newest backup was made is what that backup says nothing of.
         let since = newest.map_or(Timestamp::MIN, |newest| newest.time);
         let proved = newest.and_then(|newest| newest.generation.as_ref());
-        let is_pending = kept.iter().any(|(kept, agreed)| *agreed >= since && Some(kept) != proved);
+        let pending =
+            kept.iter().filter(|kept| kept.at >= since && Some(&kept.generation) != proved);
+        // The device has the last one that it proved, unless one came behind that.
+        let pending = pending.max_by_key(|kept| kept.at).map(|kept| kept.is_proved);
         match newest {
-            _ if is_pending => Self::NotProved,
+            _ if pending == Some(true) => Self::Proved,
+            _ if pending == Some(false) => Self::NotProved,
             Some(newest) if newest.encrypted && newest.is_open => Self::Known,
             Some(newest) if newest.encrypted && !kept.is_empty() => Self::ChangedElsewhere,
             Some(newest) if newest.encrypted => Self::Unknown,
@@ -74,6 +98,9 @@ impl Standing {
         match self {
             Self::Off => "no backup password is set: backups are not encrypted by the device",
             Self::Known => "the backup password is known here, and the newest backup proves it",
+            Self::Proved => {
+                "the backup password is known here: the device wrote a keybag that opens with it when it took it"
+            }
             Self::NotProved => {
                 "a backup password was agreed upon here, and no backup has proved it yet: back up to prove it"
             }
@@ -132,14 +159,19 @@ const UNKNOWN: &str = "backup-password-unknown";
 mod tests {
     use super::*;
 
-    fn at(seconds: i64) -> Timestamp {
+    fn moment(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()
+    }
+
+    fn agreed(seconds: i64) -> Agreed {
+        Agreed { generation: String::new(), at: moment(seconds), is_proved: false }
     }
 
     #[test]
     fn a_backup_that_nobody_could_open_is_announced_before_it_is_made() {
         let is_told = |encrypts, has_candidates, sealed: Option<i64>, newest: Option<i64>| {
-            let sealed = sealed.map(|made| Sealed { made: at(made), newest: newest.map(at) });
+            let sealed =
+                sealed.map(|made| Sealed { made: moment(made), newest: newest.map(moment) });
             foresee(Before { encrypts, has_candidates, sealed }).is_some()
         };
         assert!(!is_told(false, false, Some(5), None));
@@ -152,10 +184,12 @@ mod tests {
 
     #[test]
     fn what_a_device_tells_a_backup_proves_and_the_vault_keeps_make_one_word() {
-        use Standing::{CannotTell, ChangedElsewhere, Known, NotProved, Off, Unknown};
+        use Standing::{CannotTell, ChangedElsewhere, Known, NotProved, Off, Proved, Unknown};
         let sealed = (true, false);
         let open = (true, true);
         let plain = (false, false);
+        let proved = |second| Agreed { is_proved: true, ..agreed(second) };
+        let at = agreed;
         for (encrypts, newest, kept, wanted) in [
             (Some(false), Some(open), vec![at(1)], Off),
             (Some(true), Some(open), vec![at(1)], Known),
@@ -164,6 +198,12 @@ mod tests {
             (Some(true), Some(open), vec![], Known),
             (Some(true), Some(open), vec![at(1), at(9)], NotProved),
             (Some(true), None, vec![at(1)], NotProved),
+            // The device itself proved it.
+            (Some(true), Some(open), vec![at(1), proved(9)], Proved),
+            (None, Some(sealed), vec![proved(9)], Proved),
+            (Some(true), Some(open), vec![at(1), proved(8), at(9)], NotProved),
+            (Some(true), Some(sealed), vec![proved(1)], ChangedElsewhere),
+            (Some(false), Some(open), vec![proved(9)], Off),
             (Some(true), Some(plain), vec![at(9)], NotProved),
             (Some(true), Some(sealed), vec![at(9)], NotProved),
             // Remembered after the backup that it opens.
@@ -178,13 +218,14 @@ mod tests {
         ] {
             let newest = newest.map(|(encrypted, is_open)| Newest {
                 snapshot: "x".into(),
-                time: at(5),
+                time: moment(5),
                 encrypted,
                 generation: is_open.then(|| "0".to_owned()),
                 is_open,
             });
-            let kept: Vec<_> =
-                kept.iter().enumerate().map(|(name, at)| (name.to_string(), *at)).collect();
+            let named =
+                |(name, kept): (usize, Agreed)| Agreed { generation: name.to_string(), ..kept };
+            let kept: Vec<_> = kept.into_iter().enumerate().map(named).collect();
             let judged = Standing::of(encrypts, newest.as_ref(), &kept);
             assert_eq!(judged, wanted, "{encrypts:?} {newest:?} {kept:?}");
         }

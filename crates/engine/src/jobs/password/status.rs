@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use lifeboat_repo::{Repository, Snapshot, Tag};
 use serde::Serialize;
 
-use super::standing::{Newest, Standing};
+use super::standing::{Agreed, Newest, Standing};
 use super::{Told, ask, opening};
 use crate::error::{Cause, JobError};
 use crate::event::{Event, Note};
@@ -12,7 +12,7 @@ use crate::job::{Context, Places, blocking};
 use crate::jobs::snapshots::device_snapshots;
 use crate::link::reach;
 use crate::mux::Mux;
-use crate::passwords::{self, StoredPassword};
+use crate::passwords::{self, Kept, Word};
 
 /// A password that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,9 +21,15 @@ pub struct KeptPassword {
     pub generation: String,
     /// When it was agreed upon.
     pub created: Timestamp,
-    /// When the device refused it: it has another one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub refused: Option<Timestamp>,
+    /// What the device said of it: `refused`, `proved`; nothing where it said nothing.
+    pub device_said: Option<Word>,
+}
+
+impl From<Kept> for KeptPassword {
+    fn from(kept: Kept) -> Self {
+        let Kept { password, word } = kept;
+        Self { generation: password.generation, created: password.created, device_said: word }
+    }
 }
 
 /// What is known of the backup password of a device.
@@ -41,7 +47,7 @@ pub struct PasswordStatus {
     pub standing: Standing,
     /// Its newest backup.
     pub newest: Option<Newest>,
-    /// The passwords that are kept, newest first.
+    /// The passwords that are kept, newest first; those that the device refused behind the others.
     pub passwords: Vec<KeptPassword>,
 }
 
@@ -95,34 +101,20 @@ fn look(
     };
     let (udid, newest) = of_device(&repository, udid)?;
     let known = passwords::candidates(&*ctx.passwords, Some(&repository), &udid)?;
-    let kept = passwords::stored(&repository, &udid)?;
+    let kept = passwords::kept(&repository, &udid)?;
     let device_name =
         device_name.or_else(|| newest.as_ref().and_then(|newest| newest.label.clone()));
     let newest =
         newest.map(|snapshot| opening::newest(&repository, &snapshot, &known)).transpose()?;
-    let agreed = agreed(&kept);
     Ok(PasswordStatus {
         udid,
         device_name,
         encrypts,
         encryption_demanded,
-        standing: Standing::of(encrypts, newest.as_ref(), &agreed),
+        standing: Standing::of(encrypts, newest.as_ref(), &Agreed::of(&kept)),
         newest,
-        passwords: kept.into_iter().map(|(_, kept)| KeptPassword::of(kept)).collect(),
+        passwords: kept.into_iter().map(KeptPassword::from).collect(),
     })
-}
-
-impl KeptPassword {
-    fn of(kept: StoredPassword) -> Self {
-        let StoredPassword { generation, created, refused, .. } = kept;
-        Self { generation, created, refused }
-    }
-}
-
-/// Returns the generations that the device may have, each with the moment when it was agreed upon.
-pub(super) fn agreed(kept: &[(Snapshot, StoredPassword)]) -> Vec<(String, Timestamp)> {
-    let may_be = kept.iter().filter(|(_, kept)| kept.refused.is_none());
-    may_be.map(|(_, kept)| (kept.generation.clone(), kept.created)).collect()
 }
 
 /// Returns the device that is meant, the only one where none is named, and its newest backup.

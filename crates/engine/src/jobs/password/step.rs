@@ -26,6 +26,8 @@ pub enum PasswordStep {
     Heard,
     /// The keybag that it wrote is opened with the new password.
     Prove,
+    /// What it said of a password is noted: it refused it, or proved it; once for each.
+    Note,
 }
 
 impl PasswordStep {
@@ -41,17 +43,20 @@ impl PasswordStep {
             Self::Keep => "keep",
             Self::Heard => "heard",
             Self::Prove => "prove",
+            Self::Note => "note",
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::PasswordStep::{Heard, Keep, LookUp, Prove, Read, StoreNew, StoreOld, Tell, Write};
+    use super::PasswordStep::{
+        Heard, Keep, LookUp, Note, Prove, Read, StoreNew, StoreOld, Tell, Write,
+    };
 
     #[test]
     fn the_word_of_events_is_that_of_the_log() {
-        for step in [LookUp, StoreOld, StoreNew, Tell, Read, Write, Keep, Heard, Prove] {
+        for step in [LookUp, StoreOld, StoreNew, Tell, Read, Write, Keep, Heard, Prove, Note] {
             assert_eq!(serde_json::to_value(step).unwrap(), step.as_str());
         }
     }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use camino::{Utf8Path, Utf8PathBuf};
 use lifeboat_device::mobilebackup2::{FileError, HostFiles as _, HostPath};
 use lifeboat_host::fake::FakeHost;
-use lifeboat_repo::Location;
+use lifeboat_repo::{Location, WriterOptions};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -30,6 +30,8 @@ enum Crash {
     BeforeTelling(usize),
     /// After the device acted upon it, before its answer is heard.
     AfterTelling(usize),
+    /// Before the nth note of what the device said.
+    BeforeNoting(usize),
 }
 
 /// What somebody does.
@@ -71,15 +73,17 @@ struct World {
     heard: BTreeSet<String>,
     /// The password that it had before the run of the moment, or that it was given elsewhere meanwhile.
     others: Option<String>,
-    /// Who changed it last: this program.
+    /// Who changed it last: this program, in the run of the moment.
     is_ours: bool,
+    /// Who changed it last: this program, in whichever run.
+    is_from_here: bool,
 }
 
 impl World {
     fn elsewhere(&mut self, chosen: Option<u8>) {
         self.password = word(chosen);
         self.others.clone_from(&self.password);
-        self.is_ours = false;
+        (self.is_ours, self.is_from_here) = (false, false);
         // What is chosen elsewhere did not pass through here, even where it is the same word.
         self.heard.retain(|heard| Some(heard) != self.password.as_ref());
     }
@@ -122,7 +126,7 @@ impl Phone for Model<'_> {
         if world.password.is_some() && world.password != old {
             return Err(refusal(true, true));
         }
-        (world.password, world.is_ours) = (new, true);
+        (world.password, world.is_ours, world.is_from_here) = (new, true, true);
         match self.crash {
             Some(Crash::AfterTelling(at)) if at == request => Err(refusal(false, false)),
             _ => Ok(()),
@@ -137,6 +141,7 @@ struct OnDisk<'a> {
     udid: &'a str,
     crash: Option<Crash>,
     stored: usize,
+    noted: usize,
 }
 
 impl Vault for OnDisk<'_> {
@@ -150,8 +155,22 @@ impl Vault for OnDisk<'_> {
         if self.crash == Some(Crash::AfterStoring(at)) { Err(killed()) } else { Ok(()) }
     }
 
-    async fn kept(&self) -> Result<Vec<Candidate>, JobError> {
-        passwords::Stored(self.repository).candidates(self.udid)
+    async fn kept(&self) -> Result<Vec<Kept>, JobError> {
+        word::that_it_may_have(self.repository, self.udid)
+    }
+
+    async fn note(&mut self, generation: &str, word: Word) -> Result<(), JobError> {
+        let at = self.noted;
+        self.noted += 1;
+        // Nothing comes behind a crash.
+        if matches!(self.crash, Some(Crash::BeforeNoting(crash)) if crash <= at) {
+            return Err(killed());
+        }
+        let host = self.ctx.host.clone();
+        let now = host.now();
+        let options = WriterOptions::new(Arc::new(move || host.now()));
+        let told = passwords::Told::new(self.udid, generation, word, now);
+        passwords::note(&self.repository.writer(&options)?, &told).map(drop)
     }
 
     fn udid(&self) -> &str {
@@ -172,6 +191,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         (0_usize..2).prop_map(Crash::AfterStoring),
         (0_usize..2).prop_map(Crash::BeforeTelling),
         (0_usize..2).prop_map(Crash::AfterTelling),
+        (0_usize..2).prop_map(Crash::BeforeNoting),
     ];
     let beside = (0_usize..8, given()).prop_map(|(step, word)| Beside { step, word });
     let here = (wanted, prop::option::weighted(0.6, crash), prop::option::weighted(0.3, beside));
@@ -188,7 +208,7 @@ fn repository(root: &Utf8Path) -> lifeboat_repo::Repository {
 }
 
 /// Does one deed after the other and says, after each, whether the invariant holds: a device never has a password that passed
-/// through this program and that the repository does not keep.
+/// through this program and that the repository does not keep, and none that it took from this program counts as refused.
 async fn live(
     ctx: &Context,
     repository: &lifeboat_repo::Repository,
@@ -208,7 +228,8 @@ async fn live(
                     Wanted::Off(old) => Order::Off { old: old.map(secret) },
                 };
                 let now = jiff::Timestamp::from_second(1_700_000_000 + minute).unwrap();
-                let mut vault = OnDisk { ctx, repository, udid, crash: *crash, stored: 0 };
+                let mut vault =
+                    OnDisk { ctx, repository, udid, crash: *crash, stored: 0, noted: 0 };
                 let mut phone = Model { world: &world, crash: *crash, requests: 0 };
                 {
                     let mut world = locked(&world);
@@ -250,6 +271,14 @@ async fn live(
         let is_safe = |now: &String| !world.heard.contains(now) || kept.contains(now);
         let told = (&world.password, &deed);
         prop_assert!(world.password.as_ref().is_none_or(is_safe), "is stored nowhere: {:?}", told);
+        let may_have = passwords::kept(repository, udid).unwrap();
+        let counts = |now: &String| {
+            may_have
+                .iter()
+                .any(|kept| !kept.is_refused() && kept.password.password.expose_secret() == now)
+        };
+        let is_told = world.password.as_ref().filter(|_| world.is_from_here);
+        prop_assert!(is_told.is_none_or(counts), "counts as refused: {:?}", told);
     }
     Ok(())
 }
@@ -276,6 +305,7 @@ fn no_crash_leaves_a_device_with_a_password_that_passed_through_here_and_is_stor
 #[derive(Default)]
 struct Asked {
     kept: Vec<StoredPassword>,
+    noted: Vec<(String, Word)>,
     requests: Vec<String>,
     right: Option<String>,
 }
@@ -286,13 +316,18 @@ impl Vault for Asked {
         Ok(())
     }
 
-    async fn kept(&self) -> Result<Vec<Candidate>, JobError> {
-        let candidate = |kept: &StoredPassword| Candidate {
-            password: kept.password.clone(),
-            generation: Some(kept.generation.clone()),
-            is_refused: kept.refused.is_some(),
+    async fn kept(&self) -> Result<Vec<Kept>, JobError> {
+        let word = |kept: &StoredPassword| {
+            let mut noted = self.noted.iter().rev();
+            noted.find(|(of, _)| *of == kept.generation).map(|(_, word)| *word)
         };
-        Ok(self.kept.iter().map(candidate).collect())
+        let with = |kept: &StoredPassword| Kept { password: kept.clone(), word: word(kept) };
+        Ok(self.kept.iter().map(with).collect())
+    }
+
+    async fn note(&mut self, generation: &str, word: Word) -> Result<(), JobError> {
+        self.noted.push((generation.to_owned(), word));
+        Ok(())
     }
 
     fn udid(&self) -> &str {
@@ -353,21 +388,20 @@ async fn the_old_password_is_the_one_that_opens_the_backup_then_the_newest_until
         // Each is told before it begins; that of the device once for each old password.
         let mut steps = vec![PasswordStep::LookUp, PasswordStep::StoreNew];
         steps.extend(asked.iter().flat_map(|_| [PasswordStep::Tell, PasswordStep::Heard]));
+        steps.extend(right.is_none().then_some(PasswordStep::Note));
         assert_eq!(told.into_inner().unwrap(), steps);
         assert_eq!(phone.requests, asked);
+        assert_eq!(vault.kept.len(), 4, "the new one is stored, nothing is replaced");
+        let new = &vault.kept[0].generation;
         match done {
             Ok(generation) => {
-                assert_eq!(vault.kept.len(), 4, "the new one is stored, nothing is replaced");
-                assert_eq!(generation.as_ref(), Some(&vault.kept[0].generation));
-                assert!(vault.kept.iter().all(|kept| kept.refused.is_none()));
+                assert_eq!(generation.as_ref(), Some(new));
+                assert_eq!(vault.noted, []);
             }
             Err(error) => {
                 assert_eq!((error.cause, right), (Cause::BackupPasswordWrong, None));
-                // That the device has another one is kept beside it.
-                let told = vault.kept.iter().map(|kept| (&kept.generation, kept.refused));
-                let told: Vec<_> = told.take(2).collect();
-                let new = &vault.kept[1].generation;
-                assert_eq!((vault.kept.len(), told), (5, vec![(new, Some(now)), (new, None)]));
+                // That the device has another one is noted beside it.
+                assert_eq!(vault.noted, [(new.clone(), Word::Refused)]);
             }
         }
     }
@@ -462,7 +496,7 @@ async fn only_what_was_surely_refused_is_remembered_as_that() {
     for (order, is_unchanged, is_wrong, refused) in [
         (Order::Set { new: secret(7) }, true, false, vec!["word 7"]),
         (Order::Set { new: secret(7) }, false, false, vec![]),
-        (change(Some(5), 7), true, true, vec!["word 7", "word 5"]),
+        (change(Some(5), 7), true, true, vec!["word 5", "word 7"]),
         // Nothing was said of the old one.
         (change(Some(5), 7), true, false, vec!["word 7"]),
         (change(Some(5), 7), false, false, vec![]),
@@ -476,19 +510,23 @@ async fn only_what_was_surely_refused_is_remembered_as_that() {
         }
         let mut phone = Ends { is_unchanged, is_wrong };
         carry_out(&mut vault, &mut phone, &order, None, now, &|_| {}).await.unwrap_err();
-        let marked = vault.kept.iter().filter(|kept| kept.refused.is_some());
-        let marked: Vec<_> = marked.map(|kept| kept.password.expose_secret()).collect();
-        assert_eq!(marked, refused, "{order:?}");
+        let text = |(of, word): &(String, Word)| {
+            assert_eq!(*word, Word::Refused);
+            let mut kept = vault.kept.iter();
+            kept.find(|kept| kept.generation == *of).unwrap().password.expose_secret()
+        };
+        assert_eq!(vault.noted.iter().map(text).collect::<Vec<_>>(), refused, "{order:?}");
     }
     // One that comes again after it was refused is stored again: it may be taken now.
     let mut vault = Asked::default();
-    let refused =
-        StoredPassword { refused: Some(now), ..StoredPassword::new(UDID, secret(7), now) };
+    let refused = StoredPassword::new(UDID, secret(7), now);
+    vault.note(&refused.generation, Word::Refused).await.unwrap();
     vault.keep(refused).await.unwrap();
     let mut phone = Ends { is_unchanged: false, is_wrong: false };
     let order = Order::Set { new: secret(7) };
     carry_out(&mut vault, &mut phone, &order, None, now, &|_| {}).await.unwrap_err();
-    assert_eq!((vault.kept.len(), vault.kept[0].refused), (2, None));
+    let known = vault.kept().await.unwrap();
+    assert_eq!(known.iter().map(Kept::is_refused).collect::<Vec<_>>(), [false, true]);
 }
 
 /// What a log, a panic or an error could print of what holds a password.
@@ -511,7 +549,7 @@ fn nothing_that_holds_a_password_shows_it() {
     };
     let shown = [
         format!("{orders:?}"),
-        format!("{stored:?} {:?}", Candidate::given(canary())),
+        format!("{stored:?} {:?}", passwords::Candidate::given(canary())),
         format!("{:?} {places:?}", passwords::Given(vec![canary()])),
         format!("{:?}", PasswordChange::Change { old: canary(), new: canary() }),
         format!("{:?}", mistakes::of(&[canary()])),

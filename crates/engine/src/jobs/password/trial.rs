@@ -102,8 +102,8 @@ pub async fn locked(ctx: &Context, places: Places, against: Against) -> Result<L
 }
 
 fn kept(repository: &Repository, udid: &str) -> Result<Vec<(String, SecretString)>, JobError> {
-    let kept = passwords::stored(repository, udid)?;
-    Ok(kept.into_iter().map(|(_, kept)| (kept.generation, kept.password)).collect())
+    let kept = passwords::kept(repository, udid)?.into_iter().map(|kept| kept.password);
+    Ok(kept.map(|kept| (kept.generation, kept.password)).collect())
 }
 
 fn not_encrypted() -> JobError {
@@ -178,11 +178,12 @@ pub async fn remember(
     let ctx = ctx.clone();
     blocking(move || {
         let repository = places.open_or_make(&*ctx.host)?;
-        let same = |kept: &StoredPassword| {
-            kept.refused.is_none() && kept.password.expose_secret() == password.expose_secret()
-        };
-        let kept = passwords::stored(&repository, &udid)?;
-        if let Some((_, kept)) = kept.into_iter().find(|(_, kept)| same(kept)) {
+        let same =
+            |kept: &StoredPassword| kept.password.expose_secret() == password.expose_secret();
+        // One that the device refused, and that opens a backup all the same, counts again.
+        let kept = passwords::kept(&repository, &udid)?.into_iter();
+        let mut counting = kept.filter(|kept| !kept.is_refused()).map(|kept| kept.password);
+        if let Some(kept) = counting.find(same) {
             return Ok((kept.generation, true));
         }
         let stored = StoredPassword::new(&udid, password, ctx.host.now());

@@ -6,14 +6,15 @@ use lifeboat_mobilesync::build::{ManifestDbWriter, Schema};
 use lifeboat_mobilesync::crypto::{self, Encrypt, Key};
 use lifeboat_mobilesync::keybag::{ClassKey, Keybag, WrappedKey};
 use lifeboat_mobilesync::{ManifestPlist, MbFile};
-use lifeboat_repo::Tag;
+use lifeboat_repo::{NewSnapshot, Node, Tag, TreeBuilder};
 use sha1::{Digest as _, Sha1};
 use zeroize::Zeroizing;
 
 use super::whole::{bytes_of, newest, open_on_newest};
 use super::*;
 use crate::event::EventSink;
-use crate::job::Context;
+use crate::job::{Context, Outcome};
+use crate::jobs::open::{Opening, still_sealed};
 use crate::keys::Keyring;
 use crate::passwords::Candidate;
 use crate::store::{self, Run, Stored};
@@ -335,6 +336,65 @@ fn a_sealed_backup_is_opened_by_the_next_whose_password_is_known() {
     assert_eq!((verified.report.damages(), stored.about.sealed), (0, 0));
     assert_eq!(bytes_of(&repository, "files/HomeDomain/a.txt").unwrap(), b"hello");
     assert_eq!(presented(root, &stored), received_but(&stored, received));
+}
+
+/// Writes a sealed snapshot of a second of which `about.json` and `Manifest.plist` are these.
+fn write_sealed(repository: &Repository, second: i64, about: &[u8], plist: &[u8]) -> String {
+    let writer = repository.writer(&writing()).unwrap();
+    let time = jiff::Timestamp::from_second(second).unwrap();
+    let mut tree = TreeBuilder::new();
+    for (path, bytes) in [("lifeboat/about.json", about), ("backup/Manifest.plist", plist)] {
+        let content = writer.store(bytes, None).unwrap();
+        tree.add(path, Node::file(content, time)).unwrap();
+    }
+    let new = NewSnapshot {
+        time,
+        udid: UDID.to_owned(),
+        tag: Tag::Complete,
+        also: None,
+        label: None,
+        description: None,
+        parent: None,
+    };
+    writer.commit(tree, &new).unwrap().0.to_string()
+}
+
+#[test]
+fn a_sealed_snapshot_that_is_broken_keeps_no_other_sealed() {
+    let file = sent("a.txt", b"hello", 41);
+    let (dir, repository, _, first) = backed_up(&[&file], |_| {}, &ring(&[]));
+    let about = bytes_of(&repository, "lifeboat/about.json").unwrap();
+    let with_keybag = |keybag| ManifestPlist { keybag, ..plist() }.encode();
+    let broken = [
+        (10, b"no property list".to_vec(), "repository-damaged"),
+        (11, with_keybag(Some(vec![1; 50])), "keybag-damaged"),
+        (12, with_keybag(None), "keybag-missing"),
+        (13, with_keybag(Some(keybag("other", 100))), "backup-password-wrong"),
+        // The same keybag is not tried twice.
+        (14, with_keybag(Some(keybag("other", 100))), "backup-password-wrong"),
+        (15, b"no property list either".to_vec(), "repository-damaged"),
+    ];
+    let wanted: Vec<_> = broken
+        .iter()
+        .rev()
+        .map(|(second, plist, why)| (write_sealed(&repository, *second, &about, plist), *why))
+        .collect();
+    let ctx = Context::new(Arc::new(FakeHost::default()), EventSink::silent());
+    let writer = repository.writer(&writing()).unwrap();
+    let place = Utf8Path::from_path(dir.path()).unwrap().join("sealed-manifest.db");
+    let opening = Opening { ctx: &ctx, repository: &repository, writer: &writer, place };
+    let summary = opening.all(UDID, ring(&[PASSWORD])).unwrap();
+    let sealed: Vec<_> =
+        summary.sealed.iter().map(|one| (one.snapshot.clone(), one.why.as_str())).collect();
+    assert_eq!(sealed, wanted);
+    let opened: Vec<_> = summary.opened.iter().map(|one| one.sealed.clone()).collect();
+    assert_eq!(opened, [first.snapshot.to_string()], "the oldest comes last, and is opened");
+    assert_eq!(summary.outcome, Outcome::Incomplete);
+    let note = still_sealed(&summary.sealed).unwrap().message;
+    assert!(note.starts_with("6 earlier snapshots stay sealed: "), "{note}");
+    let short: String = wanted[0].0.chars().take(8).collect();
+    assert!(note.contains(&format!("{short} (repository-damaged)")), "{note}");
+    assert_eq!(still_sealed(&[]), None);
 }
 
 #[test]
