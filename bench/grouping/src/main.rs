@@ -1,4 +1,4 @@
-//! Stores the same days with groups of several sizes, and prints what each day cost in packs, index and trees.
+//! Stores the same days with groups of several sizes (of pages of tables; those of indexes are alone), and prints what each day cost in packs, index and trees.
 //!
 //! `grouping WORK DAY… ` wants one folder for each day, each with all files of that day: `bench/grouping/run` makes them.
 #![expect(clippy::print_stdout, reason = "what a benchmark prints is its result")]
