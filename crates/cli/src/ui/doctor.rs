@@ -421,7 +421,8 @@ mod tests {
     #[test]
     fn what_an_answer_rules_out_stands_under_its_own_head() {
         let answer = ("answer.icloud-storage", Value::Word("room".to_owned()));
-        let report = report(For::Icloud, &[("device.answers", "yes".into()), answer]);
+        let error = ("icloud.error", "none".into());
+        let report = report(For::Icloud, &[("device.answers", "yes".into()), error, answer]);
         let page = page(&report, true).split_whitespace().collect::<Vec<_>>().join(" ");
         let (ruled, open) = page.split_once("could not be checked").unwrap();
         let (_, ruled) = ruled.split_once("ruled out by your answer").expect("a head of its own");
