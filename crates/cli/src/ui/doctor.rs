@@ -434,11 +434,24 @@ mod tests {
     #[test]
     fn a_place_that_fails_is_named_on_the_screen_and_not_in_the_report() {
         let text = |text: &str| Value::Text(text.to_owned());
+        let path = || ("destination.path", text("/srv/annas disk"));
+        // Little room, a rename that does not work, and files that are too large are of that place, too.
+        for (key, word) in [
+            ("destination.room", "full"),
+            ("destination.rename", "broken"),
+            ("destination.file-limit", "4-gib"),
+        ] {
+            let report = report(For::Computer, &[(key, word.into()), path()]);
+            let page = page(&report, false);
+            assert!(page.contains("The place: /srv/annas disk"), "{key}: {page}");
+        }
+        let well = report(For::Computer, &[("destination.room", "enough".into()), path()]);
+        assert!(!page(&well, true).contains("anna"), "a place that is well needs no name");
         let report = report(
             For::Computer,
             &[
                 ("destination.state", "read-only".into()),
-                ("destination.path", text("/srv/annas disk")),
+                path(),
                 ("destination.said", text("Read-only file system (30)")),
             ],
         );
