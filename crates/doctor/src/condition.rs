@@ -7,6 +7,9 @@ use thiserror::Error;
 
 use crate::fact::{Facts, Key, Kind, Value, Why};
 
+/// The answer of somebody who could not try what was asked.
+const NOT_TRIED: &str = "not-tried";
+
 /// True, false, or not to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Truth {
@@ -151,6 +154,10 @@ impl Condition {
             None if key.declared().ask => Truth::Unknown(Why::NotAnswered),
             None => Truth::Unknown(Why::NotLooked),
             Some(Value::Unknown(why)) => Truth::Unknown(why.clone()),
+            // Who could not try has not seen what would be.
+            Some(Value::Word(word)) if key.declared().ask && word == NOT_TRIED => {
+                Truth::Unknown(Why::NotThere("nobody tried it".to_owned()))
+            }
             Some(Value::Word(word)) => self.of_word(word),
             Some(Value::Flag(flag)) => self.of_word(if *flag { "yes" } else { "no" }),
             Some(Value::Number(number)) => self.of_number(*number),

@@ -32,9 +32,12 @@ pub struct KnownError {
     pub usual: Option<String>,
     /// Likely causes: ids of entries, the likeliest first.
     pub causes: Vec<String>,
-    /// What to do, in short.
+    /// What to do, in short; where it can come up in a backup to a computer, what to do there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// What to do where it is no backup to a computer: in iCloud Backup, while restoring.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<String>,
     /// iOS itself counts it among those that pass.
     pub transient: bool,
     /// iOS counts it as cancelled.
@@ -76,6 +79,7 @@ struct Row {
     #[serde(default)]
     causes: Vec<String>,
     remedy: Option<String>,
+    elsewhere: Option<String>,
     #[serde(default)]
     transient: bool,
     #[serde(default)]
@@ -130,6 +134,7 @@ fn rows(file: File) -> impl Iterator<Item = KnownError> {
         usual: row.usual,
         causes: row.causes,
         remedy: row.remedy,
+        elsewhere: row.elsewhere,
         transient: row.transient,
         cancelled: row.cancelled,
         restore_only: row.restore_only,
@@ -159,9 +164,40 @@ mod tests {
             for cause in &row.causes {
                 assert!(Catalogue::builtin().get(cause).is_some(), "{what}: {cause}");
             }
+            // The hint after a failed backup is the first of the two.
+            assert!(row.elsewhere.is_none() || row.remedy.is_some(), "{what}");
             for code in &row.codes {
                 assert!(seen.insert((row.domain.clone(), *code)), "{what}: {code} stands twice");
             }
+        }
+    }
+
+    /// The hint after a backup to a computer speaks of that backup; iCloud and restoring stand beside it.
+    #[test]
+    fn what_to_do_in_a_backup_to_a_computer_speaks_of_it_alone() {
+        use crate::catalogue::For;
+        // The first cause of this one is of iCloud, and it ends backups to a computer all the same.
+        const SEEN: i64 = 204;
+        let of_computer = |id: &String| {
+            let entry = Catalogue::builtin().get(id);
+            !id.starts_with("restore/")
+                && entry.is_some_and(|entry| entry.concerns.contains(&For::Computer))
+        };
+        let mut looked = 0;
+        for row in all().iter().filter(|row| row.domain == DEVICE && !row.restore_only) {
+            let seen = row.codes.contains(&SEEN);
+            let Some(remedy) = row.remedy.as_ref() else { continue };
+            if !seen && !row.causes.first().is_some_and(of_computer) {
+                continue;
+            }
+            for word in ["iCloud", "Back Up Now", "estoring", "you restore"] {
+                assert!(!remedy.contains(word), "{:?}: {remedy}", row.codes);
+            }
+            looked += 1;
+        }
+        assert!(looked > 20, "{looked}");
+        for code in [105, 203, 204, 207] {
+            assert!(of_device(code).unwrap().elsewhere.is_some(), "{code}");
         }
     }
 

@@ -329,8 +329,8 @@ fn of_error(
         remarks.push("iOS counts it as cancelled, not as failed.".to_owned());
     }
     let what = code.map_or_else(|| names(row).join(", "), |code| named(row, code));
-    let steps =
-        row.remedy.iter().map(|text| Step { id: None, who: Who::Person, text: text.clone() });
+    let steps = row.remedy.iter().chain(&row.elsewhere);
+    let steps = steps.map(|text| Step { id: None, who: Who::Person, text: text.clone() });
     let certainty = match row.sure {
         Sure::A => "sure",
         Sure::B => "fairly sure",

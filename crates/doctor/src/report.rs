@@ -194,7 +194,9 @@ impl Report {
         }
         let nothing = has_none(&diagnosis);
         let ruled_out_by_answer = answered::ruled_out(catalogue, &facts, concern, &diagnosis);
-        diagnosis.open.retain(|open| !ruled_out_by_answer.iter().any(|ruled| ruled.id == open.id));
+        if failed_run {
+            behind_reasons(&mut diagnosis.findings);
+        }
         let fine = fine(&diagnosis, &facts, &probes);
         let mut told: Vec<Told> = diagnosis
             .findings
@@ -274,6 +276,13 @@ fn told(catalogue: &Catalogue, diagnosis: &Diagnosis, finding: &Finding) -> Told
 fn is_left_behind(finding: &Finding) -> bool {
     finding.id == LEFT_BEHIND
         && finding.evidence.iter().all(|seen| seen.key.as_str() == "existing.state")
+}
+
+/// Puts what a failed run left behind after everything that may be the reason why it failed.
+fn behind_reasons(findings: &mut [Finding]) {
+    // Stable: all else stays in its order.
+    findings
+        .sort_by_key(|found| (found.severity < crate::Severity::Warning, is_left_behind(found)));
 }
 
 /// Returns what is explained by a cause, and by what it explains.

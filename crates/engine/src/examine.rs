@@ -31,6 +31,8 @@ pub struct Findings {
     pub device: Option<Examined>,
     /// A run failed before: there must be a cause.
     pub failed_run: bool,
+    /// The UDIDs of the devices that are there, where one was named that is not.
+    pub others: Vec<String>,
     /// What examined.
     pub versions: Versions,
     /// What names the person, the device and this computer: it is left out of what is passed on.
@@ -54,6 +56,7 @@ impl Findings {
             probes: Vec::new(),
             device: None,
             failed_run: false,
+            others: Vec::new(),
             versions: Versions { program, system },
             names: [host.user_name(), host.host_name()].map(Identifier::new).to_vec(),
             run_said: RunSaid::default(),

@@ -53,6 +53,9 @@ pub(crate) struct LastRun {
     /// The path on the device that the error names.
     #[serde(default)]
     pub(crate) path: Option<String>,
+    /// What was free at the destination when it ended, in bytes; nothing where it did not fail, or nobody looked.
+    #[serde(default)]
+    pub(crate) free: Option<i64>,
 }
 
 /// A value that is known; what is not known need not be remembered.
@@ -80,7 +83,17 @@ impl LastRun {
         });
         let (began, facts) = (Some(began), known.collect());
         let place = place.map(digest);
-        Self { format: FORMAT, began, at, facts, place, log, error: None, path: None }
+        Self { format: FORMAT, began, at, facts, place, log, error: None, path: None, free: None }
+    }
+
+    /// Adds what was free at the destination when it ended.
+    pub(crate) fn with_free(self, free: Option<i64>) -> Self {
+        Self { free, ..self }
+    }
+
+    /// Whether it ended within a day of that moment; one that is dated in the future is of another day, too.
+    pub(crate) fn is_of_today(&self, now: Timestamp) -> bool {
+        now.duration_since(self.at).abs() <= FRESH
     }
 
     /// Adds what the run's error said.
@@ -113,8 +126,7 @@ impl LastRun {
     /// Says whether what the device's log told during this run may still be so: it was a backup to this computer, and speaks of such
     /// backups alone, and a log that is a day old says nothing of today.
     pub(crate) fn log_speaks(&self, concern: For, now: Timestamp) -> bool {
-        // One that is dated in the future is of another day, too.
-        concern == For::Computer && now.duration_since(self.at).abs() <= FRESH
+        concern == For::Computer && self.is_of_today(now)
     }
 
     /// Returns the log that still speaks.
@@ -263,18 +275,20 @@ mod tests {
         };
         let log = prop::collection::vec(any::<String>(), 0..4);
         let words = || any::<Option<String>>();
-        (prop::option::of(moment()), moment(), facts, words(), log, words(), words()).prop_map(
-            |(began, at, facts, place, log, error, path)| LastRun {
-                format: FORMAT,
-                began,
-                at,
-                facts,
-                place,
-                log,
-                error,
-                path,
-            },
-        )
+        let free = any::<Option<i64>>();
+        let run =
+            (prop::option::of(moment()), moment(), facts, words(), log, words(), words(), free);
+        run.prop_map(|(began, at, facts, place, log, error, path, free)| LastRun {
+            format: FORMAT,
+            began,
+            at,
+            facts,
+            place,
+            log,
+            error,
+            path,
+            free,
+        })
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! What a run tells the doctor: its end as facts, by the keys `job.*` of the doctor's table, and what its failure says about the
 //! world. Every cause of a failure has its line here.
 
-use lifeboat_doctor::{Facts, Why};
+use lifeboat_doctor::{Facts, Value, Why};
 
 use crate::error::{Cause, JobError};
 use crate::job::Outcome;
@@ -156,6 +156,35 @@ pub(crate) fn no_run() -> Facts {
 /// The fact of the room at the destination.
 const ROOM: &str = "destination.room";
 
+/// Whether a refusal of the device for want of room is over: only the device knows how much it needs, and room that is enough by
+/// estimate was enough by estimate when it refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It is of today, and no room was made since: it stands.
+    Stands,
+    /// Room was made since, or it is of another day: the estimate counts again.
+    MayBeOver,
+}
+
+impl Refusal {
+    /// Holds what was free when the run ended against what is free now. `is_fresh`: the run is of today.
+    pub(crate) fn of(then: Option<i64>, facts: &Facts, is_fresh: bool) -> Self {
+        let now = match facts.value(FREE) {
+            Some(Value::Number(now)) => Some(*now),
+            _ => None,
+        };
+        let has_grown = then
+            .zip(now)
+            .is_some_and(|(then, now)| now.saturating_sub(then) >= MARGIN.max(then / 10));
+        if has_grown || !is_fresh { Self::MayBeOver } else { Self::Stands }
+    }
+}
+
+/// The fact of what is free at the destination.
+pub(crate) const FREE: &str = "destination.free";
+/// Room that grew by less than this, in bytes, or by less than a tenth, was not made by anybody.
+const MARGIN: i64 = 1 << 30;
+
 /// What a failed run told, and what measured now says that it is over: the fact of the run, its words (or numbers), the fact that
 /// is measured, and the word that ends it.
 const OVER: &[(&str, &[&str], &str, &str)] = &[
@@ -169,16 +198,21 @@ const OVER: &[(&str, &[&str], &str, &str)] = &[
     ("job.code", &["13"], "lock.state", "unlocked"),
 ];
 
+/// What only the device can say: that the room that it was offered is too little.
+const OF_DEVICE: [(&str, &str); 2] = [("job.underlying", "no-space-host"), ("job.code", "105")];
+
 /// Takes back what a run of an earlier time told where a look at it now says that it is over, and says whether there was such.
-pub(crate) fn forgive(facts: &mut Facts) -> bool {
+pub(crate) fn forgive(facts: &mut Facts, refusal: Refusal) -> bool {
     let mut forgiven = false;
     // A run that was stopped before its transfer measured the room itself; only the device's own refusal knows the need.
     let stopped = ["discover", "link", "prepare"].iter().any(|stage| facts.is("job.stage", stage));
     let has_room = stopped && ["tight", "too-small"].iter().any(|word| facts.is(ROOM, word));
     for (key, words, measured, word) in OVER {
         let told = facts.value(key).filter(|value| value.is_known()).map(ToString::to_string);
+        let Some(told) = told.filter(|told| words.contains(&told.as_str())) else { continue };
+        let stands = refusal == Refusal::Stands && !stopped;
         let over = facts.is(measured, word) || (*measured == ROOM && has_room);
-        if over && told.is_some_and(|told| words.contains(&told.as_str())) {
+        if over && !(stands && OF_DEVICE.contains(&(*key, told.as_str()))) {
             facts.tell(key, Why::NotThere("it is over".to_owned()));
             forgiven = true;
         }
@@ -310,7 +344,7 @@ mod tests {
             facts.tell("job.code", 207);
             facts.tell("job.underlying", underlying);
             facts.tell("backup.encrypted", encrypted);
-            assert_eq!(forgive(&mut facts), over, "{encrypted} {underlying}");
+            assert_eq!(forgive(&mut facts, Refusal::Stands), over, "{encrypted} {underlying}");
             assert_eq!(facts.value("job.code") == Some(&207.into()), !over);
         }
     }
@@ -385,17 +419,52 @@ mod tests {
 
     #[test]
     fn a_full_disk_before_the_transfer_is_over_when_there_is_any_room() {
-        for (stage, room, over) in [
-            ("prepare", "tight", true),
-            ("prepare", "full", false),
-            ("transfer", "tight", false),
-            ("transfer", "enough", true),
+        for (stage, room, refusal, over) in [
+            ("prepare", "tight", Refusal::Stands, true),
+            ("prepare", "full", Refusal::Stands, false),
+            ("transfer", "tight", Refusal::MayBeOver, false),
+            ("transfer", "enough", Refusal::MayBeOver, true),
+            ("transfer", "enough", Refusal::Stands, false),
         ] {
             let mut facts = Facts::new();
             facts.tell("job.stage", stage);
             facts.tell("job.underlying", "no-space-host");
             facts.tell(ROOM, room);
-            assert_eq!(forgive(&mut facts), over, "{stage}, {room}");
+            assert_eq!(forgive(&mut facts, refusal), over, "{stage}, {room}");
+        }
+    }
+
+    /// Only the device knows what it needs: that an estimate is content takes nothing back, until there is more room than then, or
+    /// another day.
+    #[test]
+    fn a_refusal_of_the_device_stands_until_there_is_more_room() {
+        const GIB: i64 = 1 << 30;
+        for (then, now, is_fresh, wanted) in [
+            (Some(20 * GIB), Some(20 * GIB), true, Refusal::Stands),
+            (Some(20 * GIB), Some(21 * GIB), true, Refusal::Stands),
+            (Some(20 * GIB), Some(22 * GIB), true, Refusal::MayBeOver),
+            (Some(0), Some(GIB - 1), true, Refusal::Stands),
+            (Some(0), Some(GIB), true, Refusal::MayBeOver),
+            (Some(i64::MIN), Some(i64::MAX), true, Refusal::MayBeOver),
+            (None, Some(20 * GIB), true, Refusal::Stands),
+            (Some(20 * GIB), None, true, Refusal::Stands),
+            (None, None, false, Refusal::MayBeOver),
+        ] {
+            let mut facts = Facts::new();
+            if let Some(now) = now {
+                facts.tell(FREE, now);
+            }
+            assert_eq!(Refusal::of(then, &facts, is_fresh), wanted, "{then:?} {now:?} {is_fresh}");
+        }
+        for (refusal, over) in [(Refusal::Stands, false), (Refusal::MayBeOver, true)] {
+            let mut facts = Facts::new();
+            facts.tell("job.stage", "transfer");
+            facts.tell("job.code", 105);
+            facts.tell("job.underlying", "no-space-host");
+            facts.tell(ROOM, "enough");
+            assert_eq!(forgive(&mut facts, refusal), over, "{refusal:?}");
+            let found = diagnose(Catalogue::builtin(), &facts, For::Computer);
+            assert_eq!(found.of("destination/full").is_some(), !over, "{refusal:?}");
         }
     }
 
@@ -456,10 +525,10 @@ mod tests {
         let mut facts = Facts::new();
         facts.tell("job.host-error", "no-space");
         facts.tell("job.code", 105);
-        assert!(!forgive(&mut facts));
+        assert!(!forgive(&mut facts, Refusal::MayBeOver));
         assert!(facts.is("job.host-error", "no-space"));
         facts.tell("destination.room", "enough");
-        assert!(forgive(&mut facts));
+        assert!(forgive(&mut facts, Refusal::MayBeOver));
         assert!(!facts.value("job.host-error").unwrap().is_known());
         assert!(!facts.value("job.code").unwrap().is_known());
     }

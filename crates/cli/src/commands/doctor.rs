@@ -28,7 +28,7 @@ use crate::ui::FAINT;
 use crate::ui::doctor;
 use crate::ui::error::Failure;
 use crate::ui::progress::{Look, Progress};
-use crate::ui::text::parse_duration;
+use crate::ui::text::{parse_duration, plain};
 
 /// Flags of `doctor`.
 #[derive(Debug, Args)]
@@ -36,7 +36,7 @@ use crate::ui::text::parse_duration;
     lifeboat doctor --fix\n  lifeboat doctor --watch\n  lifeboat doctor --listen 30\n  \
     lifeboat doctor --offline --report report.md\n  lifeboat doctor --json --answer other-cable=better\n\n\
     Exit: 4 when something was measured that keeps a backup from coming about (after --fix and --watch: that still does), 130 when it \
-    was stopped, else 0. --json tells what was asked and not done in `refused`.")]
+    was stopped, 13 where the device that `-u` names is not there and others are, else 0. --json tells what was asked and not done in `refused`.")]
 pub(crate) struct DoctorArgs {
     /// Which kind of backup
     #[arg(long = "for", value_name = "KIND", value_enum, default_value_t = Kind::Computer)]
@@ -107,6 +107,9 @@ struct Examined<'a> {
     refused: &'a [Action],
     /// What the log of the device said while `--listen` followed it.
     heard: Vec<Heard>,
+    /// The UDIDs of the devices that are there, where the one that was named is not.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    others: &'a [String],
     /// What `--ask` would ask.
     questions: Vec<&'static lifeboat_doctor::question::Question>,
 }
@@ -132,6 +135,10 @@ pub(crate) async fn run(app: &App, args: DoctorArgs) -> Ended {
     if !app.ui.json {
         app.ui.text(doctor::words(&report, app.ui))?;
     }
+    if !findings.others.is_empty() {
+        let named = examiner.settings.udid.as_deref().unwrap_or_default();
+        app.ui.note(elsewhere(named, &findings.others));
+    }
     let mut mended = Mended::default();
     if args.fix {
         mended = fix::run(&mut examiner, &args, &mut findings).await?;
@@ -145,12 +152,24 @@ pub(crate) async fn run(app: &App, args: DoctorArgs) -> Ended {
         let questions = ask::worth(&findings);
         let Mended { fixed, refused } = &mended;
         let heard = examiner.listener.heard();
-        app.ui.object(&Examined { report: &report, blocked, fixed, refused, heard, questions })?;
+        let (report, others) = (&report, findings.others.as_slice());
+        app.ui.object(&Examined { report, blocked, fixed, refused, heard, others, questions })?;
     }
     if app.cancel.is_cancelled() {
         return Ok(Exit::Interrupted);
     }
-    Ok(if blocked { Exit::Blocking } else { Exit::Done })
+    Ok(match (blocked, findings.others.is_empty()) {
+        (true, _) => Exit::Blocking,
+        (false, false) => Exit::DeviceNotFound,
+        (false, true) => Exit::Done,
+    })
+}
+
+/// Says that a device that was named is not there, and which are.
+fn elsewhere(named: &str, others: &[String]) -> String {
+    let named = plain(named);
+    let others = others.iter().map(|udid| plain(udid)).collect::<Vec<_>>().join(", ");
+    format!("{named} is not there; what is there: {others} (`lifeboat devices` tells their names)")
 }
 
 /// What examines, and looks again.

@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use lifeboat_doctor::fact::Kind;
 use lifeboat_doctor::finding::Evidence;
 use lifeboat_doctor::report::{NotChecked, UNKNOWN};
-use lifeboat_doctor::{Catalogue, Certainty, Facts, For, Key, Report, Severity, Told, Value, Why};
+use lifeboat_doctor::{
+    Action, Catalogue, Certainty, Facts, For, Key, Report, Severity, Told, Value, Why,
+};
 
 use super::prose::{beside, prose};
 use super::text::{bytes, plain};
@@ -15,13 +17,27 @@ use super::{BAD, FAINT, GOOD, HINT, STRONG, Ui};
 /// How many causes that could not be checked are named where not everything is told.
 const NAMED: usize = 3;
 
+/// What was tried about a cause in this very run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tried<'a> {
+    /// What the program did.
+    pub(crate) action: Action,
+    /// Why it could not be done.
+    pub(crate) failed: Option<&'a str>,
+}
+
 /// Returns the whole report.
 pub(crate) fn words(report: &Report, ui: Ui) -> String {
+    words_after(report, ui, &[])
+}
+
+/// Returns the whole report after something was tried: that is no next step any more.
+pub(crate) fn words_after(report: &Report, ui: Ui, tried: &[Tried<'_>]) -> String {
     let mut page = Page { out: String::new(), width: ui.width, verbose: ui.verbose };
     match &report.primary {
         Some(primary) if primary.finding.severity > Severity::Note => {
             page.cause(primary, report);
-            page.next_step(primary, report.concern);
+            page.next_step(primary, report.concern, tried);
         }
         _ => page.well(report),
     }
@@ -180,17 +196,33 @@ impl Page {
         self.consequences(told, report, "  ");
     }
 
-    fn next_step(&mut self, told: &Told, concern: For) {
+    fn next_step(&mut self, told: &Told, concern: For, tried: &[Tried<'_>]) {
+        let of = |action: Action| tried.iter().rev().find(|tried| tried.action == action);
+        for remedy in &told.remedies {
+            let failed = remedy.action.and_then(of).and_then(|tried| tried.failed);
+            if let Some((action, why)) = remedy.action.zip(failed) {
+                let about = action.about_for(concern).trim().trim_end_matches('.');
+                self.labelled("not done:", BAD, &format!("{about}: {}", plain(why)));
+            }
+        }
         self.line(format_args!("{HINT}next step{HINT:#}"));
-        let Some(step) = told.next_step() else {
-            return self.prose(
-                "Run `lifeboat doctor --ask`: what only you know may decide. `lifeboat doctor --report FILE` writes what was \
-                 seen into a file to pass on.",
-                "  ",
-            );
+        let mut left =
+            told.remedies.iter().filter(|remedy| remedy.action.and_then(of).is_none()).peekable();
+        let Some(step) = left.peek().copied() else {
+            let first = if told.remedies.is_empty() {
+                "Run `lifeboat doctor --ask`: what only you know may decide.".to_owned()
+            } else {
+                let id = &told.finding.id;
+                format!(
+                    "What the program can do was tried. `lifeboat explain {id}` has all that can help."
+                )
+            };
+            let pass_on =
+                "`lifeboat doctor --report FILE` writes what was seen into a file to pass on.";
+            return self.prose(&format!("{first} {pass_on}"), "  ");
         };
         self.prose(&step.text, "  ");
-        let doer = told.remedies.iter().find_map(|remedy| Some((remedy, remedy.action?)));
+        let doer = left.find_map(|remedy| Some((remedy, remedy.action?)));
         if let Some((remedy, action)) = doer {
             let asks = if remedy.consent { ", after asking you," } else { "" };
             let does = match action.about_for(concern).trim() {
@@ -421,7 +453,8 @@ mod tests {
     #[test]
     fn what_an_answer_rules_out_stands_under_its_own_head() {
         let answer = ("answer.icloud-storage", Value::Word("room".to_owned()));
-        let report = report(For::Icloud, &[("device.answers", "yes".into()), answer]);
+        let error = ("icloud.error", "none".into());
+        let report = report(For::Icloud, &[("device.answers", "yes".into()), error, answer]);
         let page = page(&report, true).split_whitespace().collect::<Vec<_>>().join(" ");
         let (ruled, open) = page.split_once("could not be checked").unwrap();
         let (_, ruled) = ruled.split_once("ruled out by your answer").expect("a head of its own");
@@ -433,11 +466,24 @@ mod tests {
     #[test]
     fn a_place_that_fails_is_named_on_the_screen_and_not_in_the_report() {
         let text = |text: &str| Value::Text(text.to_owned());
+        let path = || ("destination.path", text("/srv/annas disk"));
+        // Little room, a rename that does not work, and files that are too large are of that place, too.
+        for (key, word) in [
+            ("destination.room", "full"),
+            ("destination.rename", "broken"),
+            ("destination.file-limit", "4-gib"),
+        ] {
+            let report = report(For::Computer, &[(key, word.into()), path()]);
+            let page = page(&report, false);
+            assert!(page.contains("The place: /srv/annas disk"), "{key}: {page}");
+        }
+        let well = report(For::Computer, &[("destination.room", "enough".into()), path()]);
+        assert!(!page(&well, true).contains("anna"), "a place that is well needs no name");
         let report = report(
             For::Computer,
             &[
                 ("destination.state", "read-only".into()),
-                ("destination.path", text("/srv/annas disk")),
+                path(),
                 ("destination.said", text("Read-only file system (30)")),
             ],
         );
@@ -450,6 +496,36 @@ mod tests {
         assert!(passed_on.contains("Read-only file system (30)"), "{passed_on}");
         assert!(!passed_on.contains("anna"), "{passed_on}");
         assert!(markdown(&report, jiff::Timestamp::UNIX_EPOCH, true).contains("/srv/annas disk"));
+    }
+
+    /// What `--fix` has just done, or could not do, is no next step any more; why it could not is told.
+    #[test]
+    fn what_was_tried_is_not_advised_again() {
+        let report = report(For::Computer, &[("existing.state", "corrupt".into())]);
+        let primary = report.primary.as_ref().unwrap();
+        assert_eq!(primary.finding.id, "backup/existing-broken");
+        let actions: Vec<Action> =
+            primary.remedies.iter().filter_map(|remedy| remedy.action).collect();
+        assert!(actions.len() > 1, "{actions:?}");
+        let ui = Ui::new(false, false, true).with(Some("80"), false);
+        let after = |tried: &[Tried<'_>]| {
+            let page = anstream::adapter::strip_str(&words_after(&report, ui, tried)).to_string();
+            page.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let before = after(&[]);
+        assert!(before.contains("`lifeboat doctor --fix`"), "{before}");
+        assert_eq!(before, page(&report, false).split_whitespace().collect::<Vec<_>>().join(" "));
+        // One was done: the next one is what is left.
+        let first = Tried { action: actions[0], failed: None };
+        let one = after(&[first]);
+        assert!(!one.contains(actions[0].about().trim()), "{one}");
+        assert!(one.contains("`lifeboat doctor --fix`") && !one.contains("not done:"), "{one}");
+        let failed = Some("the device reported an error");
+        let rest = actions[1..].iter().map(|action| Tried { action: *action, failed });
+        let all = after(&std::iter::once(first).chain(rest).collect::<Vec<_>>());
+        assert!(!all.contains("--fix"), "{all}");
+        assert!(all.contains("not done:") && all.contains("the device reported an error"), "{all}");
+        assert!(all.contains("next step"), "{all}");
     }
 
     #[test]

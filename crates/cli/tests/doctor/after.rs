@@ -109,3 +109,18 @@ fn the_log_of_a_failed_run_is_remembered() {
     assert_eq!(report["facts"]["log.heard"], "lines", "{report}");
     assert_eq!(report["facts"]["log.unlock-needed"], true, "{report}");
 }
+
+/// What an earlier run left behind does not hide why the last one failed.
+#[test]
+fn what_is_left_behind_does_not_stand_before_the_cause() {
+    let scene = Scene::paired("");
+    for code in ["code=300", "code=102"] {
+        scene.ctl(&["fault", "error", code, "times=1"]);
+        assert_ne!(scene.lifeboat(["backup"]).run().status, Some(0));
+    }
+    let run = scene.doctor(&["--json"]).run();
+    let report = run.json();
+    assert_eq!(report["primary"]["id"], "device/storage-full", "{run}");
+    let also = report["also_seen"].as_array().expect("a list");
+    assert!(also.iter().any(|told| told["id"] == "backup/not-finished"), "{run}");
+}

@@ -187,6 +187,25 @@ fn what_a_broken_run_left_is_set_aside_and_a_full_backup_follows() {
     assert_eq!((run.status, &run.json()["refused"]), (Some(0), &json!([])), "{run}");
 }
 
+/// What was done in this very run, or could not be, is no next step: the last screen does not send to the command that has just run.
+#[test]
+fn what_was_tried_is_not_advised_again() {
+    let scene = Scene::paired("");
+    scene.ctl(&["fault", "error", "code=103"]);
+    let failed = scene.lifeboat(["backup"]).run();
+    assert_eq!(failed.status, Some(1), "{failed}");
+    let before = scene.doctor(&[]).run();
+    assert!(before.out().contains("`lifeboat doctor --fix`"), "{before}");
+    let run = scene.doctor(&["--fix", "--yes"]).run();
+    let out = run.out();
+    let (_, last) = out.rsplit_once("next step").expect("a next step");
+    assert!(!last.contains("--fix"), "{run}");
+    assert!(run.out().contains("not done:"), "why it could not be done stands there\n{run}");
+    let tried =
+        run.err().lines().filter(|line| line.contains("not done:")).collect::<Vec<_>>().join("\n");
+    assert!(tried.contains("103") && !tried.contains("--fix"), "{run}");
+}
+
 /// The machine's disk below a folder of the home is full.
 fn full(scene: &Scene, folders: &[&str]) {
     let row = |folder: &&str| {

@@ -205,3 +205,46 @@ fn the_last_run_of_an_absent_device_is_found_in_any_spelling() {
         assert_eq!(run.json()["device"]["udid"], udid.as_str(), "{spelled}\n{run}");
     }
 }
+
+/// How much room a backup needs only the device knows: an estimate that is content takes its refusal back no more than it kept it away.
+#[test]
+fn a_refusal_for_want_of_room_stands_until_there_is_more() {
+    let scene = Scene::paired("");
+    scene.ctl(&["fault", "error", "code=105", "times=1"]);
+    let failed = scene.lifeboat(["backup"]).run();
+    assert_eq!(failed.status, Some(16), "{failed}");
+    let run = scene.doctor(&["--json"]).run();
+    assert_eq!(run.json()["facts"]["destination.room"], "enough", "{run}");
+    assert_eq!((primary(&run).as_str(), run.status), ("destination/full", Some(4)), "{run}");
+    // Somebody made room.
+    let row = |folder: &str| {
+        let folder = scene.home.path().join(folder);
+        format!("[[folders]]\nunder = \"{folder}\"\nfree = 9_000_000_000_000\n")
+    };
+    scene.machine(&format!("{}{}", row("data"), row("state")));
+    let run = scene.doctor(&["--json"]).run();
+    assert_eq!((primary(&run).as_str(), run.status), ("-", Some(0)), "{run}");
+    // A backup that came to its end says so best.
+    scene.machine("");
+    scene.lifeboat(["backup"]).ok();
+    let run = scene.doctor(&["--json"]).run();
+    assert_eq!((primary(&run).as_str(), run.status), ("-", Some(0)), "{run}");
+}
+
+/// Who names a device that is not there learns which are, and not that all is well.
+#[test]
+fn a_device_that_is_not_there_is_not_well_and_those_that_are_get_named() {
+    let scene = Scene::paired("");
+    let udid = scene.sim.udid().to_owned();
+    let run = scene.doctor(&["-u", "nosuch"]).run();
+    assert_eq!(run.status, Some(13), "{run}");
+    assert!(run.err().contains(&udid) && run.err().contains("nosuch is not there"), "{run}");
+    let run = scene.doctor(&["--json", "-u", "nosuch"]).run();
+    assert_eq!(
+        (run.status, &run.json()["others"]),
+        (Some(13), &serde_json::json!([udid])),
+        "{run}"
+    );
+    let run = scene.doctor(&["--json", "-u", &udid]).run();
+    assert_eq!((run.status, &run.json()["others"]), (Some(0), &serde_json::Value::Null), "{run}");
+}

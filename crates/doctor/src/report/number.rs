@@ -15,6 +15,9 @@ const AGAINST: &[(&str, &str, &str)] = &[
     ("device/setup-unfinished", "setup.state", "finished"),
 ];
 
+/// How the ids of causes of a restore begin.
+const OF_RESTORE: &str = "restore/";
+
 /// Returns the number with which the last run ended.
 pub(super) fn number(facts: &Facts) -> Option<i64> {
     match facts.value("job.code") {
@@ -38,8 +41,12 @@ pub(super) fn add_named(
     let Some((code, key)) = number(facts).zip(Key::find("job.code").ok()) else { return };
     let against =
         |id: &str| AGAINST.iter().any(|(cause, key, word)| *cause == id && facts.is(key, word));
-    let named = row(code).into_iter().flat_map(|row| &row.causes);
+    // A number that comes up while restoring has another reason in a backup, or none that anybody knows.
+    let restores = facts.is("job.kind", "restore");
+    let row = row(code).filter(|row| restores || !row.restore_only);
+    let named = row.into_iter().flat_map(|row| &row.causes);
     let likely = named
+        .filter(|id| restores || !id.starts_with(OF_RESTORE))
         .filter_map(|id| catalogue.get(id))
         .find(|entry| entry.is_cause() && entry.concerns.contains(&concern) && !against(&entry.id));
     let Some(entry) = likely else { return };
@@ -56,4 +63,35 @@ pub(super) fn add_named(
         explained_by: None,
     };
     diagnosis.findings.insert(0, finding);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::diagnose;
+
+    /// A backup that ends with a number of a restore has another reason, or none that is known.
+    #[test]
+    fn a_number_of_a_backup_names_no_cause_of_a_restore() {
+        let catalogue = Catalogue::builtin();
+        let named = |kind: &str, code: i64| {
+            let mut facts = Facts::new();
+            facts.tell("job.kind", kind);
+            facts.tell("job.outcome", "failed");
+            facts.tell("job.code", code);
+            let mut diagnosis = diagnose(catalogue, &facts, For::Computer);
+            add_named(catalogue, &facts, For::Computer, &mut diagnosis);
+            diagnosis.findings.into_iter().map(|found| found.id).collect::<Vec<_>>()
+        };
+        for row in errors::all().iter().filter(|row| row.domain == errors::DEVICE) {
+            for code in row.codes.iter().copied() {
+                let found = named("backup", code);
+                let restores = found.iter().any(|id| id.starts_with(OF_RESTORE));
+                assert!(!restores, "{code}: {found:?}");
+            }
+        }
+        assert_eq!(named("backup", 204), [""; 0], "nothing is known, and that is what is said");
+        assert_eq!(named("backup", 211), [""; 0]);
+        assert_eq!(named("restore", 204), ["restore/preconditions"]);
+    }
 }

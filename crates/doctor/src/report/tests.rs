@@ -152,7 +152,10 @@ fn what_an_answer_rules_out_is_no_longer_open() {
     let before = of(&[]);
     assert!(is_open(&before, id) && before.ruled_out_by_answer.is_empty());
     let room = ("answer.icloud-storage", Value::from("room"));
-    let after = of(std::slice::from_ref(&room));
+    let other_sign = of(std::slice::from_ref(&room));
+    assert!(is_open(&other_sign, id), "its error could not be looked at: it may be quota");
+    assert!(other_sign.ruled_out_by_answer.iter().all(|ruled| ruled.id != id));
+    let after = of(&[room.clone(), ("icloud.error", "none".into())]);
     assert!(!is_open(&after, id), "{:?}", after.open);
     assert_eq!(by(&after, id), Some(vec!["answer.icloud-storage"]));
     // Nothing stands in two places, and what was found is not ruled out.
@@ -168,4 +171,27 @@ fn what_an_answer_rules_out_is_no_longer_open() {
     // An answer that was not given rules nothing out.
     let nothing = of(&[("answer.icloud-storage", Why::NotAnswered.into())]);
     assert!(nothing.ruled_out_by_answer.is_empty() && is_open(&nothing, id));
+}
+
+/// What a failed run leaves behind is no reason why it failed: whatever may be one stands before it.
+#[test]
+fn what_a_run_left_behind_stands_behind_what_may_have_ended_it() {
+    let told = [
+        ("job.kind", Value::from("backup")),
+        ("job.outcome", "failed".into()),
+        ("job.stage", "transfer".into()),
+        ("job.code", 102.into()),
+        ("existing.state", "unfinished".into()),
+    ];
+    let ids = |report: &Report| {
+        let told = report.primary.iter().chain(&report.also_seen);
+        told.map(|told| told.finding.id.clone()).collect::<Vec<_>>()
+    };
+    let failed = report_of(&told, &[], true);
+    let found = ids(&failed);
+    assert_eq!(found[0], "device/storage-full", "{found:?}");
+    assert!(found.iter().any(|id| id == "backup/not-finished"), "{found:?}");
+    assert_eq!(failed.findings[0].id, "device/storage-full", "the list has the same order");
+    // Where nothing failed, it is the thing to mend.
+    assert_eq!(ids(&report_of(&told, &[], false))[0], "backup/not-finished");
 }

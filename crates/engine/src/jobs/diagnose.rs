@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use lifeboat_device::Device;
 use lifeboat_device::link::Link;
+use lifeboat_device::mux::same_udid;
 use lifeboat_doctor::probe::{self, Choice, Listen, Look, PROBES, RunWindow};
 use lifeboat_doctor::{Examined, Facts, For, Identifier, Why};
 
@@ -14,7 +16,7 @@ use crate::examine::{DoctorSettings, Findings, Kept, probe_context};
 use crate::job::{Context, Places};
 use crate::last_run::LastRun;
 use crate::mux::{Mux, choose, client};
-use crate::run_facts::{forgive, no_run, wants_a_cause};
+use crate::run_facts::{Refusal, forgive, no_run, wants_a_cause};
 
 /// How long the mux, and a device that says its name, may take.
 const NAME: Duration = Duration::from_secs(3);
@@ -45,13 +47,16 @@ pub struct DiagnosePlan {
 ///
 /// # Errors
 ///
-/// Only where several devices are there and none was chosen: what cannot be looked at is itself told.
+/// Only where several devices are there and none was chosen: what cannot be looked at is itself told. Where one was chosen that is not
+/// there, the findings name those that are.
 pub async fn run(
     ctx: &Context,
     plan: &DiagnosePlan,
     look: impl Fn(Look) + Send + Sync,
 ) -> Result<Findings, JobError> {
-    let device = device(plan).await?;
+    let devices = listed(plan).await;
+    let others = others(&devices, plan.udid.as_deref());
+    let device = chosen(devices, plan)?;
     let area = &plan.places.working_area;
     let udid = meant(plan, device.as_ref());
     let remembered = match &udid {
@@ -65,6 +70,7 @@ pub async fn run(
     let given = unseen(given, &plan.settings.blind);
     let mut findings = Findings::new(&*ctx.host, plan.concern, given.clone());
     findings.failed_run = plan.concern == For::Computer && wants_a_cause(&given);
+    findings.others = others;
     if let Some(last) = last {
         findings.run_said = last.said();
         findings.names.extend(last.path.iter().map(Identifier::new));
@@ -74,7 +80,8 @@ pub async fn run(
     findings.add(seen);
     findings.names.extend(names);
     findings.names.extend(folders(&plan.places));
-    findings.failed_run &= !forgive(&mut findings.facts);
+    let refusal = refusal(last, &findings.facts, now);
+    findings.failed_run &= !forgive(&mut findings.facts, refusal);
     let udid = udid.or(remembered.map(|(udid, _)| udid));
     findings.device = udid.map(|udid| Examined {
         udid: Some(Identifier::new(udid)),
@@ -91,19 +98,25 @@ pub async fn again(
     only: &[String],
     look: impl Fn(Look) + Send + Sync,
 ) -> Result<(), JobError> {
-    let device = device(plan).await?;
+    let device = chosen(listed(plan).await, plan)?;
     let udid = meant(plan, device.as_ref());
     let plan = DiagnosePlan { only: Some(only.to_vec()), ..plan.clone() };
-    let given = udid
-        .as_deref()
-        .and_then(|udid| LastRun::read(&plan.places.working_area, udid))
-        .map_or_else(no_run, |run| run.facts_of_today(plan.concern, ctx.host.now()));
+    let last = udid.as_deref().and_then(|udid| LastRun::read(&plan.places.working_area, udid));
+    let (last, now) = (last.as_ref(), ctx.host.now());
+    let given = last.map_or_else(no_run, |run| run.facts_of_today(plan.concern, now));
     let given = unseen(given, &plan.settings.blind);
     let (seen, names) = probes(ctx, &plan, udid.as_deref(), None, given, look).await;
     findings.add(seen);
     findings.names.extend(names);
-    findings.failed_run &= !forgive(&mut findings.facts);
+    let refusal = refusal(last, &findings.facts, now);
+    findings.failed_run &= !forgive(&mut findings.facts, refusal);
     Ok(())
+}
+
+/// Says whether a refusal of the last run for want of room may be over.
+fn refusal(last: Option<&LastRun>, facts: &Facts, now: Timestamp) -> Refusal {
+    let is_fresh = last.is_some_and(|last| last.is_of_today(now));
+    Refusal::of(last.and_then(|last| last.free), facts, is_fresh)
 }
 
 /// Returns the UDID of the device that is meant, in the spelling under which it is known here.
@@ -158,18 +171,31 @@ fn folders(places: &Places) -> Vec<Identifier> {
     folders.map(|folder| Identifier::new(folder.as_str())).to_vec()
 }
 
+/// Returns the devices that the mux lists; none where it does not answer: probes tell what is wrong with it.
+async fn listed(plan: &DiagnosePlan) -> Vec<Device> {
+    match tokio::time::timeout(NAME, client(&plan.mux).devices()).await {
+        Ok(Ok(devices)) => devices,
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    }
+}
+
 /// Returns the device that is meant, where it is there.
-async fn device(plan: &DiagnosePlan) -> Result<Option<Device>, JobError> {
-    let mux = client(&plan.mux);
-    let Ok(Ok(devices)) = tokio::time::timeout(NAME, mux.devices()).await else {
-        // Probes tell what is wrong with the mux.
-        return Ok(None);
-    };
+fn chosen(devices: Vec<Device>, plan: &DiagnosePlan) -> Result<Option<Device>, JobError> {
     match choose(devices, plan.udid.as_deref()) {
         Ok(device) => Ok(Some(device)),
         Err(error) if error.cause == Cause::SeveralDevices => Err(error),
         Err(_) => Ok(None),
     }
+}
+
+/// Returns the UDIDs of those that are there in place of one that was named and is not.
+fn others(devices: &[Device], named: Option<&str>) -> Vec<String> {
+    let Some(named) = named else { return Vec::new() };
+    if devices.iter().any(|device| same_udid(&device.udid, named)) {
+        return Vec::new();
+    }
+    let others: BTreeSet<String> = devices.iter().map(|device| device.udid.clone()).collect();
+    others.into_iter().collect()
 }
 
 async fn name(plan: &DiagnosePlan, device: Option<&Device>) -> Option<String> {
@@ -182,4 +208,28 @@ async fn name(plan: &DiagnosePlan, device: Option<&Device>) -> Option<String> {
         name
     };
     tokio::time::timeout(NAME, asked).await.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use lifeboat_device::mux::Connection;
+
+    use super::*;
+
+    #[test]
+    fn those_that_are_there_are_named_where_the_one_that_was_named_is_not() {
+        let device =
+            |udid: &str, mux_id, connection| Device { udid: udid.into(), mux_id, connection };
+        let there = [
+            device("00008110-B", 1, Connection::Usb),
+            device("00008110-A", 2, Connection::Usb),
+            device("00008110-A", 3, Connection::Network),
+        ];
+        assert_eq!(others(&there, Some("nosuch")), ["00008110-A", "00008110-B"]);
+        for (named, devices) in
+            [(None, &there[..]), (Some("00008110a"), &there), (Some("nosuch"), &[])]
+        {
+            assert!(others(devices, named).is_empty(), "{named:?}");
+        }
+    }
 }

@@ -15,6 +15,7 @@ use super::{DoctorArgs, Examiner, password};
 use crate::app::App;
 use crate::commands::backup;
 use crate::ui::ask::Typed;
+use crate::ui::doctor::Tried;
 use crate::ui::error::Failure;
 use crate::ui::text::plain;
 use crate::ui::{BAD, FAINT, GOOD, HINT, STRONG, doctor};
@@ -41,6 +42,13 @@ pub(super) struct Fixed {
     message: String,
     /// Whether the cause is gone; nothing where it was not done, or where only the remedy after it can tell.
     gone: Option<bool>,
+}
+
+impl Fixed {
+    fn as_tried(&self) -> Tried<'_> {
+        let failed = (!self.done).then_some(self.message.as_str());
+        Tried { action: self.action, failed }
+    }
 }
 
 /// What `--fix` came to.
@@ -82,7 +90,8 @@ pub(super) async fn run(
         (true, false) => app.ui.say("nothing was done: the next step is yours"),
         (false, _) if !app.ui.json => {
             app.ui.line("")?;
-            app.ui.text(doctor::words(&findings.report(), app.ui))?;
+            let tried = mended.fixed.iter().map(Fixed::as_tried).collect::<Vec<_>>();
+            app.ui.text(doctor::words_after(&findings.report(), app.ui, &tried))?;
         }
         (false, _) => {}
     }
@@ -302,7 +311,15 @@ async fn act(
     if let Err(error) = &done {
         learn(findings, action, error.cause);
     }
-    Ok(done.map_err(|error| format!("{error}; {}", error.next_step())))
+    Ok(done.map_err(|error| said(&error)))
+}
+
+/// Returns what an action says that could not be done, with what to do; not where that is the very command that runs.
+fn said(error: &JobError) -> String {
+    match error.next_step() {
+        step if step.contains("doctor --fix") => error.to_string(),
+        step => format!("{error}; {step}"),
+    }
 }
 
 /// A device that refuses because management forbids it has said so: that is measured, too.

@@ -15,7 +15,7 @@ use crate::event::{Diagnosed, Event, Note};
 use crate::examine::{Findings, Recorder, log_facts, quick_look, worth_keeping};
 use crate::job::{Context, Outcome, blocking};
 use crate::last_run::LastRun;
-use crate::run_facts::{Seen, run_facts};
+use crate::run_facts::{FREE, Seen, run_facts};
 use crate::stage::Stage;
 
 /// What a run leaves for the doctor while it goes on.
@@ -228,9 +228,12 @@ pub(super) async fn after(
     let seen = seen(&trace, error, last.as_ref()).await;
     let mut facts = run_facts(summary.outcome, error, &seen);
     facts.merge(log_facts(&log));
+    let mut free = None;
     if summary.outcome != Outcome::Done {
         let blocked = trace.blocked.take();
-        if let Some(told) = cause(ctx, plan, blocked, error, &facts, &summary.udid).await {
+        let (told, seen) = cause(ctx, plan, blocked, error, &facts, &summary.udid).await;
+        free = seen;
+        if let Some(told) = told {
             let diagnosed = Diagnosed::from(&told);
             let step = error.and_then(|error| step_of(&told, error));
             summary.take_finding(&diagnosed, step.as_deref());
@@ -242,7 +245,8 @@ pub(super) async fn after(
         let place = trace.place(error);
         let now = ctx.host.now();
         let window = (trace.began.unwrap_or(now), now);
-        let run = LastRun::new(window, &facts, place.as_deref(), worth_keeping(&log)).failed(error);
+        let run = LastRun::new(window, &facts, place.as_deref(), worth_keeping(&log));
+        let run = run.failed(error).with_free(free);
         remember(area.clone(), summary.udid.clone(), run).await;
     }
 }
@@ -257,7 +261,8 @@ async fn remember(area: camino::Utf8PathBuf, udid: String, run: LastRun) {
     }
 }
 
-/// Returns the primary cause of a run that is not done; nothing where the doctor has no say.
+/// Returns the primary cause of a run that is not done, and what is free at the destination; nothing where the doctor has no say, or
+/// did not look.
 async fn cause(
     ctx: &Context,
     plan: &BackupPlan,
@@ -265,14 +270,14 @@ async fn cause(
     error: Option<&JobError>,
     facts: &Facts,
     udid: &str,
-) -> Option<Told> {
+) -> (Option<Told>, Option<i64>) {
     if let Some(told) = blocked {
-        return Some(*told);
+        return (Some(*told), None);
     }
     let mut findings = Findings::new(&*ctx.host, For::Computer, facts.clone());
     findings.failed_run = !error.is_some_and(|error| says_it_all(error.cause));
     match error.map_or(Look::Facts, |error| look(error.cause)) {
-        Look::Nothing => return None,
+        Look::Nothing => return (None, None),
         Look::Facts => {}
         Look::World => {
             let udid = Some(udid).filter(|udid| !udid.is_empty());
@@ -280,7 +285,11 @@ async fn cause(
             without_estimate(&mut findings.facts);
         }
     }
-    findings.report().primary
+    let free = match findings.facts.value(FREE) {
+        Some(Value::Number(free)) => Some(*free),
+        _ => None,
+    };
+    (findings.report().primary, free)
 }
 
 /// Takes the estimate away of the room that a backup needs, where the run failed and never spoke of room: it is no cause then.
