@@ -346,7 +346,7 @@ mod tests {
         kinds[20] = 0;
         let expected = [1, 4, 1, 1, 9, 14, 1, 1, 8].map(|pages| pages * PAGE);
         let data = database(PAGE, &kinds);
-        let cut = Cut::Sqlite { page: PAGE as u32 };
+        let cut = Cut::Sqlite { page: u32::try_from(PAGE).unwrap() };
         for piece in [1, 999, PAGE, 70_000, data.len()] {
             assert_eq!(lengths(cut, &gear, &data, piece), expected, "{piece}");
         }
@@ -361,8 +361,12 @@ mod tests {
         let gear = Gear::new(7);
         let ends = |kinds: &[u8]| -> std::collections::BTreeSet<usize> {
             let mut end = 0;
-            let all =
-                lengths(Cut::Sqlite { page: PAGE as u32 }, &gear, &database(PAGE, kinds), 999);
+            let all = lengths(
+                Cut::Sqlite { page: u32::try_from(PAGE).unwrap() },
+                &gear,
+                &database(PAGE, kinds),
+                999,
+            );
             all.into_iter()
                 .map(|length| {
                     end += length;
