@@ -328,4 +328,19 @@ mod tests {
             );
         }
     }
+
+    proptest::proptest! {
+        /// Whatever a text is made of, it comes to an end, and a secret behind its word does not come through.
+        #[test]
+        fn any_text_is_scrubbed(parts in proptest::collection::vec(0..18_usize, 0..12), noise in "\\PC{0,20}") {
+            const PARTS: [&str; 18] = [
+                "ssid", "network ", "device: ", "'", "\"", "=", " ", "\u{201C}", "\u{2018}", "/var/mobile/", "/mnt/", "(left out)",
+                "HomeDomain/", ", ", " (", "smb://", "\u{2019}", "serial 1",
+            ];
+            let mut text: String = parts.iter().filter_map(|part| PARTS.get(*part)).copied().collect();
+            text.push_str(&noise);
+            text.push_str("\nssid=\"Quillfeather\"");
+            proptest::prop_assert!(!scrubbed(&text).contains("Quillfeather"), "{text}");
+        }
+    }
 }
