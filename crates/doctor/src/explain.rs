@@ -7,6 +7,8 @@ mod index;
 mod number;
 mod words;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::articles;
@@ -140,6 +142,9 @@ pub fn explain(words: &str) -> Vec<Explanation> {
     let patterns = Patterns::builtin();
     if let Some(pattern) = patterns.all().iter().find(|pattern| pattern.id == words) {
         return vec![of_line(catalogue, &Hit { pattern, facts: Facts::new(), is_foreign: false })];
+    }
+    if let Some(domain) = of_domain(words) {
+        return vec![domain];
     }
     let mut found: Vec<Explanation> = Vec::new();
     for explanation in meant(catalogue, words) {
@@ -353,6 +358,33 @@ fn of_error(
         run: to_run(catalogue, &row.causes, row.causes.first().map(String::as_str)),
         also: Vec::new(),
     }
+}
+
+/// Explains a domain of which somebody names no number: with all that are known.
+fn of_domain(words: &str) -> Option<Explanation> {
+    let rows = number::of_domain(words);
+    let first = rows.first()?;
+    let numbers = rows.iter().flat_map(|row| row.codes.iter().map(|code| (*code, &row.meaning)));
+    let numbers: BTreeMap<i64, &String> = numbers.collect();
+    let title = format!("{} numbers of {}", numbers.len(), first.about);
+    let listed = numbers.iter().map(|(code, meaning)| format!("\n- {code}: {meaning}"));
+    let example = numbers.keys().rev().find(|code| **code > 0);
+    Some(Explanation {
+        about: About::Number,
+        what: first.domain.clone(),
+        meaning: format!("{title}.\n{}", listed.collect::<String>()),
+        title,
+        causes: Vec::new(),
+        steps: Vec::new(),
+        corrects: Vec::new(),
+        remarks: first.remark.clone().into_iter().collect(),
+        sure: "each number has its own; ask for it".to_owned(),
+        run: example
+            .map(|code| format!("lifeboat explain {}/{code}", first.domain))
+            .into_iter()
+            .collect(),
+        also: Vec::new(),
+    })
 }
 
 fn of_line(catalogue: &Catalogue, hit: &Hit) -> Explanation {

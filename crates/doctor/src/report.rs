@@ -3,7 +3,9 @@
 mod answered;
 mod bundle;
 mod identifier;
+mod labelled;
 mod number;
+mod shapes;
 
 use serde::Serialize;
 
@@ -13,7 +15,8 @@ use crate::finding::{Certainty, Diagnosis, Finding, Missing, diagnose};
 use crate::remedy::Remedy;
 
 pub use bundle::markdown;
-pub use identifier::{Identifier, Scrubber, scrubbed};
+pub use identifier::{Identifier, Scrubber};
+pub use shapes::scrubbed;
 
 /// The id of the primary cause where a run failed and nothing was found.
 pub const UNKNOWN: &str = "unknown";

@@ -43,7 +43,7 @@ fn a_name_is_left_out_where_it_stands_bare() {
     let digits: String = own[2].chars().filter(char::is_ascii_digit).collect();
     let bare = [own[0].to_lowercase(), own[1].clone(), digits, "QUILLFEATHER".to_owned()];
     let said =
-        format!("cannot join SSID Quayside; {}; quayside; 734003200 bytes free", bare.join("; "));
+        format!("cannot join SSID: Quayside; {}; Quayside; 734003200 bytes free", bare.join("; "));
     scene.ctl(&["fault", "error", "code=7", &format!("text={said}")]);
     scene.lifeboat(["backup"]).run();
     scene.doctor(&["--report", "report.md"]).run();

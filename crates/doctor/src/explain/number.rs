@@ -154,7 +154,14 @@ fn is_called_error(words: &[String], at: usize) -> bool {
 
 /// Whether a number is written as nothing but codes are: in hexadecimal, or below nothing.
 fn is_form(token: &str) -> bool {
-    token.starts_with("0x") || token.starts_with(['-', '\u{2212}'])
+    token.starts_with("0x") || is_bare_hex(token) || token.starts_with(['-', '\u{2212}'])
+}
+
+/// Whether a token is a number of `MobileDevice` without the sign of hexadecimal: eight digits, all of which begin so.
+fn is_bare_hex(token: &str) -> bool {
+    token.len() == 8
+        && token.starts_with("e800")
+        && token.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Returns the domains that the last words name, and how many words that name takes besides those that count anyhow.
@@ -170,6 +177,13 @@ fn domains(before: &[String]) -> (Vec<&'static str>, usize) {
         }
     }
     (Vec::new(), 0)
+}
+
+/// Returns the rows of the domain that words are the whole name of, as programs write it: `MBErrorDomain`.
+pub(super) fn of_domain(words: &str) -> Vec<&'static KnownError> {
+    let asked = plain(words);
+    let is = |row: &&KnownError| asked.ends_with("domain") && plain(&row.domain) == asked;
+    errors::all().iter().filter(is).collect()
 }
 
 fn plain(text: &str) -> String {
@@ -210,7 +224,7 @@ fn value(token: &str) -> Option<(i64, bool)> {
         None => (1, token),
     };
     let digits = digits.trim_end_matches(['.', '!', '?']);
-    let hex = digits.strip_prefix("0x");
+    let hex = digits.strip_prefix("0x").or_else(|| is_bare_hex(digits).then_some(digits));
     // One sign is enough: the parser takes another, with which a number can be as low as none can be high.
     if hex.unwrap_or(digits).starts_with(['-', '+']) {
         return None;
@@ -324,6 +338,11 @@ mod tests {
         assert_eq!(first("-54").unwrap().1, -54);
         assert_eq!(first("\u{2212}54").unwrap().1, -54);
         assert_eq!(first("0xE800001A").unwrap().1, 0xE800_001A);
+        assert_eq!(first("e800001a").unwrap().1, 0xE800_001A);
+        assert_eq!(first("E800001A.").unwrap().1, 0xE800_001A);
+        assert_eq!(first("it stops with E8000084 on my pc").unwrap().1, 0xE800_0084);
+        assert_eq!(first("e80000zz"), None);
+        assert_eq!(first("e80000845"), None);
         assert_eq!(first("-402653158").unwrap().1, 0xE800_001A);
         assert_eq!(first("(0xE8000084)").unwrap().1, 0xE800_0084);
         assert_eq!(first("9006").unwrap().0, "iCloud Backup Failure");

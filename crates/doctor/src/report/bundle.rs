@@ -84,7 +84,7 @@ fn names(report: &Report) -> Vec<Identifier> {
     // What one line calls a name of something may stand in another without a word before it.
     let said = &report.run_said;
     let texts = said.error.iter().chain(&said.log).chain(&report.heard).map(String::as_str);
-    names.extend(super::identifier::introduced(texts));
+    names.extend(super::labelled::introduced(texts));
     names
 }
 

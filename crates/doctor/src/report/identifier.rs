@@ -2,10 +2,11 @@
 
 use std::cmp::Reverse;
 use std::fmt;
-use std::sync::OnceLock;
 
-use regex::{Captures, Regex, RegexBuilder};
+use regex::Regex;
 use serde::{Serialize, Serializer};
+
+use super::shapes::scrubbed;
 
 /// A text that names a person, a device or a place. Shown, it is left out; only [`Identifier::reveal`] gives it, and
 /// serialisation, whose reader is the person at this computer.
@@ -42,169 +43,80 @@ impl Serialize for Identifier {
     }
 }
 
-/// What identifiers look like in a text that others wrote: an error's, a log line's.
-const SHAPES: &[(&str, &str)] = &[
-    (r"(/(?:home|Users)/|/(?:run/)?media/|\\Users\\)(?:\(left out\)|[^/\\\s:]+)", "${1}(left out)"),
-    // File names hold spaces: such a path ends where its sentence goes on.
-    (r#"/(?:private/)?var/mobile/[^:"\n]*"#, "/var/mobile/(left out)"),
-    (r#"/\.ba/mobile/[^:"\n]*"#, "/.ba/mobile/(left out)"),
-    (
-        r#"\b(?:AppDomain(?:Group|Plugin)?|SysContainerDomain|SysSharedContainerDomain)-[^:"\n]*"#,
-        "(a file of an app)",
-    ),
-    (
-        r#"\b((?:Home|Root|CameraRoll|Media|Wireless|Keyboard|Keychain|Health|HomeKit|Books|Tones|Database|Managed[A-Za-z]*|System[A-Za-z]*)Domain)/[^:"\n]*"#,
-        "${1}/(left out)",
-    ),
-    (r"\b[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}\b", "(UUID)"),
-    (r"\b[0-9A-Fa-f]{8}-[0-9A-Fa-f]{16}\b", "(UDID)"),
-    (r"\b[0-9A-Fa-f]{40}\b", "(UDID)"),
-    (r"\b[0-9A-Fa-f]{24}\b", "(UDID)"),
-    (r"\b[0-9A-Fa-f]{2}(?:(?::[0-9A-Fa-f]{2}){5}|(?:-[0-9A-Fa-f]{2}){5})\b", "(hardware address)"),
-    (r"\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}\b", "(address)"),
-    (r"\b[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{0,4}){3,7}\b", "(address)"),
-    // Short forms: `fe80::1`, `2001:db8::7`, not the `::` between names of a program.
-    (r"\b(?:[0-9A-Fa-f]{1,4}:){1,6}(?::[0-9A-Fa-f]{1,4}){1,6}\b", "(address)"),
-    (r"(?i)\b(serial(?: number| no\.?)?[ :=]+)[0-9A-Z]{8,14}\b", "${1}(serial number)"),
-    (
-        r#"(?i)\b((?:ssid|network name)\b[ :=]+)(?:\(left out\)|"[^"\n]*"|'[^'\n]*'|[^\s,;]+)"#,
-        "${1}(left out)",
-    ),
-    (r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+", "(e-mail address)"),
-];
-
-/// A number as a telephone has. A bracket right behind a digit is none: so a log writes a size twice.
-const NUMBER: &str = r"\+?[0-9](?:(?: ?[/-]? ?|\) ?| \()[0-9]){9,}";
-/// Sizes and times, which support needs, however long they are: what stands behind such a word, or before a unit.
-const MEASURED: &str = r"(?i)(?:\b(?:space|free|size|bytes|total|used|available|capacity|needs?|need|required|remaining|left)\b(?: (?:on drive|disk|space|is|are|of))*[ :=]+[0-9]{1,20}\b)|(?:\b[0-9]{1,20} ?(?:bytes|[KMGT]i?B|ms|us|ns)\b)";
-
-/// Returns a text without what looks like an identifier. The second line of defence: the first is [`Identifier`] and `private` in
-/// the table of facts.
-pub fn scrubbed(text: &str) -> String {
-    static COMPILED: OnceLock<Vec<(Regex, &str)>> = OnceLock::new();
-    static NUMBERS: OnceLock<Regex> = OnceLock::new();
-    let shapes = COMPILED.get_or_init(|| {
-        SHAPES
-            .iter()
-            .map(|(shape, instead)| {
-                let regex =
-                    RegexBuilder::new(shape).build().expect("a constant that the tests compile");
-                (regex, *instead)
-            })
-            .collect()
-    });
-    let without = shapes.iter().fold(text.to_owned(), |text, (regex, instead)| {
-        regex.replace_all(&text, *instead).into_owned()
-    });
-    let numbers = NUMBERS.get_or_init(|| {
-        Regex::new(&format!("({MEASURED})|{NUMBER}")).expect("a constant that the tests compile")
-    });
-    let left = |found: &Captures<'_>| match found.get(1) {
-        Some(measured) => measured.as_str().to_owned(),
-        None => "(number)".to_owned(),
-    };
-    numbers.replace_all(&without, left).into_owned()
-}
-
 /// What people and their devices write for an apostrophe.
 const APOSTROPHES: [char; 6] = ['\'', '\u{2018}', '\u{2019}', '\u{02BC}', '`', '\u{00B4}'];
+
+/// Names that name nobody: so a device is called that nobody named, and the account of a system's own program.
+const NOBODY: [&str; 6] = ["iphone", "ipad", "backup", "root", "mobile", "localhost"];
 
 /// Leaves names that are known out of a text, whatever they look like, and then what looks like one.
 #[derive(Debug, Default)]
 pub struct Scrubber {
-    known: Option<Regex>,
+    known: Known,
+}
+
+/// The names that are known, as an expression.
+#[derive(Debug, Default)]
+enum Known {
+    #[default]
+    Nobody,
+    Names(Regex),
+    /// They are known and cannot be looked for: no text may be passed on.
+    NotFound,
 }
 
 impl Scrubber {
     /// Names of fewer characters are left where they are: they would be found in every word.
     const SHORTEST: usize = 3;
 
-    /// Makes one for names, in whatever case they are written.
+    /// Makes one for names, in whatever case they are written; a name that is one plain word, in its own: "max 5" is not about Max.
+    /// Where the names cannot be looked for, every text is left out as a whole.
     pub fn new<'a>(names: impl IntoIterator<Item = &'a Identifier>) -> Self {
         let mut names: Vec<String> = names
             .into_iter()
             .flat_map(|name| written(name.reveal().trim()))
-            .filter(|name| name.chars().count() >= Self::SHORTEST)
+            .filter(|name| name.chars().count() >= Self::SHORTEST && !is_nobody(name))
             .collect();
         // What holds another name goes first.
         names.sort_by_key(|name| (Reverse(name.len()), name.clone()));
         names.dedup();
         let shapes: Vec<String> = names.iter().map(|name| shape(name)).collect();
-        let known = RegexBuilder::new(&shapes.join("|")).case_insensitive(true).build().ok();
-        Self { known: known.filter(|_| !shapes.is_empty()) }
+        if shapes.is_empty() {
+            return Self::default();
+        }
+        let known = Regex::new(&shapes.join("|")).map_or_else(
+            |_| {
+                // The error holds the names.
+                tracing::error!(
+                    names = shapes.len(),
+                    "names cannot be looked for: texts of others are left out whole"
+                );
+                Known::NotFound
+            },
+            Known::Names,
+        );
+        Self { known }
     }
 
     /// Returns a text without them.
     pub fn scrub(&self, text: &str) -> String {
         match &self.known {
-            Some(known) => scrubbed(&known.replace_all(text, "(left out)")),
-            None => scrubbed(text),
+            Known::Names(known) => scrubbed(&known.replace_all(text, "(left out)")),
+            Known::Nobody => scrubbed(text),
+            Known::NotFound => "(left out)".to_owned(),
         }
     }
 }
 
-/// Words behind which a text tells a name of the person's: of a network, of a device, of an account. What stands there is a name
-/// wherever else it stands.
-const INTRODUCED: &[&str] = &[
-    r#"(?i)\b(?:b?ssid|network name)\b[ :=]+(?:"(?P<a>[^"\n]{3,64})"|'(?P<b>[^'\n]{3,64})'|(?P<c>[^\s,;"'()<>]{3,64}))"#,
-    r"(?i)\bserial(?: number| no\.?)?[ :=]+(?P<d>[0-9A-Z]{8,14})\b",
-    r#"(?i)\b(?:host ?name|device ?name|computer ?name)\b[ :=]+(?:"(?P<e>[^"\n]{3,64})"|(?P<f>[^\s,;"'()<>]{3,64}))"#,
-    r#"(?i)\b(?:apple ?id|apple account|account name|dsid|user ?name)\b[ :=]+(?:"(?P<g>[^"\n]{3,64})"|(?P<h>[^\s,;"'()<>]{3,64}))"#,
-];
+fn is_nobody(name: &str) -> bool {
+    NOBODY.iter().any(|nobody| nobody.eq_ignore_ascii_case(name))
+}
 
-/// Words of a program and not of a person, that stand where a name could.
-const NO_NAMES: &[&str] = &[
-    "private",
-    "null",
-    "nil",
-    "none",
-    "true",
-    "false",
-    "yes",
-    "not",
-    "error",
-    "unknown",
-    "changed",
-    "failed",
-    "for",
-    "from",
-    "has",
-    "was",
-    "and",
-    "the",
-    "with",
-    "backup",
-    "backupd",
-    "BackupAgent2",
-    "iPhone",
-    "iPad",
-    "localhost",
-    "redacted",
-    "iCloud",
-];
-
-/// Returns the names that texts tell behind a word that says so.
-pub(super) fn introduced<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<Identifier> {
-    static COMPILED: OnceLock<Vec<Regex>> = OnceLock::new();
-    let shapes = COMPILED.get_or_init(|| {
-        let compile = |shape: &&str| Regex::new(shape).expect("a constant that the tests compile");
-        INTRODUCED.iter().map(compile).collect()
-    });
-    let is_word = |name: &str| NO_NAMES.iter().any(|word| word.eq_ignore_ascii_case(name));
-    // A number alone counts something, unless it is long.
-    let is_count = |name: &str| name.len() < 6 && name.chars().all(|c| c.is_ascii_digit());
-    let of_text = |text: &'a str| {
-        shapes.iter().flat_map(move |shape| shape.captures_iter(text)).filter_map(|found| {
-            found
-                .iter()
-                .skip(1)
-                .flatten()
-                .next()
-                .map(|name| name.as_str().trim_end_matches(['.', ':']))
-        })
-    };
-    let names = texts.flat_map(of_text);
-    names.filter(|name| !is_word(name) && !is_count(name)).map(Identifier::new).collect()
+/// Whether a name is one plain word, such as it can stand in any sentence: letters alone, capitals only at its begin or everywhere.
+pub(super) fn is_plain_word(name: &str) -> bool {
+    let rest = || name.chars().skip(1);
+    name.chars().all(char::is_alphabetic)
+        && (rest().all(|c| !c.is_uppercase()) || rest().all(|c| !c.is_lowercase()))
 }
 
 /// Returns the ways in which a name is written: as it is, an identifier without its dashes or colons, a hardware address with other
@@ -244,6 +156,18 @@ fn is_number(name: &str) -> bool {
     digits >= 7 && name.chars().all(|c| c.is_ascii_digit() || " +-/().\u{a0}".contains(c))
 }
 
+/// A name as it may be written that is one plain word: as it is, with a capital at the begin of a sentence, and in capitals, as a
+/// computer's is in its network; three capitals are a word of programs.
+fn cases(name: &str) -> Vec<String> {
+    let mut chars = name.chars();
+    let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
+    let mut cases = vec![name.to_owned(), first + chars.as_str()];
+    if name.chars().count() > 3 {
+        cases.push(name.to_uppercase());
+    }
+    cases
+}
+
 /// A name as a whole word: a user named `mac` is not found in `machine`.
 fn shape(name: &str) -> String {
     let bound = |end: Option<char>| match end {
@@ -256,8 +180,11 @@ fn shape(name: &str) -> String {
         // The zeros or the plus before the country are part of it.
         return format!(r"(?:\+|\b00|\b){}\b", digits.collect::<Vec<_>>().join(r"[-\s()/.]{0,3}"));
     }
+    if is_plain_word(name) {
+        return format!("{before}(?:{}){after}", cases(name).join("|"));
+    }
     let parts: Vec<String> = name.split(APOSTROPHES).map(regex::escape).collect();
-    format!("{before}{}{after}", parts.join("['\u{2018}\u{2019}\u{02BC}`\u{00B4}]?"))
+    format!("(?i:{before}{}{after})", parts.join("['\u{2018}\u{2019}\u{02BC}`\u{00B4}]?"))
 }
 
 #[cfg(test)]
@@ -350,74 +277,34 @@ mod tests {
         }
     }
 
+    /// "Max" is a phone, and "max 5" none.
     #[test]
-    fn what_a_text_calls_a_name_is_one_in_other_lines() {
-        let lines = [
-            "wifid: ssid=\"Harbour Five\" rssi=-61",
-            "wifid: SSID: Quayside, channel 6",
-            "lockdownd: serial number F2LXK0ABCD12",
-            "backupd: device name: \"Zoe's phone\"",
-            "accountsd: Apple ID zoe-lane",
-            "wifid: SSID changed, ssid (null), serial 5, user name <private>",
-        ];
-        let names = introduced(lines.into_iter());
-        let found: Vec<&str> = names.iter().map(Identifier::reveal).collect();
-        for name in ["Harbour Five", "Quayside", "F2LXK0ABCD12", "Zoe's phone", "zoe-lane"] {
-            assert!(found.contains(&name), "{name}: {found:?}");
-        }
-        assert_eq!(found.len(), 5, "{found:?}");
+    fn a_name_that_is_a_plain_word_is_one_in_its_own_case_only() {
+        let names = ["Max", "Connection", "sailor", "FritzBox", "iPhone", "Zoë's iPhone"];
+        let names = names.map(Identifier::new);
         let scrubber = Scrubber::new(&names);
-        assert_eq!(
-            scrubber.scrub("backupd: left Quayside for Harbour five"),
-            "backupd: left (left out) for (left out)"
-        );
+        for (text, left) in [
+            ("retries: max 5", "retries: max 5"),
+            ("MAX_RETRIES, MAX 5", "MAX_RETRIES, MAX 5"),
+            ("Max is locked", "(left out) is locked"),
+            ("at SAILOR", "at (left out)"),
+            ("connection closed", "connection closed"),
+            ("joined Connection", "joined (left out)"),
+            ("Sailor and sailor", "(left out) and (left out)"),
+            ("joined FRITZBOX", "joined (left out)"),
+            ("iPhone 17 of Zoë", "iPhone 17 of (left out)"),
+            ("zoës iphone", "(left out)"),
+        ] {
+            assert_eq!(scrubber.scrub(text), left);
+        }
     }
 
+    /// Names that no expression can hold must not come through.
     #[test]
-    fn scrubs_what_looks_like_somebody() {
-        for text in [
-            "cannot open /home/anna/backup",
-            "cannot open /Users/anna/Library",
-            r"cannot open C:\Users\anna\Apple",
-            "device 00008030-001A2B3C4D5E6F70 left",
-            "device 00112233445566778899aabbccddeeff00112233 left",
-            "app 2A1B3C4D-0000-4111-8222-333344445555",
-            "anna.example@icloud.com is signed in",
-            "peer aa:bb:cc:dd:ee:ff",
-            "peer fe80::1a2b:3c4d:5e6f:7081",
-            "peer 192.168.1.23",
-            "call +49 170 1234567",
-            "call +49 (0)170-1234567",
-            "call 170 1234567 or (170) 123-4567",
-            "/var/mobile/Containers/Data/Application/anna",
-            "/.ba/mobile/Media/for anna.pdf: input/output error",
-            "HomeDomain/Library/for anna.db: input/output error",
-            "AppDomain-org.example.anna/Documents/for anna.pdf: input/output error",
-            "CameraRollDomain/Media/anna.jpg",
-        ] {
-            let scrubbed = scrubbed(text);
-            assert!(scrubbed.contains('('), "{text} became {scrubbed}");
-            for rest in [
-                "anna",
-                "00008030-001",
-                "0011223344",
-                "2A1B3C4D",
-                "aa:bb",
-                "5e6f",
-                "192.168",
-                "1234567",
-            ] {
-                assert!(!scrubbed.contains(rest), "{text} became {scrubbed}");
-            }
-        }
-        for text in [
-            "error 105",
-            "MBErrorDomain/208",
-            "NSPOSIXErrorDomain/28: full",
-            "12 files of 4096 bytes",
-            "17.5.1 at 10:42:31",
-        ] {
-            assert_eq!(scrubbed(text), text);
-        }
+    fn names_that_cannot_be_looked_for_leave_no_text() {
+        let names = ["Anna's iPhone".to_owned(), "ß".repeat(1 << 20)].map(Identifier::new);
+        let scrubber = Scrubber::new(&names);
+        assert!(matches!(scrubber.known, Known::NotFound), "this must not compile");
+        assert_eq!(scrubber.scrub("of Anna now, error 105"), "(left out)");
     }
 }

@@ -51,6 +51,9 @@ const TYPED: &[(&str, &str)] = &[
     ("trust this computer", "pairing/not-trusted"),
     ("forgot backup password", "password/forgotten"),
     ("forgotten bakup pasword", "password/forgotten"),
+    ("wrong password", "password/forgotten"),
+    ("e800001a", "device/not-unlocked-yet"),
+    ("it stops with E8000084 on my pc", "bus/bad-cable"),
 ];
 
 #[test]
@@ -69,6 +72,30 @@ fn what_people_type_is_explained() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A domain alone is no number of it: all are listed.
+#[test]
+fn a_domain_alone_lists_its_numbers() {
+    for (domain, codes) in [
+        ("MBErrorDomain", ["105", "208", "303"]),
+        ("nsurlerrordomain", ["-1001", "-1009", "-1020"]),
+    ] {
+        let explained = explain(domain);
+        assert_eq!(explained.len(), 1, "{domain}: {explained:?}");
+        let listed = &explained[0];
+        assert!(listed.what.eq_ignore_ascii_case(domain), "{listed:?}");
+        for code in codes {
+            let rows: Vec<&str> = listed
+                .meaning
+                .lines()
+                .filter(|line| line.starts_with(&format!("- {code}: ")))
+                .collect();
+            assert_eq!(rows.len(), 1, "{domain} {code}: {}", listed.meaning);
+        }
+    }
+    let one = explain("MBErrorDomain/208");
+    assert_eq!(one[0].what, "MBErrorDomain/208");
 }
 
 /// People tell stories; something must come of them, and the cause must be among it.

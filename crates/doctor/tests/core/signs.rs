@@ -136,3 +136,15 @@ fn a_refusal_of_management_explains_the_switch() {
     let switch = diagnosis.of("icloud/switched-off").unwrap();
     assert_eq!(switch.explained_by.as_deref(), Some("icloud/forbidden-by-management"));
 }
+
+/// A line of the log can be older than the switch: what was measured outweighs it.
+#[test]
+fn a_switch_that_is_on_is_not_switched_off_by_the_log() {
+    let off = ("log.condition-enabled", Value::from("missing"));
+    let of = |switch: &str| with(For::Icloud, &[off.clone(), ("icloud.backup", switch.into())]);
+    let blocking = Some((Certainty::Confirmed, Severity::Blocking));
+    says(&of("off"), "icloud/switched-off", blocking);
+    let possible = of("on");
+    let found = possible.of("icloud/switched-off").map(|found| found.certainty);
+    assert_eq!(found, Some(Certainty::Possible));
+}
