@@ -16,6 +16,11 @@ PYMOBILEDEVICE3 = ROOT / "target/tools/venv/bin/pymobiledevice3"
 SIM_CORE, CLIENT_CORE = "0", "1"
 
 
+PASSWORD = "a password of the bench"
+# More of a phone's description: it encrypts its backups.
+ENCRYPTION = f'[encryption]\npassword = "{PASSWORD}"\nrounds = 1000\n'
+
+
 @dataclass
 class Cost:
     """What one client took in one run."""
@@ -85,6 +90,14 @@ class Bench:
             "USBMUXD_SOCKET_ADDRESS": phone.address,
             "RESTIC_PASSWORD": "bench",
         }
+
+    def know_password(self):
+        """From now on Lifeboat knows the backup password; returns the file that holds it."""
+        secret = self.work / "password"
+        secret.write_text(PASSWORD)
+        secret.chmod(0o600)
+        self.environment["BACKUP_PASSWORD_FILE"] = str(secret)
+        return secret
 
     def measure(self, command, stages=False):
         """Runs a command on the client's core; fails when it does."""

@@ -366,14 +366,19 @@ mod tests {
         StoredPassword::new("0000000000000000", text.to_owned().into(), created)
     }
 
-    #[test]
-    fn what_a_repository_keeps_comes_back_newest_first_and_of_its_device_only() {
-        let dir = tempfile::tempdir().unwrap();
+    /// An empty repository in this folder, and what a job needs.
+    fn repository(dir: &tempfile::TempDir) -> (Context, Repository) {
         let root = Utf8Path::from_path(dir.path()).unwrap();
         let place = Location::from(root.join("repository"));
         let secret = "a password".to_owned().into();
         let repository = Repository::init(&place, &secret, &root.join("cache")).unwrap();
-        let ctx = Context::new(Arc::new(FakeHost::default()), EventSink::silent());
+        (Context::new(Arc::new(FakeHost::default()), EventSink::silent()), repository)
+    }
+
+    #[test]
+    fn what_a_repository_keeps_comes_back_newest_first_and_of_its_device_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ctx, repository) = repository(&dir);
         let (old, new) = (password("old", 1), password("new", 2));
         let other = StoredPassword { udid: "1111111111111111".to_owned(), ..password("other", 3) };
         for password in [&new, &old, &other] {
@@ -398,11 +403,7 @@ mod tests {
     #[test]
     fn what_the_device_refused_is_kept_and_tried_last() {
         let dir = tempfile::tempdir().unwrap();
-        let root = Utf8Path::from_path(dir.path()).unwrap();
-        let place = Location::from(root.join("repository"));
-        let secret = "a password".to_owned().into();
-        let repository = Repository::init(&place, &secret, &root.join("cache")).unwrap();
-        let ctx = Context::new(Arc::new(FakeHost::default()), EventSink::silent());
+        let (ctx, repository) = repository(&dir);
         let passwords = ["old", "new", "again"];
         let at = |second| Timestamp::from_second(second).unwrap();
         let of: Vec<_> = passwords.iter().zip(1..).map(|(text, at)| password(text, at)).collect();

@@ -13,7 +13,7 @@ use fs_err as fs;
 
 use crate::error::{Cause, JobError};
 use crate::job::Places;
-use crate::working_tree::area::{private_file, private_folder};
+use crate::working_tree::area::{lock_file, private_file, private_folder};
 
 /// What the names of such folders begin with; a UUID follows.
 const PREFIX: &str = "scratch-";
@@ -112,17 +112,6 @@ pub(crate) fn sweep(places: &Places) {
             sweep_with(&lock, folder);
         }
     }
-}
-
-fn lock_file(path: &Utf8Path) -> io::Result<fs::File> {
-    let mut options = fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    {
-        use fs_err::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    options.open(path)
 }
 
 /// Sweeps while nobody else can have a folder; lets the lock go again.

@@ -28,18 +28,22 @@ fn what_a_failed_run_said_is_in_the_report() {
     assert!(shown.contains(&format!("- Its error: {message}")), "{message}\n{shown}");
 }
 
+/// What the phone is called, by itself: its serial number, IMEI and phone number, of its newest backup.
+fn own_names(scene: &Scene) -> [String; 3] {
+    let info = scene.lifeboat(["cat", "latest:backup/Info.plist"]).ok().out();
+    ["Serial Number", "IMEI", "Phone Number"].map(|key| {
+        let (_, rest) = info.split_once(&format!("<key>{key}</key>")).expect("a key");
+        let (_, rest) = rest.split_once("<string>").expect("a text");
+        rest.split_once('<').expect("an end").0.to_owned()
+    })
+}
+
 /// A name that is known needs no word before it: neither what the phone tells of itself, nor what another line calls a network.
 #[test]
 fn a_name_is_left_out_where_it_stands_bare() {
     let scene = Scene::paired("name = \"Quillfeather\"\n");
     scene.lifeboat(["backup"]).ok();
-    let info = scene.lifeboat(["cat", "latest:backup/Info.plist"]).ok().out();
-    let value = |key: &str| {
-        let (_, rest) = info.split_once(&format!("<key>{key}</key>")).expect("a key");
-        let (_, rest) = rest.split_once("<string>").expect("a text");
-        rest.split_once('<').expect("an end").0.to_owned()
-    };
-    let own = ["Serial Number", "IMEI", "Phone Number"].map(value);
+    let own = own_names(&scene);
     let digits: String = own[2].chars().filter(char::is_ascii_digit).collect();
     let bare = [own[0].to_lowercase(), own[1].clone(), digits, "QUILLFEATHER".to_owned()];
     let said =
@@ -63,15 +67,8 @@ fn what_names_somebody_is_left_out_wherever_it_stands() {
     let name = "Zoë Quillfeather's iPhone";
     let scene = Scene::paired(&format!("name = \"{name}\"\n"));
     scene.lifeboat(["backup"]).ok();
-    // What the phone is called, by itself.
-    let info = scene.lifeboat(["cat", "latest:backup/Info.plist"]).ok().out();
-    let value = |key: &str| {
-        let (_, rest) = info.split_once(&format!("<key>{key}</key>")).expect("a key");
-        let (_, rest) = rest.split_once("<string>").expect("a text");
-        rest.split_once('<').expect("an end").0.to_owned()
-    };
     let mut planted = vec![scene.sim.udid().to_owned(), name.to_owned()];
-    planted.extend(["Serial Number", "IMEI", "Phone Number"].map(value));
+    planted.extend(own_names(&scene));
     let known: Vec<String> = planted.iter().map(|name| name.to_uppercase()).collect();
     planted.extend(known);
     // What looks like a name of somebody, and what this computer calls its owner.

@@ -6,7 +6,7 @@ use std::fmt;
 use regex::Regex;
 use serde::{Serialize, Serializer};
 
-use super::shapes::scrubbed;
+use super::shapes::{LEFT_OUT, scrubbed};
 
 /// A text that names a person, a device or a place. Shown, it is left out; only [`Identifier::reveal`] gives it, and
 /// serialisation, whose reader is the person at this computer.
@@ -27,7 +27,7 @@ impl Identifier {
 
 impl fmt::Display for Identifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(left out)")
+        f.write_str(LEFT_OUT)
     }
 }
 
@@ -101,9 +101,9 @@ impl Scrubber {
     /// Returns a text without them.
     pub fn scrub(&self, text: &str) -> String {
         match &self.known {
-            Known::Names(known) => scrubbed(&known.replace_all(text, "(left out)")),
+            Known::Names(known) => scrubbed(&known.replace_all(text, LEFT_OUT)),
             Known::Nobody => scrubbed(text),
-            Known::NotFound => "(left out)".to_owned(),
+            Known::NotFound => LEFT_OUT.to_owned(),
         }
     }
 }

@@ -47,6 +47,18 @@ pub(crate) fn private_file(path: &Utf8Path) -> io::Result<fs::File> {
     options.open(path)
 }
 
+/// Opens a file that is only there to be locked, and makes it where it is not; what it holds stays.
+pub(crate) fn lock_file(path: &Utf8Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use fs_err::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
 /// Makes a folder, and those above it, that only their owner can enter.
 pub(crate) fn private_folder(path: &Utf8Path) -> io::Result<()> {
     lifeboat_host::secret::create_private_folder(path)
@@ -61,16 +73,7 @@ impl Area {
         let folder = working_area.join(udid);
         private_folder(&folder)
             .map_err(|error| disk(&format!("cannot make the working area {folder}"), &error))?;
-        let path = folder.join("lock");
-        let mut options = fs::OpenOptions::new();
-        options.read(true).write(true).create(true);
-        #[cfg(unix)]
-        {
-            use fs_err::os::unix::fs::OpenOptionsExt as _;
-            options.mode(0o600);
-        }
-        let lock = options
-            .open(path)
+        let lock = lock_file(&folder.join("lock"))
             .map_err(|error| disk("cannot make the lock of the working area", &error))?;
         match lock.file().try_lock() {
             Ok(()) => Ok(Self { folder, _lock: lock }),
